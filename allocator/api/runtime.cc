@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/runtime.h"
 
-#include <sched.h>
-
 #include "allocator/api/fork_handlers.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
@@ -63,7 +61,7 @@ bool Runtime::Initialize() {
   while (!state.compare_exchange_strong(expected, kBusy, std::memory_order_acquire)) {
     if (expected == kReady) return true;
     expected = kNotReady;
-    sched_yield();
+    os::Yield();
   }
   os::DetectCpuNumberSource();
   if (!PlaceHeap()) {
