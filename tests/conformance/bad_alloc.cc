@@ -43,9 +43,9 @@ void CheckSize(size_t size) {
 
 int main() {
   for (int round = 0; round < 100; ++round) {
-    for (size_t size : {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, SIZE_MAX - 65536, SIZE_MAX / 2,
-                        SIZE_MAX / 2 + 1, size_t{PTRDIFF_MAX} - 64, size_t{1} << 62,
-                        size_t{1} << 48}) {
+    for (size_t size :
+         {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, SIZE_MAX - 65536, SIZE_MAX / 2,
+          SIZE_MAX / 2 + 1, size_t{PTRDIFF_MAX} - 64, size_t{1} << 62, size_t{1} << 48}) {
       CheckSize(size);
     }
   }

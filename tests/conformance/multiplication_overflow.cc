@@ -34,11 +34,11 @@ void CheckProduct(size_t count, size_t size) {
 
 int main() {
   const size_t kHalf = size_t{1} << 32;
-  CheckProduct(kHalf, kHalf);          // the product is 0 modulo 2^64
-  CheckProduct(kHalf + 1, kHalf);      // a small remainder
-  CheckProduct(SIZE_MAX, SIZE_MAX);    // the product is 1 modulo 2^64
-  CheckProduct(SIZE_MAX / 2 + 1, 2);   // the product is 0
-  CheckProduct(SIZE_MAX / 16 + 2, 16); // the product is 16
+  CheckProduct(kHalf, kHalf);           // the product is 0 modulo 2^64
+  CheckProduct(kHalf + 1, kHalf);       // a small remainder
+  CheckProduct(SIZE_MAX, SIZE_MAX);     // the product is 1 modulo 2^64
+  CheckProduct(SIZE_MAX / 2 + 1, 2);    // the product is 0
+  CheckProduct(SIZE_MAX / 16 + 2, 16);  // the product is 16
   for (size_t size = 2; size < (size_t{1} << 40); size = size * 3 + 1) {
     CheckProduct(SIZE_MAX / size + 1, size);
     CheckProduct(size, SIZE_MAX / size + 1);

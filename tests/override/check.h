@@ -23,8 +23,8 @@ namespace check {
 
 constexpr int kSkipped = 77;  // the exit status the runner reports as "skipped"
 
-[[noreturn]] __attribute__((format(printf, 2, 3))) inline void Leave(int status,
-                                                                     const char* format, ...) {
+[[noreturn]] __attribute__((format(printf, 2, 3))) inline void Leave(int status, const char* format,
+                                                                     ...) {
   char line[512];
   va_list args;
   va_start(args, format);
@@ -40,8 +40,8 @@ constexpr int kSkipped = 77;  // the exit status the runner reports as "skipped"
 
 #define SKIP(...) ::check::Leave(::check::kSkipped, __VA_ARGS__)
 #define FAIL(...) ::check::Leave(1, __VA_ARGS__)
-#define CHECK(condition, ...)          \
-  do {                                 \
+#define CHECK(condition, ...)            \
+  do {                                   \
     if (!(condition)) FAIL(__VA_ARGS__); \
   } while (false)
 
