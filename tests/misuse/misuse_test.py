@@ -179,11 +179,11 @@ class Result(unittest.TextTestResult):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--library", required=True)
+    parser.add_argument("--library", default=os.environ.get("SPANMALLOC_SO"))
     parser.add_argument("--filter", default="", help="run the programs whose name matches")
     parser.add_argument("folder", help="the folder of the built programs")
     args = parser.parse_args()
-    MisuseTest.library = args.library if args.library == "system" else os.path.abspath(args.library)
+    MisuseTest.library = runner.find_library(args.library)
     MisuseTest.folder = os.path.abspath(args.folder)
     add_tests()
     names = [n for n in unittest.defaultTestLoader.getTestCaseNames(MisuseTest)

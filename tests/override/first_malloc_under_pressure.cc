@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads start when no address space is left: their first malloc, which wants a cache for the
-// thread, gets a block or NULL with ENOMEM, and their frees of other threads' blocks work.
+// Threads call malloc for the first time when no address space is left: the call, which wants a
+// cache for the thread, gets a block or NULL with ENOMEM; their frees of other threads' blocks
+// work.
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,11 +14,12 @@
 namespace {
 
 constexpr int kThreads = 64;
-constexpr size_t kStack = 256 << 10;
+pthread_barrier_t no_memory_left;
 void* gifts[kThreads];  // blocks of the main thread, each freed by another
 
 void* Live(void* argument) {
   uintptr_t number = reinterpret_cast<uintptr_t>(argument);
+  pthread_barrier_wait(&no_memory_left);
   for (int i = 0; i < 200; ++i) {
     size_t size = static_cast<size_t>(i) * i * 5 + 1;
     errno = 0;
@@ -39,9 +41,15 @@ void* Live(void* argument) {
 }  // namespace
 
 int main() {
-  char* stacks = static_cast<char*>(mmap(nullptr, kThreads * kStack, PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0));
-  CHECK(stacks != MAP_FAILED, "no memory for the stacks");
+  pthread_barrier_init(&no_memory_left, nullptr, kThreads + 1);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 65536);
+  pthread_t threads[kThreads];
+  for (uintptr_t i = 0; i < kThreads; ++i) {
+    CHECK(pthread_create(&threads[i], &attributes, Live, reinterpret_cast<void*>(i)) == 0,
+          "cannot start a thread");
+  }
   for (int i = 0; i < kThreads; ++i) gifts[i] = malloc(static_cast<size_t>(i) * 600 + 1);
   rlimit limit;
   getrlimit(RLIMIT_AS, &limit);
@@ -54,16 +62,7 @@ int main() {
   }
   while (mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
   }
-  int started = 0;
-  for (uintptr_t i = 0; i < kThreads; ++i) {
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstack(&attributes, stacks + i * kStack, kStack);
-    pthread_t thread;
-    if (pthread_create(&thread, &attributes, Live, reinterpret_cast<void*>(i)) != 0) continue;
-    ++started;
-    pthread_join(thread, nullptr);
-  }
-  CHECK(started > 0, "no thread could be started");
+  pthread_barrier_wait(&no_memory_left);
+  for (pthread_t thread : threads) pthread_join(thread, nullptr);
   return 0;
 }

@@ -15,8 +15,8 @@ namespace {
 
 using Mallctl = int (*)(const char*, void*, size_t*, void*, size_t);
 using Print = void (*)(void (*)(void*, const char*), void*, const char*);
-Mallctl mallctl;             // null if the library lacks it
-Print malloc_stats_print;    // null if the library lacks it
+Mallctl mallctl;           // null if the library lacks it
+Print malloc_stats_print;  // null if the library lacks it
 std::atomic<bool> stop{false};
 FILE* nowhere;
 
@@ -77,7 +77,8 @@ int main() {
   pthread_t threads[4];
   for (uintptr_t i = 0; i < 4; ++i) {
     CHECK(pthread_create(&threads[i], nullptr, i < 2 ? Allocate : Ask,
-                         reinterpret_cast<void*>(i + 1)) == 0, "cannot start a thread");
+                         reinterpret_cast<void*>(i + 1)) == 0,
+          "cannot start a thread");
   }
   pthread_join(threads[2], nullptr);
   pthread_join(threads[3], nullptr);

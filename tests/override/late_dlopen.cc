@@ -83,8 +83,9 @@ int main(int, char** argv) {
 
   dlclose(library);
   pthread_t last_thread;  // ends after dlclose: no destructor of the library may be missing
-  CHECK(pthread_create(&last_thread, nullptr, [](void*) -> void* { return malloc(10); },
-                       nullptr) == 0, "cannot start a thread");
+  CHECK(pthread_create(
+            &last_thread, nullptr, [](void*) -> void* { return malloc(10); }, nullptr) == 0,
+        "cannot start a thread");
   void* block = nullptr;
   pthread_join(last_thread, &block);
   free(block);

@@ -50,7 +50,8 @@ int main() {
   CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "cannot set RLIMIT_AS");
   for (int round = 0; round < 3; ++round) {
     // A different size each time: memory freed as one size must serve another.
-    for (size_t size : {size_t{16} << 20, size_t{1000}, size_t{200000}, size_t{64}, size_t{40000}}) {
+    for (size_t size :
+         {size_t{16} << 20, size_t{1000}, size_t{200000}, size_t{64}, size_t{40000}}) {
       size_t total = Exhaust(size);
       CHECK(total >= kRoom / 3, "round %d: %zu bytes of size %zu in a room of %zu", round, total,
             size, kRoom);

@@ -56,6 +56,18 @@ def find_programs(arguments, name_filter):
     return [p for p in programs if is_program(p) and re.search(name_filter, os.path.basename(p))]
 
 
+def find_library(name):
+    """Returns the library's absolute path, or `system`."""
+    if not name:
+        sys.exit("name the library with --library")
+    if name == "system":
+        return name
+    if not os.path.exists(name):
+        # The loader only warns about a library it cannot preload.
+        sys.exit(f"{name}: no such library")
+    return os.path.abspath(name)
+
+
 def environment(library, options):
     """Returns the environment of a program: the library preloaded, and its options if any."""
     env = dict(os.environ)
@@ -124,18 +136,15 @@ def write_xml(path, suite, outcomes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--library", required=True, help="the library, or `system`")
+    parser.add_argument("--library", default=os.environ.get("SPANMALLOC_SO"),
+                        help="the library, or `system`; $SPANMALLOC_SO if not given")
     parser.add_argument("--filter", default="", help="run the programs whose name matches")
     parser.add_argument("--options", default="", help="value of SPANMALLOC_CONF")
     parser.add_argument("--timeout", type=float, default=120, help="seconds for each program")
     parser.add_argument("--suite", default="programs", help="name of the suite in the XML file")
     parser.add_argument("programs", nargs="+", help="programs, or folders of programs")
     args = parser.parse_args()
-    library = args.library
-    if library != "system":
-        library = os.path.abspath(library)
-        if not os.path.exists(library):
-            sys.exit(f"{library}: no such library")
+    library = find_library(args.library)
     programs = find_programs(args.programs, args.filter)
     if not programs:
         sys.exit("no program to run")

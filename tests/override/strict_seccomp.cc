@@ -43,6 +43,7 @@ int main() {
   }
   int status = 0;
   waitpid(child, &status, 0);
-  CHECK(!WIFSIGNALED(status), "killed by signal %d (SIGKILL: a system call, SIGSEGV: the clock)", WTERMSIG(status));
+  CHECK(!WIFSIGNALED(status), "killed by signal %d (SIGKILL: a system call, SIGSEGV: the clock)",
+        WTERMSIG(status));
   return WEXITSTATUS(status);
 }
