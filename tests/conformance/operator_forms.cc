@@ -17,17 +17,17 @@ void* Filled(void* block, size_t size, size_t alignment) {
 }
 
 void Plain(size_t size) {
-  ::operator delete(Filled(::operator new(size), size, 16));
-  ::operator delete(Filled(::operator new(size), size, 16), size);
-  ::operator delete(Filled(::operator new(size), size, 16), std::nothrow);
-  ::operator delete(Filled(::operator new(size, std::nothrow), size, 16));
-  ::operator delete(Filled(::operator new(size, std::nothrow), size, 16), size);
-  ::operator delete(Filled(::operator new(size, std::nothrow), size, 16), std::nothrow);
-  ::operator delete[](Filled(::operator new[](size), size, 16));
-  ::operator delete[](Filled(::operator new[](size), size, 16), size);
-  ::operator delete[](Filled(::operator new[](size), size, 16), std::nothrow);
-  ::operator delete[](Filled(::operator new[](size, std::nothrow), size, 16));
-  ::operator delete[](Filled(::operator new[](size, std::nothrow), size, 16), std::nothrow);
+  ::operator delete(Filled(::operator new(size), size, 8));
+  ::operator delete(Filled(::operator new(size), size, 8), size);
+  ::operator delete(Filled(::operator new(size), size, 8), std::nothrow);
+  ::operator delete(Filled(::operator new(size, std::nothrow), size, 8));
+  ::operator delete(Filled(::operator new(size, std::nothrow), size, 8), size);
+  ::operator delete(Filled(::operator new(size, std::nothrow), size, 8), std::nothrow);
+  ::operator delete[](Filled(::operator new[](size), size, 8));
+  ::operator delete[](Filled(::operator new[](size), size, 8), size);
+  ::operator delete[](Filled(::operator new[](size), size, 8), std::nothrow);
+  ::operator delete[](Filled(::operator new[](size, std::nothrow), size, 8));
+  ::operator delete[](Filled(::operator new[](size, std::nothrow), size, 8), std::nothrow);
 }
 
 void Aligned(size_t size, size_t alignment) {

@@ -14,7 +14,8 @@ namespace {
 void* Resize(void* block, size_t old_size, size_t new_size) {
   block = realloc(block, new_size);
   CHECK(block != nullptr, "realloc(%zu -> %zu) failed", old_size, new_size);
-  CHECK(check::IsAligned(block, 16), "realloc(%zu -> %zu) = %p", old_size, new_size, block);
+  CHECK(check::IsAligned(block, new_size < 16 ? 8 : 16), "realloc(%zu -> %zu) = %p", old_size,
+        new_size, block);
   CHECK(malloc_usable_size(block) >= new_size, "realloc(%zu -> %zu): usable size %zu", old_size,
         new_size, malloc_usable_size(block));
   size_t kept = old_size < new_size ? old_size : new_size;

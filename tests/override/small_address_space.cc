@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The library starts and serves under a limit on the address space set before the process began
-// (`ulimit -v`), from 64 MiB to 1 TiB: at least a third of the limit can be had, then ENOMEM.
+// (`ulimit -v`), from 64 MiB to 1 TiB: a third of the limit (at most 128 MiB) can be had, then
+// ENOMEM.
 
 #include <errno.h>
 #include <pthread.h>
@@ -22,7 +23,7 @@ void* AllocateOnThread(void*) {
 }
 
 int RunUnderLimit(size_t limit) {
-  size_t wanted = limit / 3 < (512u << 20) ? limit / 3 : (512u << 20);
+  size_t wanted = limit / 3 < (128u << 20) ? limit / 3 : (128u << 20);
   for (size_t size : {size_t{32}, size_t{500}, size_t{30000}, size_t{1} << 20}) {
     void** last = nullptr;
     size_t total = 0;
