@@ -95,10 +95,9 @@ def measure(options, rows, libraries, scratch, folder):
 def show(samples, baseline, folder, charts_folder):
     """Prints the tables, keeps them as summary.txt, and writes charts if asked to."""
     summary = Summary(samples, baseline)
-    # Wide enough for every table, whatever the terminal, so that the file is always the same.
     with open(os.path.join(folder, "summary.txt"), "w", encoding="utf-8") as file:
-        report.print_all(Console(file=file, width=200), summary)
-    report.print_all(Console(), summary)
+        report.print_all(report.wide_console(file=file), summary)
+    report.print_all(report.wide_console(), summary)
     if charts_folder:
         import charts  # pylint: disable=import-outside-toplevel
         for path in charts.write(summary, charts_folder):

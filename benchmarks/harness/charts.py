@@ -44,12 +44,14 @@ def write(summary, folder):
     # Text stays text, and the same figures give the same file.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "spanmalloc"})
     paths = []
-    groups = summary.groups()
     for measure, title in _TITLES.items():
+        groups = summary.groups(measure)
+        if not groups:
+            continue
         figure, panels = pyplot.subplots(
             len(groups), 1, figsize=(12, 3.2 * len(groups)), squeeze=False)
         for axes, group in zip(panels[:, 0], groups):
-            _panel(axes, summary, measure, summary.rows(group))
+            _panel(axes, summary, measure, summary.rows(group, measure))
             axes.set_title(GROUPS[group], fontsize=10, loc="left")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, ncols=len(labels), loc="upper right", frameon=False)

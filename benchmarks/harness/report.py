@@ -2,6 +2,7 @@
 """The tables on the terminal (and in summary.txt)."""
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -54,8 +55,8 @@ def best_tables(summary):
     for measure, name in (("wall", "Time"), ("cpu", "CPU time"), ("rss", "Peak RSS")):
         table = _table(f"{name}, ratio to the best of the row",
                        ["workload", *summary.libraries, "best"])
-        for group in summary.groups():
-            for row in summary.rows(group):
+        for group in summary.groups(measure):
+            for row in summary.rows(group, measure):
                 best = min(summary.libraries, key=lambda one: summary.median(row, one, measure))
                 value = summary.median(row, best, measure)
                 table.add_row(
@@ -64,6 +65,8 @@ def best_tables(summary):
                       for library in summary.libraries),
                     f"{value / 1024:.1f} MiB" if measure == "rss" else f"{value:.3f} s")
             table.add_section()
+        if not summary.rows(measure=measure):
+            continue
         table.add_row(Text("geometric mean", style="bold"), *(
             _to_best(summary.geometric_mean(library, measure, to_best=True))
             for library in summary.libraries), "")
@@ -94,10 +97,15 @@ def summary_table(summary):
         for library in summary.libraries:
             means = [summary.geometric_mean(library, measure, group)
                      for measure in ("wall", "cpu", "rss")]
-            cells.append(Text(" / ".join(f"{mean:.2f}" for mean in means)))
+            cells.append(" / ".join("-" if mean is None else f"{mean:.2f}" for mean in means))
         count = len(summary.rows(group))
         table.add_row(f"{title} ({count})", *cells, style="bold" if group is None else "")
     return table
+
+
+def wide_console(**arguments):
+    """A console on which no table is cut, whatever the terminal."""
+    return Console(width=max(Console().width, 200), **arguments)
 
 
 def print_all(console, summary):

@@ -8,6 +8,8 @@ disturbs both sides of its ratio. Used by report.py and charts.py.
 import collections
 import statistics
 
+from rows import GROUPS, UNTIMED_GROUPS
+
 # What is compared, and the smallest value that is not taken as noise.
 MEASURES = {
     "wall": (lambda sample: sample.wall_s, 0.001),
@@ -31,15 +33,22 @@ class Summary:
         for sample in samples:
             self._runs[sample.row, sample.library][sample.round] = sample
 
-    def rows(self, group=None):
-        """The names of the rows that every library ran, of one group or of all."""
+    def rows(self, group=None, measure=None):
+        """The names of the rows that every library ran.
+
+        Args:
+          group: of this group only.
+          measure: only those that say something about this measure.
+        """
         return [row for row, of_group in self.group_of.items()
                 if group in (None, of_group)
+                and (measure in (None, "rss") or of_group not in UNTIMED_GROUPS)
                 and all((row, library) in self._runs for library in self.libraries)]
 
-    def groups(self):
-        """The groups that have rows."""
-        return list(dict.fromkeys(self.group_of[row] for row in self.rows()))
+    def groups(self, measure=None):
+        """The groups that have such rows, in their fixed order."""
+        present = {self.group_of[row] for row in self.rows(measure=measure)}
+        return [group for group in GROUPS if group in present]
 
     def rounds(self):
         """How many rounds were measured."""
@@ -76,10 +85,12 @@ class Summary:
         return self.median(row, library, measure) / best
 
     def geometric_mean(self, library, measure, group=None, to_best=False):
-        """Of the ratios of all rows, or of those of a group."""
+        """Of the ratios of all rows, or of those of a group; None if it has no such row."""
+        rows = self.rows(group, measure)
+        if not rows:
+            return None
         ratio = self.ratio_to_best if to_best else self.ratio
-        return statistics.geometric_mean(
-            ratio(row, library, measure) for row in self.rows(group))
+        return statistics.geometric_mean(ratio(row, library, measure) for row in rows)
 
     def metrics(self):
         """Pairs of row and name of the figures that the programs reported themselves."""

@@ -78,14 +78,14 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < kBursts; ++i) {
     checksum += FreeAll(survivors);
     survivors = Burst(random, Scaled(kBurstBytes));
-    if (i + 1 == kBursts) ReportMetric("rss_full_kib", ResidentKib());
+    if (i + 1 == kBursts) ReportMetric("rss_full_mib", ResidentMib());
     checksum += Drop(random, survivors);
-    if (i + 1 == kBursts) ReportMetric("rss_dropped_kib", ResidentKib());
+    if (i + 1 == kBursts) ReportMetric("rss_dropped_mib", ResidentMib());
     checksum += LightLoad(random);
     std::this_thread::sleep_for(std::chrono::milliseconds(absl::GetFlag(FLAGS_idle_ms)));
     checksum += LightLoad(random);
   }
-  ReportMetric("rss_after_load_kib", ResidentKib());
+  ReportMetric("rss_after_load_mib", ResidentMib());
   checksum += FreeAll(survivors);
   return Finish("burst_and_drop", checksum);
 }

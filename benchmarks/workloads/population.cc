@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "--size must be at least %zu\n", sizeof(void*));
     return 2;
   }
-  const size_t resident_before = ResidentKib();
+  const double resident_before = ResidentMib();
   void* chain = nullptr;
   for (size_t i = 0; i < count; ++i) {
     void* block = malloc(size);
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
     *static_cast<void**>(block) = chain;
     chain = block;
   }
-  const double resident_bytes = (ResidentKib() - resident_before) * 1024.0;
+  const double resident_bytes = (ResidentMib() - resident_before) * (1 << 20);
   ReportMetric("overhead_percent", 100 * (resident_bytes / (double(size) * double(count)) - 1));
   uint64_t checksum = 0;
   while (chain != nullptr) {

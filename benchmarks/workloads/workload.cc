@@ -53,7 +53,7 @@ void ReportMetric(std::string_view name, double value) {
   fprintf(stderr, "metric %.*s %.6g\n", static_cast<int>(name.size()), name.data(), value);
 }
 
-size_t ResidentKib() {
+double ResidentMib() {
   FILE* statm = fopen("/proc/self/statm", "r");
   size_t pages = 0;
   if (statm == nullptr || fscanf(statm, "%*u %zu", &pages) != 1) {
@@ -61,7 +61,7 @@ size_t ResidentKib() {
     exit(1);
   }
   fclose(statm);
-  return pages * (static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 1024);
+  return static_cast<double>(pages * static_cast<size_t>(sysconf(_SC_PAGESIZE))) / (1 << 20);
 }
 
 }  // namespace spanmalloc::workloads

@@ -35,8 +35,8 @@ int Finish(std::string_view workload, uint64_t checksum);
 // Prints `metric <name> <value>` on stderr: a figure that may differ between allocators.
 void ReportMetric(std::string_view name, double value);
 
-// This process's resident memory now, in KiB.
-size_t ResidentKib();
+// This process's resident memory now, in MiB.
+double ResidentMib();
 
 // Hides from the compiler where `block` came from and makes it assume that it is read: no
 // allocation can be optimised away.
