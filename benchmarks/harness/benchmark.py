@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -20,6 +21,7 @@ from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
 
 import libraries as libraries_module
 import machine
+import micro
 import report
 import samples as samples_module
 from rows import all_rows
@@ -47,6 +49,8 @@ def parse_arguments(arguments):
     parser.add_argument("--output", metavar="DIR",
                         help="folder of the raw results (default: benchmarks/results/<date>)")
     parser.add_argument("--charts", metavar="DIR", help="also write SVG charts there")
+    parser.add_argument("--micro", action="store_true",
+                        help="instead of the rows, nanoseconds of the entry points in a loop")
     parser.add_argument("--list", action="store_true", help="list the rows and the libraries")
     parser.add_argument("--report", metavar="DIR", help="measure nothing: show the results of DIR")
     options = parser.parse_args(arguments)
@@ -68,14 +72,24 @@ def output_folder(requested):
     return requested
 
 
+def write_machine(libraries, folder):
+    """Keeps what the figures were measured on."""
+    with open(os.path.join(folder, "machine.txt"), "w", encoding="utf-8") as file:
+        file.write(machine.describe(libraries, _ROOT, sys.argv[1:]))
+
+
+def progress_bar():
+    """A bar on stderr that goes away at the end."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                    TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+
 def measure(options, rows, libraries, scratch, folder):
     """Runs everything with a progress bar; returns the samples and what went wrong."""
     runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
     samples, failures = [], []
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn()]
     with contextlib.closing(samples_module.Writer(os.path.join(folder, "samples.csv"))) as writer, \
-            Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            progress_bar() as progress:
         task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
         for round_number in range(options.rounds):
             for row in rows:
@@ -90,6 +104,27 @@ def measure(options, rows, libraries, scratch, folder):
                         progress.console.print(f"[red]{error}[/red]")
                     progress.advance(task)
     return samples, failures
+
+
+def run_micro(options, console):
+    """Measures the entry points, prints the table, keeps the raw figures."""
+    libraries = libraries_module.choose(options.lib, _ROOT)
+    program = os.path.join(_BINARIES, "micro", "malloc_free_benchmark")
+    for library in libraries:
+        libraries_module.check_binding(library, program)
+    folder = output_folder(options.output)
+    write_machine(libraries, folder)
+    with progress_bar() as progress:
+        task = progress.add_task("", total=options.rounds * len(libraries))
+        results = micro.measure(
+            program, libraries, options.rounds, options.scale, options.timeout,
+            lambda name: progress.update(task, advance=1, description=name))
+    micro.write_csv(os.path.join(folder, "micro.csv"), results)
+    with open(os.path.join(folder, "micro.txt"), "w", encoding="utf-8") as file:
+        report.wide_console(file=file).print(micro.table(results, libraries))
+    report.wide_console().print(micro.table(results, libraries))
+    console.print(f"Raw results: {folder}")
+    return 0
 
 
 def show(samples, baseline, folder, charts_folder):
@@ -124,8 +159,7 @@ def run(options, console):
             for library in libraries:
                 libraries_module.check_binding(library, executable)
         folder = output_folder(options.output)
-        with open(os.path.join(folder, "machine.txt"), "w", encoding="utf-8") as file:
-            file.write(machine.describe(libraries, _ROOT, sys.argv[1:]))
+        write_machine(libraries, folder)
         samples, failures = measure(options, rows, libraries, scratch, folder)
     names = [library.name for library in libraries]
     samples.sort(key=lambda sample: names.index(sample.library))
@@ -149,8 +183,9 @@ def main():
             baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
             show(samples, baseline, options.report, options.charts)
             return 0
-        return run(options, console)
-    except (libraries_module.LibraryError, ValueError, OSError, re.error) as error:
+        return run_micro(options, console) if options.micro else run(options, console)
+    except (libraries_module.LibraryError, ValueError, OSError, re.error,
+            subprocess.SubprocessError) as error:
         console.print(f"[red]benchmark: {error}[/red]")
         return 2
     except KeyboardInterrupt:

@@ -51,10 +51,12 @@ class Library:
 
     def version(self):
         """The Debian package and version that the file belongs to, or where it is."""
-        owner = subprocess.run(["dpkg-query", "-S", self.expected_file], capture_output=True,
-                               text=True, check=False).stdout.partition(": ")[0]
+        # A package may name the file by the folder that is now a link into /usr.
+        names = [self.expected_file, self.expected_file.removeprefix("/usr")]
+        owner = subprocess.run(["dpkg-query", "-S", *names], capture_output=True, text=True,
+                               check=False).stdout.partition(": ")[0]
         if not owner:
-            return "built here"
+            return "of no package"
         return owner + " " + subprocess.run(
             ["dpkg-query", "-W", "-f", "${Version}", owner],
             capture_output=True, text=True, check=True).stdout

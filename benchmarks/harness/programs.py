@@ -16,6 +16,7 @@ class _Program:
     """A program and the executables without which it is skipped."""
 
     name = ""
+    package = ""
     executables = ()
 
     def missing(self):
@@ -36,6 +37,7 @@ def _write(scratch, name, text):
 
 class _Compiler(_Program):
     name = "g++"
+    package = "g++"
     executables = ("/usr/bin/g++",)
 
     def prepare(self, scratch, scale):
@@ -45,6 +47,7 @@ class _Compiler(_Program):
 
 class _Python(_Program):
     name = "python"
+    package = "python3"
     executables = ("/usr/bin/python3",)
 
     def prepare(self, scratch, scale):
@@ -59,6 +62,7 @@ class _Python(_Program):
 
 class _Sqlite(_Program):
     name = "sqlite"
+    package = "sqlite3"
     executables = ("/usr/bin/sqlite3",)
 
     def prepare(self, scratch, scale):
@@ -68,6 +72,7 @@ class _Sqlite(_Program):
 
 class _Perl(_Program):
     name = "perl"
+    package = "perl"
     executables = ("/usr/bin/perl",)
 
     def prepare(self, scratch, scale):
@@ -80,6 +85,7 @@ class _Perl(_Program):
 
 class _Redis(_Program):
     name = "redis"
+    package = "redis"
     executables = ("/usr/bin/redis-server", "/usr/bin/redis-benchmark", "/usr/bin/redis-cli")
 
     def prepare(self, scratch, scale):

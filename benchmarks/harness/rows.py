@@ -90,7 +90,8 @@ def all_rows(binaries, scratch, scale):
     for program in programs.PROGRAMS:
         missing = program.missing()
         if missing:
-            notices.append(f"{program.name} is skipped: {missing} is not installed")
+            notices.append(f"{program.name} is skipped: {missing} is missing "
+                           f"(Debian: apt-get install {program.package})")
         else:
             rows.append(Row(program.name, "programs", **program.prepare(scratch, scale)))
     return rows, notices
