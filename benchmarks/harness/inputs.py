@@ -48,7 +48,7 @@ long Use{0}(std::vector<Record{0}>& records) {{
 
 def cpp_source(scale):
     """A C++ file whose compilation is mostly templates."""
-    count = max(1, round(14 * scale))
+    count = max(1, round(10 * scale))
     return _CPP_HEAD + "".join(_CPP_CLASS.format(i, 10 + i % 30) for i in range(count))
 
 
@@ -105,7 +105,7 @@ print(total)
 
 def python_script(scale):
     """A Python program of dictionaries, lists and strings."""
-    return _PYTHON.format(turns=max(1, round(8 * scale)))
+    return _PYTHON.format(turns=max(1, round(5 * scale)))
 
 
 _PERL = """\
@@ -134,4 +134,4 @@ print "$total\\n";
 
 def perl_script(scale):
     """A Perl program of hashes, arrays of strings and regular expressions."""
-    return _PERL.format(turns=max(1, round(7 * scale)))
+    return _PERL.format(turns=max(1, round(5 * scale)))

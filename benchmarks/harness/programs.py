@@ -91,7 +91,7 @@ class _Redis(_Program):
     def prepare(self, scratch, scale):
         return {
             "command": ("/usr/bin/redis-server",),
-            "session": redis_session.Session(scratch, requests=max(1000, round(300000 * scale))),
+            "session": redis_session.Session(scratch, requests=max(1000, round(120000 * scale))),
         }
 
 

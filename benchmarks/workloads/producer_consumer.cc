@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kBatch = 256;
 constexpr size_t kQueuedBatches = 16;
-constexpr size_t kBlocks = 12'000'000;  // In all pairs of threads.
+constexpr size_t kBlocks = 8'000'000;  // In all pairs of threads.
 
 using Batch = std::array<void*, kBatch>;
 using Pipe = Channel<Batch, kQueuedBatches>;
