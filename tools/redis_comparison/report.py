@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the comparison: its tables, the statistics from the server, one closing line.
+
+Called by comparison.py.
+"""
+
+from rich.table import Table
+from rich.text import Text
+
+from .summary import by_group, cpu_seconds_per_million, overall, requests_per_second
+
+BASELINE = "glibc"
+_STATS_LINES = 60
+_INFO_FIELDS = (
+    "used_memory_human",
+    "used_memory_rss_human",
+    "used_memory_peak_human",
+    "allocator_allocated",
+    "allocator_active",
+    "allocator_resident",
+    "allocator_frag_ratio",
+    "allocator_rss_ratio",
+    "mem_fragmentation_ratio",
+)
+
+
+def print_comparison(console, machine, measurements, names):
+    """Prints the three tables."""
+    rounds = 1 + max(measurement.round for measurement in measurements)
+    console.print(
+        f"redis-server on {machine['cpus']} CPUs ({machine['cpu']}), Linux {machine['kernel']}, "
+        f"transparent huge pages: {machine['transparent_hugepage']}; median of {rounds} "
+        f"round{'s' if rounds > 1 else ''}; x = ratio to {BASELINE}",
+        highlight=False,
+    )
+    console.print(_overall_table(measurements, names))
+    console.print(
+        _group_table("Thousand requests per second", measurements, names, _thousands, "higher")
+    )
+    console.print(
+        _group_table(
+            "Server's CPU seconds per million requests",
+            measurements,
+            names,
+            cpu_seconds_per_million,
+            "lower",
+        )
+    )
+
+
+def print_statistics(console, name, statistics, full):
+    """Prints what our own server said of its memory after the load."""
+    console.rule(f"{name} through the server: MEMORY MALLOC-STATS")
+    lines = statistics.malloc_stats.splitlines()
+    shown = lines if full else lines[:_STATS_LINES]
+    console.print(Text("\n".join(shown)), soft_wrap=True)
+    if len(shown) < len(lines):
+        console.print(f"({len(lines) - len(shown)} more lines: --full-stats)", highlight=False)
+    console.rule("INFO memory")
+    for field in _INFO_FIELDS:
+        console.print(f"{field}: {statistics.info_memory.get(field, '-')}", highlight=False)
+    console.rule("MEMORY PURGE")
+    console.print(
+        f"RSS {_mib(statistics.rss_loaded_kib)} under load, "
+        f"{_mib(statistics.rss_before_purge_kib)} after FLUSHALL, "
+        f"{_mib(statistics.rss_after_purge_kib)} after MEMORY PURGE",
+        highlight=False,
+    )
+
+
+def print_verdict(console, measurements, names):
+    """Prints our own row as one sentence."""
+    figures = overall(measurements, names[0], BASELINE)
+    console.rule()
+    console.print(
+        f"{names[0]} against {BASELINE}: {figures['throughput'].ratio:.3f} x throughput, "
+        f"{figures['p99'].ratio:.3f} x p99 latency, {figures['cpu'].ratio:.3f} x CPU time, "
+        f"{figures['peak_rss'].ratio:.3f} x peak RSS",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _overall_table(measurements, names):
+    table = Table(title="All commands (geometric mean)", title_justify="left")
+    table.add_column("allocator")
+    for heading in ("requests/s", "x", "p99 ms", "x", "CPU s/M", "x", "peak RSS MiB", "x"):
+        table.add_column(heading, justify="right")
+    for name in names:
+        figures = overall(measurements, name, BASELINE)
+        cells = []
+        for key, form in (
+            ("throughput", "{:,.0f}"),
+            ("p99", "{:.3f}"),
+            ("cpu", "{:.3f}"),
+            ("peak_rss", "{:.1f}"),
+        ):
+            cells += [form.format(figures[key].value), f"{figures[key].ratio:.3f}"]
+        table.add_row(name, *cells)
+    return table
+
+
+def _group_table(title, measurements, names, read, better):
+    table = Table(title=f"{title} ({better} is better)", title_justify="left")
+    table.add_column("allocator")
+    for group in measurements[0].groups:
+        table.add_column(group.name, justify="right", max_width=13)
+    for name in names:
+        figures = by_group(measurements, name, BASELINE, read)
+        table.add_row(name, *(f"{figure.value:.3g} {figure.ratio:.2f}x" for figure in figures))
+    return table
+
+
+def _thousands(groups):
+    return requests_per_second(groups) / 1000
+
+
+def _mib(kib):
+    return f"{kib / 1024:.1f} MiB"
