@@ -23,7 +23,8 @@ class Allocator:
 
     name: str
     library: str  # the file to preload
-    # True: its mallctl answers redis; False: libjemalloc answers, and must be idle; None: unknown.
+    # True: mallctl must count what redis uses; False: libjemalloc answers mallctl and must count
+    # next to nothing; None: either.
     answers_mallctl: bool | None
 
 
@@ -41,7 +42,7 @@ def own(library):
     """Returns the allocator of our library, or of the one given in its place (--library)."""
     name = os.path.basename(library)
     if name == "libspanmalloc.so":
-        return Allocator("spanmalloc", library, True)
+        name = "spanmalloc"
     return Allocator(name, library, None)
 
 
@@ -51,14 +52,17 @@ def check(allocator, server):
         mapped = {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "/" in line}
     if os.path.realpath(allocator.library) not in mapped:
         raise WrongAllocator(f"{allocator.library} is not mapped into the server of {allocator.name}")
-    info = server.info("memory")
-    counted, used = int(info["allocator_allocated"]), int(info["used_memory"])
-    answered = counted > used // 2
+    answered = mallctl_counts_redis(server.info("memory"))
     if allocator.answers_mallctl is not None and answered != allocator.answers_mallctl:
         raise WrongAllocator(
-            f"{allocator.name}: mallctl counts {counted} bytes where redis uses {used}: the server "
-            + ("is served by jemalloc" if answered else "is not served by this library")
+            f"the server of {allocator.name} "
+            + ("is served by the linked jemalloc" if answered else "is not served by its library")
         )
+
+
+def mallctl_counts_redis(info_memory):
+    """True if the allocator behind mallctl is the one that serves the (loaded) server's malloc."""
+    return int(info_memory["allocator_allocated"]) > int(info_memory["used_memory"]) // 2
 
 
 def _find(name):

@@ -39,8 +39,9 @@ class ServerStatistics:
 
 def run(options, library):
     """Runs the comparison and prints it; returns the exit status."""
-    console = Console()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         if options.rounds is not None and options.rounds < 1:
             raise ValueError("--rounds must be at least 1")

@@ -4,9 +4,11 @@
 Called by comparison.py.
 """
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from .allocators import mallctl_counts_redis
 from .summary import by_group, cpu_seconds_per_million, overall, requests_per_second
 
 BASELINE = "glibc"
@@ -34,18 +36,10 @@ def print_comparison(console, machine, measurements, names):
         highlight=False,
     )
     console.print(_overall_table(measurements, names))
-    console.print(
-        _group_table("Thousand requests per second", measurements, names, _thousands, "higher")
-    )
-    console.print(
-        _group_table(
-            "Server's CPU seconds per million requests",
-            measurements,
-            names,
-            cpu_seconds_per_million,
-            "lower",
-        )
-    )
+    speed = "Thousand requests per second (higher is better)"
+    console.print(_group_table(speed, measurements, names, _thousands))
+    cpu = "Server's CPU seconds per million requests (lower is better)"
+    console.print(_group_table(cpu, measurements, names, cpu_seconds_per_million))
 
 
 def print_statistics(console, name, statistics, full):
@@ -57,6 +51,8 @@ def print_statistics(console, name, statistics, full):
     if len(shown) < len(lines):
         console.print(f"({len(lines) - len(shown)} more lines: --full-stats)", highlight=False)
     console.rule("INFO memory")
+    if not mallctl_counts_redis(statistics.info_memory):
+        console.print(f"(the linked libjemalloc answers here, not {name})", highlight=False)
     for field in _INFO_FIELDS:
         console.print(f"{field}: {statistics.info_memory.get(field, '-')}", highlight=False)
     console.rule("MEMORY PURGE")
@@ -81,11 +77,15 @@ def print_verdict(console, measurements, names):
     )
 
 
+def _table(title):
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
 def _overall_table(measurements, names):
-    table = Table(title="All commands (geometric mean)", title_justify="left")
-    table.add_column("allocator")
-    for heading in ("requests/s", "x", "p99 ms", "x", "CPU s/M", "x", "peak RSS MiB", "x"):
-        table.add_column(heading, justify="right")
+    table = _table("All commands (geometric mean)")
+    table.add_column("allocator", no_wrap=True)
+    for heading in ("requests/s", "x", "p99 ms", "x", "CPU s/M", "x", "peak MiB", "x"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in names:
         figures = overall(measurements, name, BASELINE)
         cells = []
@@ -100,14 +100,16 @@ def _overall_table(measurements, names):
     return table
 
 
-def _group_table(title, measurements, names, read, better):
-    table = Table(title=f"{title} ({better} is better)", title_justify="left")
-    table.add_column("allocator")
-    for group in measurements[0].groups:
-        table.add_column(group.name, justify="right", max_width=13)
+def _group_table(title, measurements, names, read):
+    table = _table(title)
+    table.add_column("", no_wrap=True)
+    columns = []
     for name in names:
+        table.add_column(name, justify="right", max_width=12, overflow="fold")
         figures = by_group(measurements, name, BASELINE, read)
-        table.add_row(name, *(f"{figure.value:.3g} {figure.ratio:.2f}x" for figure in figures))
+        columns.append([f"{figure.value:.3g} {figure.ratio:.2f}x" for figure in figures])
+    for group, *cells in zip(measurements[0].groups, *columns):
+        table.add_row(group.name, *cells)
     return table
 
 
