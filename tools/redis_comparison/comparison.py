@@ -54,6 +54,7 @@ def run(options, library):
         return FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `tools/run | head` ends quietly
     machine = _machine()
     names = [allocator.name for allocator in chosen]
     report.print_comparison(console, machine, measurements, names)

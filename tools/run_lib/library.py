@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds libspanmalloc.so, building it first when it is missing, and installs what that needs.
+"""Finds libspanmalloc.so, building it first when it is missing; installs what tools/run needs.
 
 Called by main.py. Everything printed on the way goes to stderr: stdout is the program's.
 """
@@ -11,8 +11,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-_BUILD_PACKAGES = ["bazel-bootstrap", "clang-19", "lld-19"]
-_RUN_PACKAGES = [
+# What the comparison runs: the server, its load, and the peers as Debian packages them.
+_COMPARISON_PACKAGES = [
     "redis-server",
     "redis-tools",
     "libjemalloc2",
@@ -26,36 +26,23 @@ class SetupError(Exception):
     """The machine or the build isn't ready: a message of one line."""
 
 
-def install(groups):
-    """Installs the Debian packages of the groups ("build", "run") that are missing."""
-    packages = []
-    if "build" in groups:
-        packages += _BUILD_PACKAGES
-    if "run" in groups:
-        packages += _RUN_PACKAGES
-    missing = [package for package in packages if not _installed(package)]
+def install_for_comparison():
+    """Installs the Debian packages of the comparison that are missing."""
+    missing = [package for package in _COMPARISON_PACKAGES if not _installed(package)]
     if not missing:
-        return
-    bootstrap = os.path.join(ROOT, "tools", "bootstrap.sh")
-    if os.access(bootstrap, os.X_OK):
-        _run([bootstrap, *groups], "installing the Debian packages")
         return
     as_root = [] if os.getuid() == 0 else ["sudo"]
     if as_root and not shutil.which("sudo"):
-        raise SetupError(f"Debian packages are missing; as root: apt-get install {' '.join(missing)}")
-    _run([*as_root, "apt-get", "update", "-q"], "apt-get update")
-    command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
-    _run([*as_root, *command], "installing the Debian packages")
+        raise SetupError(f"packages are missing; as root: apt-get install {' '.join(missing)}")
+    print(f"Installing: {' '.join(missing)}", file=sys.stderr)
+    _run([*as_root, "apt-get", "update", "-qq"], "apt-get update")
+    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
+    _run([*as_root, *command], "the installation")
 
 
 def build():
-    """Builds the optimised library and returns its path."""
-    install(["build"])
-    script = os.path.join(ROOT, "tools", "build")
-    if os.access(script, os.X_OK):
-        _run([script], "tools/build")
-    else:
-        _run(["bazel", "build", "-c", "opt", "//:libspanmalloc.so"], "the build")
+    """Builds the optimised library (tools/build installs what that needs); returns its path."""
+    _run([os.path.join(ROOT, "tools", "build")], "the build")
     path = _built_library()
     if path is None:
         raise SetupError("the build left no optimised bazel-bin/libspanmalloc.so")

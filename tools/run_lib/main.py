@@ -96,7 +96,7 @@ def main(arguments):
             if options.quick or options.rounds or options.allocators or options.json:
                 parser.error("the options of the comparison can't go with a PROGRAM")
             preload.run(options.command, _library_path(options, False), ignored_signals)
-        library.install(["run"])
+        library.install_for_comparison()
         library_path = _library_path(options, True)
         # Only now: it needs python3-rich, which may just have been installed.
         sys.path.append(os.path.join(library.ROOT, "tools"))

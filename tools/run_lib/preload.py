@@ -167,6 +167,13 @@ def _gained_privilege(path):
         if status.st_gid != os.getgid():
             return "setgid to another group"
     # Root gains nothing by file capabilities.
-    if os.getuid() != 0 and "security.capability" in os.listxattr(path):
+    if os.getuid() != 0 and "security.capability" in _extended_attributes(path):
         return "has file capabilities"
     return ""
+
+
+def _extended_attributes(path):
+    try:
+        return os.listxattr(path)
+    except OSError:  # a file system without them
+        return []

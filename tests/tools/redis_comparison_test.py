@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests the redis comparison without redis: its arithmetic, and what it says of a failing server.
+
+Small scripts stand in for redis-server and redis-benchmark.
+"""
+
+import os
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+# pylint: disable=wrong-import-position
+from redis_comparison import allocators, summary, workload
+from redis_comparison.server import RedisServer, ServerFailed
+
+
+def measurement(allocator, number, speeds, cpu_seconds=1.0, peak_rss_kib=1024):
+    """Returns a server of one group, with one command of 1000 requests per speed."""
+    results = [workload.CommandResult("SET", 1000, speed, 2.0) for speed in speeds]
+    group = summary.GroupMeasurement("group", cpu_seconds, results)
+    return summary.ServerMeasurement(allocator, number, peak_rss_kib, [group])
+
+
+class SummaryTest(unittest.TestCase):
+    def test_commands_are_joined_by_the_geometric_mean(self):
+        servers = [measurement("ours", 0, [100, 400]), measurement("base", 0, [100, 100])]
+        throughput = summary.overall(servers, "ours", "base")["throughput"]
+        self.assertAlmostEqual(throughput.value, 200)
+        self.assertAlmostEqual(throughput.ratio, 2)
+
+    def test_ratio_is_the_median_of_the_rounds_ratios(self):
+        # The machine is ten times slower in the last round: the medians' ratio would be 4.
+        ours, base = [200, 800, 30], [100, 200, 10]
+        servers = [measurement("ours", i, [speed]) for i, speed in enumerate(ours)]
+        servers += [measurement("base", i, [speed]) for i, speed in enumerate(base)]
+        figure = summary.by_group(servers, "ours", "base", summary.requests_per_second)[0]
+        self.assertAlmostEqual(figure.value, 200)
+        self.assertAlmostEqual(figure.ratio, 3)
+
+    def test_cpu_seconds_are_per_million_requests(self):
+        servers = [measurement("base", 0, [100, 100], cpu_seconds=0.004)]
+        self.assertAlmostEqual(summary.overall(servers, "base", "base")["cpu"].value, 2)
+
+    def test_peak_rss_in_mib(self):
+        servers = [
+            measurement("ours", 0, [1], peak_rss_kib=3072),
+            measurement("base", 0, [1], peak_rss_kib=2048),
+        ]
+        self.assertEqual(summary.overall(servers, "ours", "base")["peak_rss"].value, 3)
+        self.assertEqual(summary.overall(servers, "ours", "base")["peak_rss"].ratio, 1.5)
+
+
+class AllocatorCheckTest(unittest.TestCase):
+    LIBRARY = os.path.realpath("/proc/self/exe")
+
+    def check(self, answers_mallctl, allocated, library=LIBRARY):
+        server = mock.Mock(pid=os.getpid())
+        server.info.return_value = {"allocator_allocated": str(allocated), "used_memory": "1000000"}
+        allocators.check(allocators.Allocator("name", library, answers_mallctl), server)
+
+    def test_who_serves_malloc(self):
+        self.check(True, 1_100_000)
+        self.check(False, 28_672)
+        self.check(None, 28_672)
+        with self.assertRaisesRegex(allocators.WrongAllocator, "by the linked jemalloc"):
+            self.check(False, 1_100_000)
+        with self.assertRaisesRegex(allocators.WrongAllocator, "not served by its library"):
+            self.check(True, 28_672)
+
+    def test_library_must_be_mapped(self):
+        with self.assertRaisesRegex(allocators.WrongAllocator, "not mapped"):
+            self.check(None, 0, "/etc/passwd")
+
+
+class StandInTest(unittest.TestCase):
+    """Puts scripts in the place of redis."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        path = f"{self.folder}:{os.environ['PATH']}"
+        temporary = os.path.join(self.folder, "tmp")
+        os.mkdir(temporary)
+        patches = (
+            mock.patch.dict(os.environ, PATH=path),
+            mock.patch.object(tempfile, "tempdir", temporary),
+        )
+        for patch in patches:
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def stand_in(self, name, script):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n" + script)
+        os.chmod(path, 0o755)
+
+    def test_crash_of_the_server_shows_our_report(self):
+        report = "spanmalloc: double free: pointer 0x1000, expected a live object"
+        self.stand_in("redis-server", f"echo noise; echo '{report}' >&2; ulimit -c 0; kill -ABRT $$")
+        with self.assertRaises(ServerFailed) as caught:
+            with RedisServer(""):
+                self.fail("the server can't have started")
+        message = str(caught.exception)
+        self.assertIn(report, message)
+        self.assertIn("signal 6", message)
+        self.assertNotIn("noise", message)
+        self.assertEqual(os.listdir(os.path.join(self.folder, "tmp")), [])
+
+    def test_results_of_redis_benchmark(self):
+        self.stand_in(
+            "redis-benchmark",
+            'echo "$@" >"$(dirname "$0")/arguments"\n'
+            "echo '\"test\",\"rps\",\"avg_latency_ms\",\"p99_latency_ms\"'\n"
+            "echo '\"SET\",\"1000.50\",\"0.1\",\"0.9\"'; echo '\"GET\",\"2000.00\",\"0.1\",\"0.8\"'\n",
+        )
+        step = workload.Step("set,get", 1000, 64, 16, 500)
+        results = workload.run_step(step, mock.Mock(port=4711), 0.5)
+        self.assertEqual(
+            results,
+            [
+                workload.CommandResult("SET", 500, 1000.5, 0.9),
+                workload.CommandResult("GET", 500, 2000.0, 0.8),
+            ],
+        )
+        with open(os.path.join(self.folder, "arguments"), encoding="utf-8") as file:
+            arguments = file.read().split()
+        for option, value in (("-p", "4711"), ("-n", "500"), ("-d", "64"), ("-P", "16")):
+            self.assertEqual(arguments[arguments.index(option) + 1], value)
+
+    def test_missing_results_are_a_failure(self):
+        self.stand_in("redis-benchmark", "echo 'test,rps,p99_latency_ms'; echo 'SET,1,1'")
+        server = mock.Mock(port=1)
+        server.failure.side_effect = ServerFailed
+        with self.assertRaises(ServerFailed):
+            workload.run_step(workload.Step("set,get", 10, 64, 1, 10), server, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
