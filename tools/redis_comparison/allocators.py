@@ -51,7 +51,7 @@ def check(allocator, server):
     with open(f"/proc/{server.pid}/maps", encoding="utf-8") as maps:
         mapped = {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "/" in line}
     if os.path.realpath(allocator.library) not in mapped:
-        raise WrongAllocator(f"{allocator.library} is not mapped into the server of {allocator.name}")
+        raise WrongAllocator(f"{allocator.name}: the server has not mapped {allocator.library}")
     answered = mallctl_counts_redis(server.info("memory"))
     if allocator.answers_mallctl is not None and answered != allocator.answers_mallctl:
         raise WrongAllocator(

@@ -132,14 +132,14 @@ def _statistics(server):
 
 def _machine():
     with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")]
+        lines = [line.split(":", 1) for line in cpuinfo if line.startswith("model name")]
     try:
         with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="utf-8") as setting:
             huge_pages = setting.read().split("[")[1].split("]")[0]
     except OSError:
         huge_pages = "unavailable"
     return {
-        "cpu": models[0] if models else platform.machine(),
+        "cpu": lines[0][1].strip() if lines else platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "transparent_hugepage": huge_pages,

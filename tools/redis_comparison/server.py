@@ -89,9 +89,9 @@ class RedisServer:
         """Returns a ServerFailed with what happened, how the process ended, and its last words."""
         try:
             status = self._process.wait(3)  # a crash may still be printing its report
-            how = f"redis-server ended by signal {-status}" if status < 0 else f"exit status {status}"
+            how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
         except subprocess.TimeoutExpired:
-            how = "redis-server still runs"
+            how = "still running"
         with open(self._log_path, encoding="utf-8", errors="replace") as log:
             lines = [line.rstrip() for line in log if line.strip()]
         reports = [line for line in lines if line.startswith("spanmalloc:")]

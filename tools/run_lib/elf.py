@@ -68,7 +68,8 @@ def _parse(file):
         raise NotElf("an unknown ELF class or byte order")
     bits = 64 if ident[4] == 2 else 32
     order = "<" if ident[5] == 1 else ">"
-    # e_type, e_machine, e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize, e_phentsize, e_phnum
+    # e_type, e_machine, e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize, e_phentsize,
+    # e_phnum
     layout = struct.Struct(order + ("HHIQQQIHHH" if bits == 64 else "HHIIIIIHHH"))
     fields = layout.unpack(file.read(layout.size))
     kind, machine, table, entry_size, entries = (fields[i] for i in (0, 1, 4, 8, 9))
