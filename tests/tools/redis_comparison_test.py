@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 # pylint: disable=wrong-import-position
-from redis_comparison import allocators, summary, workload
+from redis_comparison import allocators, machine, summary, workload
 from redis_comparison.server import RedisServer, ServerFailed
 
 
@@ -40,6 +40,7 @@ class SummaryTest(unittest.TestCase):
         figure = summary.by_group(servers, "ours", "base", summary.requests_per_second)[0]
         self.assertAlmostEqual(figure.value, 200)
         self.assertAlmostEqual(figure.ratio, 3)
+        self.assertAlmostEqual(figure.spread, 1)
 
     def test_cpu_seconds_are_per_million_requests(self):
         servers = [measurement("base", 0, [100, 100], cpu_seconds=0.004)]
@@ -52,6 +53,17 @@ class SummaryTest(unittest.TestCase):
         ]
         self.assertEqual(summary.overall(servers, "ours", "base")["peak_rss"].value, 3)
         self.assertEqual(summary.overall(servers, "ours", "base")["peak_rss"].ratio, 1.5)
+
+
+class ForeignLoadTest(unittest.TestCase):
+    def test_own_work_is_not_foreign(self):
+        # 10 s on 2 CPUs: 8 s busy, of which 6 s were our own and our children's.
+        busy, own, clock = iter([100.0, 108.0]), iter([1.0, 7.0]), iter([50.0, 60.0])
+        with mock.patch.object(machine, "_busy_seconds", lambda: next(busy)), mock.patch.object(
+            machine, "_own_seconds", lambda: next(own)
+        ), mock.patch("time.monotonic", lambda: next(clock)), mock.patch("os.cpu_count", lambda: 2):
+            load = machine.ForeignLoad()
+            self.assertAlmostEqual(load.share(), 0.1)
 
 
 class AllocatorCheckTest(unittest.TestCase):

@@ -8,15 +8,13 @@ speed meets all of them alike.
 
 import dataclasses
 import json
-import os
-import platform
 import signal
 import sys
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import allocators, report, workload
+from . import allocators, machine, report, workload
 from .server import RedisServer, ServerFailed
 from .summary import FIGURES, GroupMeasurement, ServerMeasurement, overall
 
@@ -48,6 +46,8 @@ def run(options, library):
         chosen = _choose(options.allocators, allocators.own(library))
         rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _DEFAULT_ROUNDS)
         scale = _QUICK_SCALE if options.quick else 1.0
+        json_file = open(options.json, "w", encoding="utf-8") if options.json else None
+        foreign_load = machine.ForeignLoad()
         measurements, statistics = _measure(chosen, rounds, scale)
     except (ValueError, OSError, ServerFailed, allocators.WrongAllocator) as error:
         print(f"tools/run: {error}", file=sys.stderr)
@@ -55,13 +55,14 @@ def run(options, library):
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `tools/run | head` ends quietly
-    machine = _machine()
+    conditions = {**machine.describe(), "foreign_cpu_share": foreign_load.share()}
     names = [allocator.name for allocator in chosen]
-    report.print_comparison(console, machine, measurements, names)
+    report.print_comparison(console, conditions, measurements, names)
     report.print_statistics(console, names[0], statistics, options.full_stats)
     report.print_verdict(console, measurements, names)
-    if options.json:
-        _write_json(options.json, machine, measurements, statistics, names)
+    if json_file:
+        with json_file:
+            _write_json(json_file, conditions, measurements, statistics, names)
     return 0
 
 
@@ -130,23 +131,7 @@ def _statistics(server):
     return ServerStatistics(malloc_stats, info_memory, loaded, before, server.memory_kib("VmRSS"))
 
 
-def _machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
-        lines = [line.split(":", 1) for line in cpuinfo if line.startswith("model name")]
-    try:
-        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="utf-8") as setting:
-            huge_pages = setting.read().split("[")[1].split("]")[0]
-    except OSError:
-        huge_pages = "unavailable"
-    return {
-        "cpu": lines[0][1].strip() if lines else platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "transparent_hugepage": huge_pages,
-    }
-
-
-def _write_json(path, machine, measurements, statistics, names):
+def _write_json(file, conditions, measurements, statistics, names):
     summary = {
         name: {
             figure: dataclasses.asdict(value)
@@ -155,13 +140,12 @@ def _write_json(path, machine, measurements, statistics, names):
         for name in names
     }
     document = {
-        "machine": machine,
+        "machine": conditions,
         "baseline": report.BASELINE,
         "figures": FIGURES,
         "summary": summary,
         "servers": [dataclasses.asdict(measurement) for measurement in measurements],
         "statistics": dataclasses.asdict(statistics),
     }
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
+    json.dump(document, file, indent=1)
+    file.write("\n")

@@ -13,6 +13,13 @@ from .summary import by_group, cpu_seconds_per_million, overall, requests_per_se
 
 BASELINE = "glibc"
 _STATS_LINES = 60
+_NOTABLE_FOREIGN_SHARE = 0.05
+_FIGURE_NAMES = (
+    ("throughput", "throughput"),
+    ("p99", "p99 latency"),
+    ("cpu", "CPU time"),
+    ("peak_rss", "peak RSS"),
+)
 _INFO_FIELDS = (
     "used_memory_human",
     "used_memory_rss_human",
@@ -26,13 +33,14 @@ _INFO_FIELDS = (
 )
 
 
-def print_comparison(console, machine, measurements, names):
-    """Prints the three tables."""
+def print_comparison(console, conditions, measurements, names):
+    """Prints the three tables, and how far to trust them."""
     rounds = 1 + max(measurement.round for measurement in measurements)
     console.print(
-        f"redis-server on {machine['cpus']} CPUs ({machine['cpu']}), Linux {machine['kernel']}, "
-        f"transparent huge pages: {machine['transparent_hugepage']}; median of {rounds} "
-        f"round{'s' if rounds > 1 else ''}; x = ratio to {BASELINE}",
+        f"redis-server on {conditions['cpus']} CPUs ({conditions['cpu']}), "
+        f"Linux {conditions['kernel']}, transparent huge pages: "
+        f"{conditions['transparent_hugepage']}\n"
+        f"median of {rounds} round{'s' if rounds > 1 else ''}; x = ratio to {BASELINE}",
         highlight=False,
     )
     console.print(_overall_table(measurements, names))
@@ -40,6 +48,7 @@ def print_comparison(console, machine, measurements, names):
     console.print(_group_table(speed, measurements, names, _thousands))
     cpu = "Server's CPU seconds per million requests (lower is better)"
     console.print(_group_table(cpu, measurements, names, cpu_seconds_per_million))
+    _print_noise(console, conditions["foreign_cpu_share"], measurements, names)
 
 
 def print_statistics(console, name, statistics, full):
@@ -67,14 +76,33 @@ def print_statistics(console, name, statistics, full):
 def print_verdict(console, measurements, names):
     """Prints our own row as one sentence."""
     figures = overall(measurements, names[0], BASELINE)
+    ratios = [f"{figures[key].ratio:.3f} x {what}" for key, what in _FIGURE_NAMES]
     console.rule()
     console.print(
-        f"{names[0]} against {BASELINE}: {figures['throughput'].ratio:.3f} x throughput, "
-        f"{figures['p99'].ratio:.3f} x p99 latency, {figures['cpu'].ratio:.3f} x CPU time, "
-        f"{figures['peak_rss'].ratio:.3f} x peak RSS",
-        highlight=False,
-        soft_wrap=True,
+        f"{names[0]} against {BASELINE}: {', '.join(ratios)}", highlight=False, soft_wrap=True
     )
+
+
+def _print_noise(console, foreign_cpu_share, measurements, names):
+    """Prints the largest spread of each column, and a warning if the machine was not ours."""
+    if any(measurement.round > 0 for measurement in measurements):
+        rows = [overall(measurements, name, BASELINE) for name in names]
+        spreads = [
+            f"{what} {max(row[key].spread for row in rows):.3f}" for key, what in _FIGURE_NAMES
+        ]
+        console.print(
+            f"Ratios moved between rounds by up to (+-): {', '.join(spreads)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if foreign_cpu_share > _NOTABLE_FOREIGN_SHARE:
+        console.print(
+            f"Other processes took {foreign_cpu_share:.0%} of this machine's CPU time meanwhile: "
+            "repeat this on an idle machine.",
+            style="bold red",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _table(title):

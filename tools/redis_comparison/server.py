@@ -96,7 +96,8 @@ class RedisServer:
             lines = [line.rstrip() for line in log if line.strip()]
         reports = [line for line in lines if line.startswith("spanmalloc:")]
         last_words = "\n".join("  " + line for line in (reports or lines)[-12:])
-        return ServerFailed(f"{what} ({how}, preloaded: {self._library})\n{last_words}")
+        message = f"{what} ({how}, preloaded: {self._library})"
+        return ServerFailed(f"{message}\n{last_words}" if last_words else message)
 
     def _start(self):
         environment = dict(os.environ, LD_PRELOAD=self._library)

@@ -34,10 +34,11 @@ class ServerMeasurement:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A value and its ratio to the baseline's."""
+    """A value, its ratio to the baseline's, and how far that ratio moved between rounds."""
 
     value: float
     ratio: float
+    spread: float  # half of the distance from the smallest to the largest ratio
 
 
 def requests_per_second(groups):
@@ -86,7 +87,9 @@ def by_group(measurements, allocator, baseline, read):
 def _figure(measurements, allocator, baseline, read):
     mine = {m.round: read(m) for m in measurements if m.allocator == allocator}
     base = {m.round: read(m) for m in measurements if m.allocator == baseline}
+    ratios = [mine[i] / base[i] for i in mine]
     return Figure(
         statistics.median(mine.values()),
-        statistics.median(mine[i] / base[i] for i in mine),
+        statistics.median(ratios),
+        (max(ratios) - min(ratios)) / 2,
     )
