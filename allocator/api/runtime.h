@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one global: every floor, constant-initialised and wired together. Only this folder names it;
+// the floors below get what they need through their constructors.
+#ifndef SPANMALLOC_ALLOCATOR_API_RUNTIME_H_
+#define SPANMALLOC_ALLOCATOR_API_RUNTIME_H_
+
+#include <atomic>
+#include <cstddef>
+
+#include "allocator/api/thread_locals.h"
+#include "allocator/cache/thread_registry.h"
+#include "allocator/central/per_cpu_central.h"
+#include "allocator/heap/bad_pointer.h"
+#include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/page_heap.h"
+#include "allocator/heap/page_map.h"
+#include "allocator/os/clock.h"
+#include "allocator/os/thread.h"
+#include "allocator/os/virtual_memory.h"
+
+namespace spanmalloc {
+
+struct Runtime {
+  explicit constexpr Runtime(FaultReporter report)
+      : metadata(memory),
+        page_map(memory),
+        page_heap(memory, clock, metadata, page_map),
+        central(Heap{metadata, page_map, page_heap, report}),
+        registry(CacheContext{central, metadata, budget, clock}) {}
+
+  // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
+  // address space; the next call tries again. Thread-safe.
+  bool EnsureInitialized() {
+    // Acquire: pairs with the release in Initialize.
+    return ABSL_PREDICT_TRUE(state.load(std::memory_order_acquire) == kReady) || Initialize();
+  }
+
+  // The calling thread's state, made if need be; nullptr if it has none and can get none.
+  ThreadState* ThreadStateOrNull();
+
+  // Gives back what is free, so that a failed allocation may be tried again. Returns whether that
+  // is worth while.
+  bool ReclaimForRetry();
+
+  os::KernelMemory memory;
+  os::MonotonicClock clock;
+  MetadataAllocator metadata;
+  PageMap page_map;
+  PageHeap page_heap;
+  PerCpuCentral central;
+  CacheBudget budget;
+  ThreadRegistry registry;
+  os::ThreadExitHook thread_exit;
+
+ private:
+  static constexpr int kNotReady = 0;
+  static constexpr int kBusy = 1;
+  static constexpr int kReady = 2;
+
+  bool Initialize();
+  bool PlaceHeap();
+
+  std::atomic<int> state{kNotReady};
+};
+
+extern Runtime runtime;
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_API_RUNTIME_H_

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many objects a thread cache fetches at a miss and how many it may hold: pure functions of a
+// bin's recent history, and the budget in bytes that all thread caches share.
+//
+// A bin starts small (a thread that allocates little holds little) and doubles its refills at
+// successive misses. It may hold more when misses and overflows alternate, which shows that a
+// larger bin would have served both.
+#ifndef SPANMALLOC_ALLOCATOR_CACHE_CACHE_SIZING_H_
+#define SPANMALLOC_ALLOCATOR_CACHE_CACHE_SIZING_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/params/size_class_table.h"
+
+namespace spanmalloc {
+
+// A bin's history, owner thread only.
+struct BinHistory {
+  uint16_t refill = 0;           // objects to fetch at the next miss
+  uint8_t overflows = 0;         // since the limit last changed
+  bool missed = false;           // since the last overflow
+};
+
+// Objects to fetch at a miss; updates the history for the next one.
+inline size_t NextRefill(const SizeClassInfo& info, BinHistory* history) {
+  const size_t first = info.size > 4096 ? 1 : 4;
+  size_t refill = history->refill == 0 ? first : history->refill;
+  if (refill > info.batch) refill = info.batch;
+  history->refill = static_cast<uint16_t>(refill * 2 < info.batch ? refill * 2 : info.batch);
+  history->missed = true;
+  return refill;
+}
+
+// The number of objects that a bin which may hold `limit` should be allowed after an overflow.
+inline size_t LimitAfterOverflow(const SizeClassInfo& info, size_t limit, BinHistory* history) {
+  ++history->overflows;
+  if (!history->missed && history->overflows < 3) return limit;
+  history->missed = false;
+  history->overflows = 0;
+  const size_t wish = limit + (limit > info.batch ? limit : info.batch);
+  return wish < info.cache_limit ? wish : info.cache_limit;
+}
+
+// Bytes that thread caches may hold between them. Threads take quanta of it in their slow paths.
+class CacheBudget {
+ public:
+  static constexpr int64_t kQuantum = 16 * 1024;
+
+  constexpr CacheBudget() = default;
+
+  // Sets the whole budget. Call once, before any Take.
+  void Init(int64_t bytes) { left_.store(bytes, std::memory_order_relaxed); }
+
+  // Takes `bytes` rounded up to quanta; the amount taken, 0 if there isn't as much.
+  int64_t Take(int64_t bytes) {
+    const int64_t amount = (bytes + kQuantum - 1) / kQuantum * kQuantum;
+    if (left_.fetch_sub(amount, std::memory_order_relaxed) >= amount) return amount;
+    left_.fetch_add(amount, std::memory_order_relaxed);
+    return 0;
+  }
+
+  void Return(int64_t bytes) { left_.fetch_add(bytes, std::memory_order_relaxed); }
+  int64_t left() const { return left_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> left_{0};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CACHE_CACHE_SIZING_H_

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All live thread states: made when a thread first misses, returned when it ends, walked for
+// statistics and at fork. One lock, before every thread state's own.
+#ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_REGISTRY_H_
+#define SPANMALLOC_ALLOCATOR_CACHE_THREAD_REGISTRY_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/cache/thread_state.h"
+#include "allocator/os/ranked_lock.h"
+#include "allocator/util/intrusive_list.h"
+
+namespace spanmalloc {
+
+class ThreadRegistry {
+ public:
+  explicit constexpr ThreadRegistry(const CacheContext& context) : context_(context) {}
+
+  // A state for the calling thread; nullptr if out of memory.
+  ThreadState* Create() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Returns all that `state` holds; `state` is gone.
+  void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Adds the number of objects that threads cache in each class to counts[class], and returns the
+  // number of threads.
+  size_t AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock_);
+
+  size_t threads() const { return threads_.load(std::memory_order_relaxed); }
+  uint64_t created() const { return created_.load(std::memory_order_relaxed); }
+
+  // Around fork(): holds this lock and every state's.
+  void LockAll() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void UnlockAll() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  // In the child: frees the locks and disowns every state but `own` (which may be nullptr); their
+  // threads don't exist here.
+  void ResetAfterFork(ThreadState* own) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+
+  // Returns what the states disowned by a fork hold. Cheap when there are none.
+  void AdoptOrphans() {
+    if (ABSL_PREDICT_FALSE(has_orphans_.load(std::memory_order_relaxed))) DestroyOrphans();
+  }
+
+  bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
+
+ private:
+  void DestroyOrphans() ABSL_LOCKS_EXCLUDED(lock_);
+
+  const CacheContext context_;
+  os::RankedLock lock_{LockRank::kThreadRegistry};
+  IntrusiveList<ThreadState> live_ ABSL_GUARDED_BY(lock_);
+  IntrusiveList<ThreadState> orphans_ ABSL_GUARDED_BY(lock_);
+  std::atomic<bool> has_orphans_{false};
+  std::atomic<size_t> threads_{0};
+  std::atomic<uint64_t> created_{0};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CACHE_THREAD_REGISTRY_H_

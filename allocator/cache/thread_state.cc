@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/cache/thread_state.h"
+
+#include <string.h>
+
+namespace spanmalloc {
+
+// Makes room for `capacity` objects in the bin's array.
+bool ThreadState::Reserve(size_t c, size_t capacity) {
+  Bin& bin = bins_[c];
+  if (bin.capacity >= capacity) return true;
+  size_t grown = bin.capacity == 0 ? kMinCapacity : bin.capacity * 2 + 1;
+  while (grown < capacity) grown = grown * 2 + 1;
+  auto** storage = static_cast<void**>(context_.metadata.Allocate((grown + 1) * sizeof(void*)));
+  if (storage == nullptr) return false;
+  void** base = storage + 1;  // storage[0], zero, is the sentinel
+  const size_t held = Held(c);
+  const size_t limit = Limit(c);
+  memcpy(base, bin.base, held * sizeof(void*));
+  if (bin.capacity != 0) {
+    context_.metadata.Free(bin.base - 1, (bin.capacity + 1) * sizeof(void*));
+  }
+  bin.base = base;
+  bin.capacity = static_cast<uint32_t>(grown);
+  SetTop(c, base + held);
+  SetLimit(c, limit);
+  return true;
+}
+
+// Lets the bin hold `limit` objects. Within the budget, or overdrawing it: the first few objects
+// of a bin are needed to make progress at all.
+bool ThreadState::RaiseLimit(size_t c, size_t limit, bool within_budget) {
+  const size_t old = Limit(c);
+  if (limit <= old) return true;
+  const auto cost = static_cast<int64_t>((limit - old) * kSizeClassTable[c].size);
+  if (spare_budget_ < cost) {
+    const int64_t taken = context_.budget.Take(cost - spare_budget_);
+    spare_budget_ += taken;
+    budget_taken_ += taken;
+  }
+  if (spare_budget_ < cost && within_budget) return false;
+  if (!Reserve(c, limit)) return false;
+  spare_budget_ -= cost;
+  SetLimit(c, limit);
+  return true;
+}
+
+void ThreadState::LowerLimit(size_t c, size_t limit) {
+  const size_t old = Limit(c);
+  if (limit >= old) return;
+  spare_budget_ += static_cast<int64_t>((old - limit) * kSizeClassTable[c].size);
+  SetLimit(c, limit);
+}
+
+void* ThreadState::Refill(size_t c) {
+  os::LockHolder hold(lock);
+  if (++slow_paths_ >= kSlowPathsPerTick) Tick();
+  Bin& bin = bins_[c];
+  const SizeClassInfo& info = kSizeClassTable[c];
+  const size_t want = NextRefill(info, &bin.history);
+  if (Limit(c) < 2 * want) {
+    RaiseLimit(c, want, /*within_budget=*/false);
+    RaiseLimit(c, 2 * want < info.cache_limit ? 2 * want : info.cache_limit,
+               /*within_budget=*/true);
+  }
+  void* batch[PerCpuCentral::kMaxBatch];
+  const size_t room = Limit(c) + 1;  // one goes to the caller
+  const size_t got = context_.central.Remove(static_cast<SizeClass>(c), batch,
+                                             want < room ? want : room);
+  if (got == 0) return nullptr;
+  // Lowest addresses on top, so that successive allocations ascend.
+  void** top = bin.base;
+  for (size_t i = got - 1; i > 0; --i) *top++ = batch[i];
+  SetTop(c, top);
+  return batch[0];
+}
+
+// Gives the `count` objects at the bottom of the stack, the coldest, to the central free list.
+void ThreadState::FlushOldest(size_t c, size_t count) {
+  Bin& bin = bins_[c];
+  const size_t held = Held(c);
+  context_.central.Insert(static_cast<SizeClass>(c), bin.base, count);
+  memmove(bin.base, bin.base + count, (held - count) * sizeof(void*));
+  SetTop(c, bin.base + (held - count));
+}
+
+void ThreadState::Overflow(size_t c, void* object) {
+  os::LockHolder hold(lock);
+  if (++slow_paths_ >= kSlowPathsPerTick) Tick();
+  Bin& bin = bins_[c];
+  const SizeClassInfo& info = kSizeClassTable[c];
+  size_t limit = Limit(c);
+  if (limit == 0) {
+    // The thread frees what others allocated. Kept here, the object's cache line would be handed
+    // out next to others still in use elsewhere; back in its span, it returns to its neighbours.
+    if (++bin.strays <= kStraysToActivate ||
+        !RaiseLimit(c, info.batch, /*within_budget=*/false)) {
+      context_.central.InsertInSpans(static_cast<SizeClass>(c), &object, 1);
+      return;
+    }
+    limit = Limit(c);
+  }
+  if (Held(c) >= limit) {
+    RaiseLimit(c, LimitAfterOverflow(info, limit, &bin.history), /*within_budget=*/true);
+  }
+  if (Held(c) >= Limit(c)) FlushOldest(c, (Held(c) + 1) / 2);
+  cache.Push(c, object);
+}
+
+// Looks the bins through for stacks that nobody touched since the last time, and gives back half
+// of what they hold and of what they may.
+void ThreadState::Tick() {
+  slow_paths_ = 0;
+  const uint64_t now = context_.clock.NowMs();
+  if (now < next_tick_ms_) return;
+  next_tick_ms_ = now + kTickMs;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    Bin& bin = bins_[c];
+    if (bin.capacity == 0) continue;
+    if (Top(c) == bin.top_at_tick) {
+      const size_t held = Held(c);
+      if (held != 0) FlushOldest(c, (held + 1) / 2);
+      const size_t half = Limit(c) / 2;
+      LowerLimit(c, half > Held(c) ? half : Held(c));
+      bin.history.refill = 0;
+    }
+    bin.top_at_tick = Top(c);
+  }
+  ReturnSpareBudget();
+}
+
+void ThreadState::ReturnSpareBudget() {
+  if (spare_budget_ < 2 * CacheBudget::kQuantum) return;
+  const int64_t surplus = spare_budget_ - CacheBudget::kQuantum;
+  context_.budget.Return(surplus);
+  spare_budget_ -= surplus;
+  budget_taken_ -= surplus;
+}
+
+void ThreadState::FlushAllBins() {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (Held(c) != 0) FlushOldest(c, Held(c));
+  }
+}
+
+void ThreadState::FlushAll() {
+  os::LockHolder hold(lock);
+  FlushAllBins();
+}
+
+void ThreadState::TearDown() {
+  os::LockHolder hold(lock);
+  FlushAllBins();
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    Bin& bin = bins_[c];
+    if (bin.capacity == 0) continue;
+    SetTop(c, &empty_stack[1]);
+    RelaxedStore(cache.limit[c], &empty_stack[1]);
+    context_.metadata.Free(bin.base - 1, (bin.capacity + 1) * sizeof(void*));
+    bin = Bin();
+  }
+  context_.budget.Return(budget_taken_);
+  budget_taken_ = 0;
+  spare_budget_ = 0;
+}
+
+void ThreadState::AddCounts(size_t* counts) {
+  os::LockHolder hold(lock);
+  for (size_t c = 1; c < kSizeClassEnd; ++c) counts[c] += Held(c);
+}
+
+bool ThreadState::CheckInvariants() {
+  os::LockHolder hold(lock);
+  int64_t allowed = 0;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const Bin& bin = bins_[c];
+    if (bin.base[-1] != nullptr || Top(c) < bin.base || Limit(c) > bin.capacity) return false;
+    if (Held(c) > Limit(c)) return false;
+    allowed += static_cast<int64_t>(Limit(c) * kSizeClassTable[c].size);
+  }
+  return allowed + spare_budget_ == budget_taken_;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One thread's cache and what its slow paths need: the arrays behind the stacks, their sizes and
+// histories. Refills from and flushes into the central free lists of the CPU it runs on.
+//
+// Every slow path holds `lock`, which is its own and all but never contended, so that statistics
+// and fork() find the bins in order.
+#ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_
+#define SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/cache/cache_sizing.h"
+#include "allocator/cache/thread_cache.h"
+#include "allocator/central/per_cpu_central.h"
+#include "allocator/heap/metadata_allocator.h"
+#include "allocator/os/clock.h"
+#include "allocator/os/ranked_lock.h"
+
+namespace spanmalloc {
+
+// What thread states share.
+struct CacheContext {
+  PerCpuCentral& central;
+  MetadataAllocator& metadata;
+  CacheBudget& budget;
+  os::Clock& clock;
+};
+
+class ThreadState {
+ public:
+  explicit ThreadState(const CacheContext& context) : context_(context) {}
+  ThreadState(const ThreadState&) = delete;
+  ThreadState& operator=(const ThreadState&) = delete;
+
+  // An object of class `c` after the stack was found empty; nullptr if out of memory.
+  void* Refill(size_t c) ABSL_LOCKS_EXCLUDED(lock);
+
+  // Takes `object` of class `c` after the stack was found full.
+  void Overflow(size_t c, void* object) ABSL_LOCKS_EXCLUDED(lock);
+
+  // Returns all objects to the central free lists. The bins stay.
+  void FlushAll() ABSL_LOCKS_EXCLUDED(lock);
+
+  // Returns all objects, the arrays and the budget. The stacks are empty and full afterwards.
+  void TearDown() ABSL_LOCKS_EXCLUDED(lock);
+
+  // Adds the number of objects cached in each class to counts[class].
+  void AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock);
+
+  bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock);
+
+  ThreadCache cache;
+  os::RankedLock lock{LockRank::kThreadState};
+
+  // Links of the registry's list, under the registry's lock.
+  ThreadState* previous = nullptr;
+  ThreadState* next = nullptr;
+
+ private:
+  struct Bin {
+    void** base = &empty_stack[1];  // the bottom of the stack
+    uint32_t capacity = 0;          // of the array, without the sentinel below the base
+    BinHistory history;
+    uint32_t strays = 0;            // frees of a class that the thread hasn't allocated
+    void** top_at_tick = nullptr;   // the top when the cache was last looked through
+  };
+
+  // After this many frees of a class that it never allocates, a thread gets a bin for it.
+  static constexpr uint32_t kStraysToActivate = 64;
+  static constexpr uint32_t kMinCapacity = 15;  // with the sentinel, two cache lines
+  static constexpr uint32_t kSlowPathsPerTick = 64;
+  static constexpr uint64_t kTickMs = 200;
+
+  void** Top(size_t c) const { return RelaxedLoad(cache.top[c]); }
+  void SetTop(size_t c, void** top) { RelaxedStore(cache.top[c], top); }
+  size_t Held(size_t c) const { return static_cast<size_t>(Top(c) - bins_[c].base); }
+  size_t Limit(size_t c) const {
+    return static_cast<size_t>(RelaxedLoad(cache.limit[c]) - bins_[c].base);
+  }
+
+  bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  bool RaiseLimit(size_t c, size_t limit, bool within_budget) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void LowerLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void FlushOldest(size_t c, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void SetLimit(size_t c, size_t limit) { RelaxedStore(cache.limit[c], bins_[c].base + limit); }
+  void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+
+  CacheContext context_;
+  int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;   // taken and unused; negative: overdrawn
+  int64_t budget_taken_ ABSL_GUARDED_BY(lock) = 0;
+  uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;
+  uint64_t next_tick_ms_ ABSL_GUARDED_BY(lock) = 0;
+  Bin bins_[kSizeClassEnd];
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/central/central_free_list.h"
+
+#include <string.h>
+
+namespace spanmalloc {
+
+uint8_t CentralFreeList::ListOf(const Span* span) {
+  return static_cast<uint8_t>((size_t{span->free_objects} * kLists - 1) / span->objects);
+}
+
+void CentralFreeList::Unlist(Span* span) {
+  if (span->state != SpanState::kListed) return;
+  nonfull_[span->list].Remove(span);
+  span->state = SpanState::kDetached;
+  --totals_.nonfull_spans;
+}
+
+void CentralFreeList::Relist(Span* span) {
+  const bool full = span->free_objects == 0;
+  const uint8_t list = full ? 0 : ListOf(span);
+  if (span->state == SpanState::kListed && !full && span->list == list) return;
+  Unlist(span);
+  if (full) return;
+  span->list = list;
+  span->state = SpanState::kListed;
+  nonfull_[list].PushFront(span);
+  ++totals_.nonfull_spans;
+}
+
+void CentralFreeList::UpdateHint() {
+  held_hint_.store(static_cast<uint32_t>(count_ + totals_.span_objects),
+                   std::memory_order_relaxed);
+}
+
+size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
+  size_t taken = count_ > reserve ? count_ - reserve : 0;
+  if (taken > want) taken = want;
+  if (taken != 0) {
+    count_ -= static_cast<uint32_t>(taken);
+    memcpy(out, array_ + count_, taken * sizeof(void*));
+  } else {
+    for (size_t list = 0; list < kLists && taken < want; ++list) {
+      while (taken < want && !nonfull_[list].empty()) {
+        Span* span = nonfull_[list].front();
+        const size_t got = span->TakeObjects(out + taken, want - taken);
+        totals_.span_objects -= got;
+        taken += got;
+        Relist(span);
+      }
+    }
+  }
+  if (taken != 0) {
+    totals_.taken += taken;
+    ++totals_.fills;
+    UpdateHint();
+  }
+  return taken;
+}
+
+size_t CentralFreeList::Remove(void** out, size_t want, size_t reserve) {
+  os::LockHolder hold(lock_);
+  return Take(out, want, reserve);
+}
+
+size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed) {
+  os::LockHolder hold(lock_);
+  *zeroed = false;
+  const size_t held = Take(out, want, 0);
+  if (held != 0) return held;
+  Span* span = heap.page_heap.AllocateShared(size_class_);
+  if (span == nullptr) return 0;
+  span->shard.store(shard_, std::memory_order_relaxed);
+  *zeroed = span->zeroed;
+  ++totals_.spans;
+  ++totals_.spans_made;
+  totals_.span_objects += span->free_objects;
+  Relist(span);
+  return Take(out, want, 0);
+}
+
+bool CentralFreeList::GrowArray(Heap& heap) {
+  const uint32_t limit = info().central_limit;
+  if (capacity_ == limit) return false;
+  uint32_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_ * 2;
+  if (capacity > limit) capacity = limit;
+  auto** array = static_cast<void**>(heap.metadata.Allocate(capacity * sizeof(void*)));
+  if (array == nullptr) return false;
+  if (capacity_ != 0) {
+    memcpy(array, array_, count_ * sizeof(void*));
+    heap.metadata.Free(array_, capacity_ * sizeof(void*));
+  }
+  array_ = array;
+  capacity_ = capacity;
+  return true;
+}
+
+size_t CentralFreeList::Insert(Heap& heap, void* const* objects, size_t count) {
+  os::LockHolder hold(lock_);
+  totals_.returned += count;
+  ++totals_.flushes;
+  while (count_ + count > capacity_ && GrowArray(heap)) {
+  }
+  const size_t room = capacity_ - count_;
+  const size_t fitting = count < room ? count : room;
+  if (fitting != 0) memcpy(array_ + count_, objects, fitting * sizeof(void*));
+  count_ += static_cast<uint32_t>(fitting);
+  UpdateHint();
+  return fitting;
+}
+
+size_t CentralFreeList::DrainArray(void** out, size_t want) {
+  os::LockHolder hold(lock_);
+  const size_t taken = count_ < want ? count_ : want;
+  count_ -= static_cast<uint32_t>(taken);
+  if (taken != 0) memcpy(out, array_ + count_, taken * sizeof(void*));
+  UpdateHint();
+  return taken;
+}
+
+void CentralFreeList::FreeSpan(Heap& heap, Span* span) {
+  Unlist(span);
+  totals_.span_objects -= span->free_objects;
+  --totals_.spans;
+  ++totals_.spans_freed;
+  heap.page_heap.FreeShared(span);
+}
+
+void CentralFreeList::FreeEmptySpans(Heap& heap) {
+  os::LockHolder hold(lock_);
+  Span* span = nonfull_[kLists - 1].front();
+  while (span != nullptr) {
+    Span* next = span->next;
+    if (span->free_objects == span->objects) FreeSpan(heap, span);
+    span = next;
+  }
+  UpdateHint();
+}
+
+void CentralFreeList::NoteReturned(size_t count) {
+  os::LockHolder hold(lock_);
+  totals_.returned += count;
+  ++totals_.flushes;
+}
+
+void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(object);
+  const ObjectFault fault = span->CheckObject(address);
+  if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
+    const size_t into = (address - span->start) % span->object_size;
+    Fault kind = Fault::kDoubleFree;
+    if (fault == ObjectFault::kInterior) {
+      kind = address % kMinAlignment == 0 ? Fault::kInterior : Fault::kMisaligned;
+    }
+    heap.report({.fault = kind,
+                 .pointer = object,
+                 .claimed_size = 0,
+                 .block_size = span->object_size,
+                 .block_start = static_cast<char*>(object) - into});
+    return;
+  }
+  if (span->free_objects == 0) ++totals_.spans_reused;
+  span->PutObject(address);
+  ++totals_.span_objects;
+  // An empty span goes back at once, unless it is the last one with free objects: a class in
+  // steady use keeps one. (A span of a single object is no use to anyone else's requests.)
+  const bool last = totals_.nonfull_spans == (span->state == SpanState::kListed ? 1u : 0u);
+  if (span->free_objects == span->objects && (!last || span->objects == 1)) {
+    FreeSpan(heap, span);
+    return;
+  }
+  Relist(span);
+}
+
+void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count) {
+  os::LockHolder hold(lock_);
+  for (size_t i = 0; i < count; ++i) {
+    if (objects[i] == nullptr || spans[i]->shard.load(std::memory_order_relaxed) != shard_) {
+      continue;
+    }
+    PutInSpan(heap, objects[i], spans[i]);
+    objects[i] = nullptr;
+  }
+  UpdateHint();
+}
+
+void CentralFreeList::AddStats(CentralFreeListStats* stats) {
+  os::LockHolder hold(lock_);
+  stats->taken += totals_.taken;
+  stats->returned += totals_.returned;
+  stats->fills += totals_.fills;
+  stats->flushes += totals_.flushes;
+  stats->spans_made += totals_.spans_made;
+  stats->spans_freed += totals_.spans_freed;
+  stats->spans_reused += totals_.spans_reused;
+  stats->array_objects += count_;
+  stats->span_objects += totals_.span_objects;
+  stats->spans += totals_.spans;
+  stats->nonfull_spans += totals_.nonfull_spans;
+}
+
+bool CentralFreeList::CheckInvariants() {
+  os::LockHolder hold(lock_);
+  size_t objects = 0;
+  size_t spans = 0;
+  for (const SpanList& list : nonfull_) {
+    for (const Span* span = list.front(); span != nullptr; span = span->next) {
+      if (span->free_objects == 0 || span->free.Count() != span->free_objects ||
+          span->state != SpanState::kListed || ListOf(span) != span->list) {
+        return false;
+      }
+      objects += span->free_objects;
+      ++spans;
+    }
+  }
+  return objects == totals_.span_objects && spans == totals_.nonfull_spans &&
+         totals_.spans >= spans && count_ <= capacity_;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The free objects of one size class on one CPU: first an array of object pointers, the last ones
+// that this CPU's thread caches gave back, then the spans that this CPU carved. Thread caches
+// refill from it and flush into it in batches.
+//
+// Each list has its own lock. The array may hold objects of any shard's spans; a span is guarded
+// by the lock of the list that owns it (named by span->shard, for good), so objects that find no
+// room in an array go back to their spans under that lock.
+#ifndef SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
+#define SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/heap/bad_pointer.h"
+#include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/page_heap.h"
+#include "allocator/heap/page_map.h"
+#include "allocator/heap/span.h"
+#include "allocator/os/ranked_lock.h"
+#include "allocator/params/size_class_table.h"
+
+namespace spanmalloc {
+
+// What the central floor needs from the one below.
+struct Heap {
+  MetadataAllocator& metadata;
+  PageMap& page_map;
+  PageHeap& page_heap;
+  FaultReporter report;
+};
+
+// Counts of one list (or a sum of lists) since the start, and what it holds now.
+struct CentralFreeListStats {
+  uint64_t taken;          // objects given to thread caches and callers
+  uint64_t returned;       // objects taken back from them
+  uint64_t fills;          // batches given
+  uint64_t flushes;        // batches taken back
+  uint64_t spans_made;
+  uint64_t spans_freed;
+  uint64_t spans_reused;   // spans that were full and got a free object again
+  size_t array_objects;    // free objects in the array
+  size_t span_objects;     // free objects in the spans
+  size_t spans;            // spans owned now
+  size_t nonfull_spans;    // of them, those with free objects
+};
+
+class CentralFreeList {
+ public:
+  constexpr CentralFreeList() = default;
+
+  // Requires: called once, before any other call.
+  void Init(SizeClass size_class, uint16_t shard) {
+    size_class_ = size_class;
+    shard_ = shard;
+  }
+
+  // Takes up to `want` objects, at most what the list holds beyond `reserve` in its array, into
+  // `out`, lowest addresses first where they come from a span. Returns how many.
+  size_t Remove(void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // As above with a new span carved if the list holds nothing. 0 if out of memory. `*zeroed` is
+  // set to whether the objects read as zeros.
+  size_t RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed)
+      ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Takes back objects[0, count) into the array, as many as fit. Returns how many; the caller
+  // returns the others to their spans.
+  size_t Insert(Heap& heap, void* const* objects, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Takes up to `want` objects out of the array to be returned to their spans: no part of the
+  // traffic with thread caches, and not counted as such.
+  size_t DrainArray(void** out, size_t want) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Puts each of objects[0, count) whose span, spans[i], this list owns back into that span, and
+  // sets objects[i] to nullptr. Faulty ones are reported and dropped.
+  void PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count)
+      ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Counts objects that a thread returned past the array, straight to their spans.
+  void NoteReturned(size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Gives empty spans back to the page heap.
+  void FreeEmptySpans(Heap& heap) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Roughly how many objects the list holds, without taking the lock.
+  uint32_t held_hint() const { return held_hint_.load(std::memory_order_relaxed); }
+
+  void AddStats(CentralFreeListStats* stats) ABSL_LOCKS_EXCLUDED(lock_);
+  bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
+
+  os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
+
+ private:
+  // Spans are listed by how full they are; the fullest give objects first, so that the others may
+  // become empty and go back to the page heap.
+  static constexpr size_t kLists = 8;
+  static constexpr uint32_t kFirstCapacity = 32;
+
+  const SizeClassInfo& info() const { return kSizeClassTable[size_class_]; }
+  static uint8_t ListOf(const Span* span);
+  size_t Take(void** out, size_t want, size_t reserve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void PutInSpan(Heap& heap, void* object, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Unlist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UpdateHint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  os::RankedLock lock_{LockRank::kCentralFreeList};
+  std::atomic<uint32_t> held_hint_{0};
+  SizeClass size_class_ = kNoSizeClass;
+  uint16_t shard_ = 0;
+  uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;     // objects in the array
+  uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;  // of the array
+  void** array_ ABSL_GUARDED_BY(lock_) = nullptr;
+  SpanList nonfull_[kLists] ABSL_GUARDED_BY(lock_);
+  CentralFreeListStats totals_ ABSL_GUARDED_BY(lock_) = {};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/central/per_cpu_central.h"
+
+#include "allocator/os/current_cpu.h"
+
+namespace spanmalloc {
+
+PerCpuCentral::Shard* PerCpuCentral::HomeShard() {
+  const size_t index = os::CurrentCpu() % kMaxShards;
+  // Acquire: pairs with the release in MakeShard.
+  Shard* shard = shards_[index].load(std::memory_order_acquire);
+  return ABSL_PREDICT_TRUE(shard != nullptr) ? shard : MakeShard(index);
+}
+
+PerCpuCentral::Shard* PerCpuCentral::MakeShard(size_t index) {
+  os::LockHolder hold(table_lock_);
+  Shard* shard = shards_[index].load(std::memory_order_relaxed);
+  if (shard != nullptr) return shard;
+  shard = heap_.metadata.New<Shard>();
+  if (shard == nullptr) {
+    for (size_t i = 0; i < shards() && shard == nullptr; ++i) {
+      shard = shards_[i].load(std::memory_order_relaxed);
+    }
+    return shard;
+  }
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    shard->lists[c].Init(static_cast<SizeClass>(c), static_cast<uint16_t>(index));
+  }
+  // Release: pairs with the acquires of those who find the shard here.
+  shards_[index].store(shard, std::memory_order_release);
+  if (index >= shards()) shard_end_.store(index + 1, std::memory_order_relaxed);
+  return shard;
+}
+
+size_t PerCpuCentral::RemoveFromOthers(SizeClass size_class, const Shard* home, void** out,
+                                       size_t want) {
+  const uint32_t spare = kSizeClassTable[size_class].batch;
+  for (size_t s = 0; s < shards(); ++s) {
+    // Acquire: pairs with the release in MakeShard.
+    Shard* shard = shards_[s].load(std::memory_order_acquire);
+    if (shard == nullptr || shard == home || shard->lists[size_class].held_hint() <= spare) {
+      continue;
+    }
+    const size_t taken = shard->lists[size_class].Remove(out, want, spare);
+    if (taken != 0) return taken;
+  }
+  return 0;
+}
+
+size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool* zeroed) {
+  bool fresh = false;
+  if (zeroed == nullptr) zeroed = &fresh;
+  *zeroed = false;
+  Shard* home = HomeShard();
+  if (home == nullptr) return 0;
+  CentralFreeList& list = home->lists[size_class];
+  if (list.held_hint() != 0) {
+    const size_t taken = list.Remove(out, want, 0);
+    if (taken != 0) return taken;
+  }
+  const size_t taken = RemoveFromOthers(size_class, home, out, want);
+  return taken != 0 ? taken : list.RemoveOrCarve(heap_, out, want, zeroed);
+}
+
+void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
+  Shard* home = HomeShard();
+  const size_t fitted =
+      home == nullptr ? 0 : home->lists[size_class].Insert(heap_, objects, count);
+  for (size_t done = fitted; done < count;) {
+    const size_t chunk = count - done < kMaxBatch ? count - done : kMaxBatch;
+    PutInSpans(size_class, objects + done, chunk);
+    done += chunk;
+  }
+}
+
+void PerCpuCentral::InsertInSpans(SizeClass size_class, void** objects, size_t count) {
+  Shard* home = HomeShard();
+  if (home != nullptr) home->lists[size_class].NoteReturned(count);
+  PutInSpans(size_class, objects, count);
+}
+
+void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t count) {
+  Span* spans[kMaxBatch];
+  for (size_t i = 0; i < count; ++i) {
+    Span* span = heap_.page_map.SpanOf(objects[i]);
+    if (ABSL_PREDICT_TRUE(span != nullptr && span->size_class == size_class)) {
+      spans[i] = span;
+      continue;
+    }
+    if (objects[i] == nullptr) continue;
+    const bool in_heap = heap_.page_heap.InHeap(reinterpret_cast<uintptr_t>(objects[i]));
+    const Fault fault = span != nullptr ? Fault::kSizeMismatch
+                        : in_heap       ? Fault::kDoubleFree
+                                        : Fault::kNotABlock;
+    heap_.report({.fault = fault,
+                  .pointer = objects[i],
+                  .claimed_size = kSizeClassTable[size_class].size,
+                  .block_size = span == nullptr ? 0 : span->object_size,
+                  .block_start = nullptr});
+    objects[i] = nullptr;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (objects[i] == nullptr) continue;
+    const uint16_t shard = spans[i]->shard.load(std::memory_order_relaxed);
+    // Acquire: pairs with the release in MakeShard.
+    shards_[shard].load(std::memory_order_acquire)
+        ->lists[size_class]
+        .PutOwned(heap_, objects + i, spans + i, count - i);
+  }
+}
+
+void PerCpuCentral::Drain() {
+  for (size_t s = 0; s < shards(); ++s) {
+    // Acquire: pairs with the release in MakeShard.
+    Shard* shard = shards_[s].load(std::memory_order_acquire);
+    if (shard == nullptr) continue;
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      void* objects[kMaxBatch];
+      while (size_t count = shard->lists[c].DrainArray(objects, kMaxBatch)) {
+        PutInSpans(static_cast<SizeClass>(c), objects, count);
+      }
+      shard->lists[c].FreeEmptySpans(heap_);
+    }
+  }
+}
+
+CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {
+  CentralFreeListStats stats = {};
+  for (size_t s = 0; s < shards(); ++s) {
+    // Acquire: pairs with the release in MakeShard.
+    Shard* shard = shards_[s].load(std::memory_order_acquire);
+    if (shard != nullptr) shard->lists[size_class].AddStats(&stats);
+  }
+  return stats;
+}
+
+bool PerCpuCentral::CheckInvariants() {
+  bool good = true;
+  ForEachList([&good](CentralFreeList& list) { good = good && list.CheckInvariants(); });
+  return good;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The central free lists of all size classes, one set (a shard) per CPU, made when a CPU first
+// needs one. A shard's lists are picked by the number of the CPU that the caller runs on; that
+// number may be stale, so any shard serves any thread.
+//
+// Called by the thread caches' slow paths. Locks: each list's own; one more to make a shard.
+#ifndef SPANMALLOC_ALLOCATOR_CENTRAL_PER_CPU_CENTRAL_H_
+#define SPANMALLOC_ALLOCATOR_CENTRAL_PER_CPU_CENTRAL_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/central/central_free_list.h"
+#include "allocator/os/ranked_lock.h"
+#include "allocator/params/size_class_table.h"
+
+namespace spanmalloc {
+
+class PerCpuCentral {
+ public:
+  explicit constexpr PerCpuCentral(const Heap& heap) : heap_(heap) {}
+
+  // CPUs beyond this share shards.
+  static constexpr size_t kMaxShards = 1024;
+
+  // Objects moved in one call to the lists, at most.
+  static constexpr size_t kMaxBatch = 64;
+
+  // Takes up to `want` (<= kMaxBatch) free objects of `size_class` into `out`: from this CPU's
+  // list, else from what another CPU has to spare, else from a new span. 0 if out of memory.
+  // `*zeroed`, where asked for, tells whether the objects read as zeros.
+  size_t Remove(SizeClass size_class, void** out, size_t want, bool* zeroed = nullptr);
+
+  // Takes back objects[0, count), of any span of `size_class`. Faulty pointers are reported; the
+  // array is left in no defined state.
+  void Insert(SizeClass size_class, void** objects, size_t count);
+
+  // As Insert, past the array and straight into the objects' spans.
+  void InsertInSpans(SizeClass size_class, void** objects, size_t count);
+
+  // Empties every shard's arrays into the spans, so that empty spans return to the page heap.
+  void Drain();
+
+  // Sums a class over all shards.
+  CentralFreeListStats Stats(SizeClass size_class);
+
+  size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
+  bool CheckInvariants();
+
+  os::RankedLock& table_lock() ABSL_LOCK_RETURNED(table_lock_) { return table_lock_; }
+  // Calls visit(CentralFreeList&) for every list, in the order in which a fork takes their locks.
+  template <typename Visit>
+  void ForEachList(Visit visit) {
+    for (size_t s = 0; s < shards(); ++s) {
+      // Acquire: pairs with the release in MakeShard.
+      Shard* shard = shards_[s].load(std::memory_order_acquire);
+      if (shard == nullptr) continue;
+      for (size_t c = 1; c < kSizeClassEnd; ++c) visit(shard->lists[c]);
+    }
+  }
+
+ private:
+  struct Shard {
+    CentralFreeList lists[kSizeClassEnd];
+  };
+
+  // This CPU's shard, made if need be; any other if there is no memory for it; nullptr if there is
+  // none at all.
+  Shard* HomeShard();
+  Shard* MakeShard(size_t index) ABSL_LOCKS_EXCLUDED(table_lock_);
+  size_t RemoveFromOthers(SizeClass size_class, const Shard* home, void** out, size_t want);
+  void PutInSpans(SizeClass size_class, void** objects, size_t count);
+
+  Heap heap_;
+  os::RankedLock table_lock_{LockRank::kShardTable};
+  std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
+  std::atomic<Shard*> shards_[kMaxShards] = {};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CENTRAL_PER_CPU_CENTRAL_H_

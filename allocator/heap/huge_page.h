@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A huge page that is cut into spans: which of its 256 pages are in use, which may be resident,
+// and which span each belongs to. Coalescing is implicit: free neighbours are neighbouring clear
+// bits. Guarded by the page heap's lock, except `spans`, which is read without it by whoever holds
+// a live block in the page.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/heap/span.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/util/bitmap.h"
+
+namespace spanmalloc {
+
+// Spans that live long and small together (objects sharing a span) are packed apart from spans of
+// one block, so that both kinds leave whole huge pages free more often.
+enum class SpanKind : uint8_t { kShared, kSingle };
+inline constexpr size_t kSpanKinds = 2;
+
+struct HugePage {
+  size_t index;          // within the window
+  SpanKind kind;
+  uint16_t used_pages;
+  uint16_t longest_free;  // the longest run of free pages
+  uint64_t freed_at_ms;   // when a span of it was last freed
+  Bitmap<kPagesPerHugePage> used;
+  Bitmap<kPagesPerHugePage> dirty;  // written since the kernel last gave the page, perhaps
+  HugePage* previous;
+  HugePage* next;
+  std::atomic<Span*> spans[kPagesPerHugePage];
+
+  // The number of pages that are free and may be resident.
+  size_t FreeDirtyPages() const {
+    size_t count = 0;
+    for (size_t w = 0; w < kPagesPerHugePage / 64; ++w) {
+      count += static_cast<size_t>(absl::popcount(dirty.word(w) & ~used.word(w)));
+    }
+    return count;
+  }
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_H_

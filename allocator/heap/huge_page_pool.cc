@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/heap/huge_page_pool.h"
+
+namespace spanmalloc {
+namespace {
+
+// How often growth steps over addresses that somebody else has mapped, doubling the step.
+constexpr int kMaxSkips = 12;
+
+}  // namespace
+
+void HugePagePool::Init(uintptr_t base, uintptr_t limit) {
+  block_ = base & ~(uintptr_t{kWindowSize} - 1);
+  base_ = base;
+  begin_ = end_ = (base - block_) >> kHugePageShift;
+  limit_ = (limit - block_) >> kHugePageShift;
+}
+
+bool HugePagePool::RunIsFree(size_t index, size_t count, bool allow_holes, size_t* busy_at) const {
+  for (size_t i = index; i < index + count; ++i) {
+    if (!free_.Get(i) && !(allow_holes && hole_.Get(i))) {
+      *busy_at = i;
+      return false;
+    }
+  }
+  return true;
+}
+
+size_t HugePagePool::FindRun(size_t count, size_t alignment, bool allow_holes) const {
+  if (!allow_holes && free_count_ < count) return kWindowHugePages;
+  size_t index = RoundUp(begin_, alignment);
+  while (index + count <= end_) {
+    size_t busy_at;
+    if (RunIsFree(index, count, allow_holes, &busy_at)) return index;
+    index = busy_at + 1;
+    if (!allow_holes) {
+      // Skip a whole word of busy huge pages at a time.
+      while (index % 64 == 0 && index < end_ && free_.word(index / 64) == 0) index += 64;
+    }
+    index = RoundUp(index, alignment);
+  }
+  return kWindowHugePages;
+}
+
+HugeRun HugePagePool::Claim(size_t index, size_t count) {
+  const size_t dirty = dirty_.CountRange(index, count);
+  free_.ClearRange(index, count);
+  dirty_.ClearRange(index, count);
+  free_count_ -= count;
+  dirty_count_ -= dirty;
+  return {index, count, dirty != 0};
+}
+
+HugeRun HugePagePool::Take(size_t count, size_t alignment) {
+  size_t index = kWindowHugePages;
+  if (count == 1 && alignment == 1 && dirty_count_ != 0) index = dirty_.FindSet(begin_);
+  if (index == kWindowHugePages) index = FindRun(count, alignment, /*allow_holes=*/false);
+  if (index == kWindowHugePages) {
+    if (Grow(count, alignment)) {
+      index = FindRun(count, alignment, /*allow_holes=*/false);
+    } else {
+      // The end can't grow. Holes left by earlier returns may still be mapped again.
+      index = FindRun(count, alignment, /*allow_holes=*/true);
+      if (index != kWindowHugePages && !FillHoles(index, count)) index = kWindowHugePages;
+    }
+  }
+  if (index == kWindowHugePages) return {};
+  return Claim(index, count);
+}
+
+HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
+  if (index + count > limit_) return {};
+  if (index + count > end_) {
+    if (index > end_ || !MapAtEnd(index + count - end_)) return {};
+  }
+  size_t busy_at;
+  if (!RunIsFree(index, count, /*allow_holes=*/false, &busy_at)) return {};
+  return Claim(index, count);
+}
+
+void HugePagePool::Put(size_t index, size_t count, bool dirty) {
+  free_.SetRange(index, count);
+  free_count_ += count;
+  if (!dirty) return;
+  dirty_.SetRange(index, count);
+  dirty_count_ += count;
+}
+
+HugeRun HugePagePool::TakeDirty(size_t max_count) {
+  if (dirty_count_ == 0) return {};
+  size_t last = end_ - 1;
+  while (!dirty_.Get(last)) {
+    if (last % 64 == 63 && dirty_.word(last / 64) == 0) {
+      last -= 64;
+    } else {
+      --last;
+    }
+  }
+  size_t first = last;
+  while (first > begin_ && last - first + 1 < max_count && dirty_.Get(first - 1)) --first;
+  return Claim(first, last - first + 1);
+}
+
+size_t HugePagePool::UnmapFree() {
+  size_t unmapped = 0;
+  for (size_t index = free_.FindSet(begin_); index < end_; index = free_.FindSet(index + 1)) {
+    size_t count = 1;
+    while (index + count < end_ && free_.Get(index + count)) ++count;
+    if (!memory_.Unmap(AddressOf(index), count << kHugePageShift)) continue;
+    Claim(index, count);
+    PutUnmapped(index, count);
+    unmapped += count;
+  }
+  return unmapped;
+}
+
+bool HugePagePool::FillHoles(size_t index, size_t count) {
+  for (size_t i = index; i < index + count; ++i) {
+    if (!hole_.Get(i)) continue;
+    if (!memory_.MapAt(AddressOf(i), kHugePageSize)) return false;
+    hole_.Clear(i);
+    ++mapped_;
+    Put(i, 1, /*dirty=*/false);
+  }
+  return true;
+}
+
+bool HugePagePool::MapAtEnd(size_t count) {
+  if (end_ + count > limit_ || !page_map_.Cover(end_, end_ + count) ||
+      !memory_.MapAt(AddressOf(end_), count << kHugePageShift)) {
+    return false;
+  }
+  const size_t index = end_;
+  end_ += count;
+  mapped_ += count;
+  Put(index, count, /*dirty=*/false);
+  return true;
+}
+
+bool HugePagePool::Grow(size_t count, size_t alignment) {
+  // With an alignment, the aligned start may be that much farther.
+  const size_t need = count + RoundUp(end_, alignment) - end_;
+  size_t wish = mapped_ / 8;
+  if (wish < kMinGrowth) wish = kMinGrowth;
+  if (wish > kMaxGrowth) wish = kMaxGrowth;
+  if (wish > need && MapAtEnd(wish)) return true;
+  if (MapAtEnd(need)) return true;
+  // Somebody else's mapping may be in the way, or the kernel is out of memory. Probing a single
+  // huge page farther on tells which.
+  for (size_t skip = 1, tries = 0; tries < kMaxSkips; ++tries, skip *= 2) {
+    const size_t start = RoundUp(end_ + skip, alignment);
+    if (start + count > limit_ || !page_map_.Cover(end_, start + count)) return false;
+    if (!memory_.MapAt(AddressOf(start), count << kHugePageShift)) continue;
+    hole_.SetRange(end_, start - end_);
+    end_ = start + count;
+    mapped_ += count;
+    Put(start, count, /*dirty=*/false);
+    return true;
+  }
+  return false;
+}
+
+bool HugePagePool::CheckInvariants() const {
+  if (free_.CountRange(begin_, end_ - begin_) != free_count_) return false;
+  if (dirty_.CountRange(begin_, end_ - begin_) != dirty_count_) return false;
+  for (size_t i = begin_; i < end_; ++i) {
+    if (dirty_.Get(i) && !free_.Get(i)) return false;
+    if (hole_.Get(i) && free_.Get(i)) return false;
+  }
+  return true;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The window's whole huge pages: which are free, which of those may be resident, and where the
+// heap ends. Hands out runs of them, growing the heap by mmap at its end, and gives runs back to
+// the kernel. The page heap cuts single huge pages into spans and gives runs to large spans.
+//
+// Guarded by the page heap's lock; calls the kernel with it held only to grow.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_POOL_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_POOL_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/heap/page_map.h"
+#include "allocator/os/virtual_memory.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/util/bitmap.h"
+
+namespace spanmalloc {
+
+// A run of huge pages, by index in the window. An empty run means "none".
+struct HugeRun {
+  size_t index = 0;
+  size_t count = 0;
+  bool dirty = false;  // some of it may be resident and not zero
+};
+
+class HugePagePool {
+ public:
+  constexpr HugePagePool(os::VirtualMemory& memory, PageMap& page_map)
+      : memory_(memory), page_map_(page_map) {}
+
+  // Sets the window: it starts at `base` (a multiple of the huge page size) and ends at `limit`,
+  // both within one aligned 4 TiB block.
+  void Init(uintptr_t base, uintptr_t limit);
+
+  // Takes `count` huge pages whose first index is a multiple of `alignment`. An empty run if
+  // neither the free ones nor the kernel can serve it.
+  HugeRun Take(size_t count, size_t alignment);
+
+  // Takes huge pages [index, index + count) if all are free or can be mapped at the heap's end.
+  HugeRun TakeAt(size_t index, size_t count);
+
+  // Takes back a run. `dirty`: it may be resident.
+  void Put(size_t index, size_t count, bool dirty);
+
+  // Takes the longest dirty free run of at most `max_count`, the highest addresses first; empty if
+  // none is dirty. The caller releases its memory and puts it back clean.
+  HugeRun TakeDirty(size_t max_count);
+
+  // Marks huge pages that the caller holds as no longer mapped.
+  void PutUnmapped(size_t index, size_t count) {
+    hole_.SetRange(index, count);
+    mapped_ -= count;
+  }
+
+  // Unmaps every free huge page, so that the kernel counts it no more against the process's
+  // address space and commit limits. Returns how many were unmapped.
+  size_t UnmapFree();
+
+  void* AddressOf(size_t index) const {
+    return reinterpret_cast<void*>(block_ + (index << kHugePageShift));
+  }
+  bool InHeap(uintptr_t address) const { return address >= base_ && address < end_address(); }
+  uintptr_t end_address() const { return block_ + (end_ << kHugePageShift); }
+
+  // The heap's huge pages have indices [first_index(), first_index() + extent()).
+  size_t first_index() const { return begin_; }
+  size_t extent() const { return end_ - begin_; }
+
+  // Counts of huge pages: mapped in all, free, free and dirty.
+  size_t mapped() const { return mapped_; }
+  size_t free() const { return free_count_; }
+  size_t dirty() const { return dirty_count_; }
+
+  // Whether the counts agree with the bitmaps.
+  bool CheckInvariants() const;
+
+ private:
+  using Bits = Bitmap<kWindowHugePages>;
+
+  // The heap grows by an eighth of itself at a time, within these bounds.
+  static constexpr size_t kMinGrowth = 2;
+  static constexpr size_t kMaxGrowth = 32;
+
+  size_t FindRun(size_t count, size_t alignment, bool allow_holes) const;
+  bool RunIsFree(size_t index, size_t count, bool allow_holes, size_t* busy_at) const;
+  bool FillHoles(size_t index, size_t count);
+  HugeRun Claim(size_t index, size_t count);
+  bool Grow(size_t count, size_t alignment);
+  bool MapAtEnd(size_t count);
+
+  os::VirtualMemory& memory_;
+  PageMap& page_map_;
+  uintptr_t block_ = 0;  // the aligned 4 TiB block that holds the window
+  uintptr_t base_ = 0;
+  size_t begin_ = 0;  // indices [begin_, end_) have been mapped at some time
+  size_t end_ = 0;
+  size_t limit_ = 0;
+  size_t mapped_ = 0;
+  size_t free_count_ = 0;
+  size_t dirty_count_ = 0;
+  Bits free_;   // mapped, and nobody's
+  Bits dirty_;  // free, and perhaps resident
+  Bits hole_;   // below end_, not mapped by us: given back, or never ours
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_POOL_H_

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/heap/metadata_allocator.h"
+
+#include <string.h>
+
+#include "absl/numeric/bits.h"
+#include "allocator/params/memory_geometry.h"
+
+namespace spanmalloc {
+
+size_t MetadataAllocator::BlockSize(size_t size) {
+  return size <= kMaxStepped ? RoundUp(size, kStep) : absl::bit_ceil(size);
+}
+
+size_t MetadataAllocator::ListIndex(size_t block_size) {
+  if (block_size <= kMaxStepped) return block_size / kStep - 1;
+  return kMaxStepped / kStep - 1 + static_cast<size_t>(absl::countr_zero(block_size / kMaxStepped));
+}
+
+bool MetadataAllocator::MapChunk(size_t at_least) {
+  const size_t usual = mapped_ == 0 ? kFirstChunk : kChunk;
+  const size_t size = at_least > usual ? RoundUp(at_least, kChunk) : usual;
+  void* chunk = memory_.Map(size);
+  if (chunk == nullptr) return false;
+  mapped_ += size;
+  bump_ = static_cast<char*>(chunk);
+  bump_left_ = size;
+  return true;
+}
+
+void* MetadataAllocator::Allocate(size_t size) {
+  const size_t block_size = BlockSize(size);
+  const size_t list = ListIndex(block_size);
+  os::LockHolder hold(lock_);
+  if (list < kLists && free_[list] != nullptr) {
+    FreeBlock* block = free_[list];
+    free_[list] = block->next;
+    used_ += block_size;
+    memset(static_cast<void*>(block), 0, block_size);
+    return block;
+  }
+  if (bump_left_ < block_size && !MapChunk(block_size)) return nullptr;
+  void* block = bump_;
+  bump_ += block_size;
+  bump_left_ -= block_size;
+  used_ += block_size;
+  return block;
+}
+
+void MetadataAllocator::Free(void* block, size_t size) {
+  const size_t block_size = BlockSize(size);
+  const size_t list = ListIndex(block_size);
+  os::LockHolder hold(lock_);
+  used_ -= block_size;
+  if (list >= kLists) return;
+  auto* free_block = static_cast<FreeBlock*>(block);
+  free_block->next = free_[list];
+  free_[list] = free_block;
+}
+
+size_t MetadataAllocator::used_bytes() {
+  os::LockHolder hold(lock_);
+  return used_;
+}
+
+size_t MetadataAllocator::mapped_bytes() {
+  os::LockHolder hold(lock_);
+  return mapped_;
+}
+
+}  // namespace spanmalloc

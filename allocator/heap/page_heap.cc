@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/heap/page_heap.h"
+
+namespace spanmalloc {
+namespace {
+
+// How often, at most, the release policy is consulted.
+constexpr uint64_t kCheckIntervalMs = 50;
+
+// Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
+constexpr size_t kMinReleaseRun = 8;
+
+// Huge pages released under one madvise: 64 MiB.
+constexpr size_t kMaxReleaseBatch = 32;
+
+// A freed block of this many huge pages or more goes back to the kernel at once: 32 MiB.
+constexpr size_t kReleaseAtOnce = 16;
+
+}  // namespace
+
+HugePage* PageHeap::CutHugePage(SpanKind kind) {
+  auto* huge_page = metadata_.New<HugePage>();
+  if (huge_page == nullptr) return nullptr;
+  const HugeRun run = pool_.Take(1, 1);
+  if (run.count == 0) {
+    metadata_.Delete(huge_page);
+    return nullptr;
+  }
+  huge_page->index = run.index;
+  huge_page->kind = kind;
+  huge_page->longest_free = kPagesPerHugePage;
+  if (run.dirty) {
+    huge_page->dirty.SetRange(0, kPagesPerHugePage);
+    dirty_in_cut_ += kPagesPerHugePage;
+  }
+  page_map_.SetHugePage(run.index, huge_page);
+  FillerOf(huge_page).Insert(huge_page);
+  ++cut_;
+  return huge_page;
+}
+
+// Gives pages to `span` (nullptr: to nobody, while they are released). Returns whether they were
+// all clean.
+bool PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, Span* span) {
+  FillerOf(huge_page).Remove(huge_page);
+  const size_t dirty = huge_page->dirty.CountRange(first, count);
+  dirty_in_cut_ -= dirty;
+  used_pages_ += count;
+  huge_page->used.SetRange(first, count);
+  huge_page->dirty.SetRange(first, count);
+  huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages + count);
+  huge_page->longest_free = static_cast<uint16_t>(huge_page->used.LongestClearRun());
+  for (size_t i = first; i < first + count; ++i) {
+    huge_page->spans[i].store(span, std::memory_order_relaxed);
+  }
+  FillerOf(huge_page).Insert(huge_page);
+  return dirty == 0;
+}
+
+// Takes pages back, dirty; the huge page may be left empty.
+void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
+  FillerOf(huge_page).Remove(huge_page);
+  for (size_t i = first; i < first + count; ++i) {
+    huge_page->spans[i].store(nullptr, std::memory_order_relaxed);
+  }
+  huge_page->used.ClearRange(first, count);
+  dirty_in_cut_ += huge_page->dirty.CountRange(first, count);
+  used_pages_ -= count;
+  huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages - count);
+  huge_page->longest_free = static_cast<uint16_t>(huge_page->used.LongestClearRun());
+  huge_page->freed_at_ms = clock_.NowMs();
+  FillerOf(huge_page).Insert(huge_page);
+}
+
+void PageHeap::UncutIfEmpty(HugePage* huge_page) {
+  if (huge_page->used_pages != 0) return;
+  FillerOf(huge_page).Remove(huge_page);
+  const size_t dirty = huge_page->FreeDirtyPages();
+  dirty_in_cut_ -= dirty;
+  page_map_.ClearDirectory(huge_page->index, 1);
+  pool_.Put(huge_page->index, 1, dirty != 0);
+  metadata_.Delete(huge_page);
+  --cut_;
+}
+
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
+  auto* span = metadata_.New<Span>();
+  if (span == nullptr) return nullptr;
+  HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
+  const size_t fit = pages + alignment_pages - 1;
+  HugePage* huge_page = fit <= kPagesPerHugePage ? filler.Find(fit) : nullptr;
+  if (huge_page == nullptr) huge_page = CutHugePage(kind);
+  if (huge_page == nullptr) {
+    metadata_.Delete(span);
+    return nullptr;
+  }
+  const size_t first = huge_page->used.FindClearRun(pages, alignment_pages);
+  span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
+  span->pages = static_cast<uint32_t>(pages);
+  span->zeroed = UsePages(huge_page, first, pages, span);
+  return span;
+}
+
+Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
+  auto* span = metadata_.New<Span>();
+  if (span == nullptr) return nullptr;
+  const size_t count = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+  const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
+  const HugeRun run = pool_.Take(count, huge_alignment);
+  if (run.count == 0) {
+    metadata_.Delete(span);
+    return nullptr;
+  }
+  span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(run.index));
+  span->pages = static_cast<uint32_t>(pages);
+  span->huge_pages = static_cast<uint32_t>(count);
+  span->zeroed = !run.dirty;
+  used_pages_ += pages;
+  page_map_.SetLargeSpan(run.index, count, span);
+  return span;
+}
+
+Span* PageHeap::AllocateShared(SizeClass size_class) {
+  const SizeClassInfo& info = kSizeClassTable[size_class];
+  const SpanKind kind = info.objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
+  os::LockHolder hold(lock_);
+  Span* span = AllocateInHugePage(info.pages, 1, kind);
+  if (span == nullptr) return nullptr;
+  span->Carve(size_class);
+  span->state = SpanState::kDetached;
+  page_map_.SetClasses(span->start, span->pages, size_class);
+  return span;
+}
+
+Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
+  if (pages > kWindowPages || alignment > kWindowSize) return nullptr;
+  os::LockHolder hold(lock_);
+  const bool cut = pages < kPagesPerHugePage && alignment <= kHugePageSize;
+  const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
+  Span* span = cut ? AllocateInHugePage(pages, alignment_pages, SpanKind::kSingle)
+                   : AllocateHugeRun(pages, alignment);
+  if (span == nullptr) return nullptr;
+  span->state = SpanState::kLarge;
+  ++large_spans_;
+  ++totals_.large_allocated;
+  large_pages_ += pages;
+  return span;
+}
+
+// Returns whole huge pages to the pool. Mappings that came by mremap are replaced by fresh ones,
+// which can merge with their neighbours again.
+void PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
+  page_map_.ClearDirectory(index, count);
+  if (!moved) {
+    pool_.Put(index, count, /*dirty=*/true);
+    return;
+  }
+  void* address = pool_.AddressOf(index);
+  const size_t bytes = count << kHugePageShift;
+  if (!memory_.Unmap(address, bytes)) {
+    pool_.Put(index, count, /*dirty=*/true);
+  } else if (memory_.MapAt(address, bytes)) {
+    pool_.Put(index, count, /*dirty=*/false);
+  } else {
+    pool_.PutUnmapped(index, count);
+  }
+}
+
+void PageHeap::RemoveSpan(Span* span) {
+  if (span->moved) --moved_spans_;
+  if (span->huge_pages != 0) {
+    used_pages_ -= span->pages;
+    FreeHugePages(HugePageIndex(span->start), span->huge_pages, span->moved);
+  } else {
+    HugePage* huge_page = HugePageOf(span);
+    FreePages(huge_page, FirstPage(span), span->pages);
+    UncutIfEmpty(huge_page);
+  }
+  metadata_.Delete(span);
+}
+
+void PageHeap::FreeShared(Span* span) {
+  os::LockHolder hold(lock_);
+  page_map_.SetClasses(span->start, span->pages, kNoSizeClass);
+  RemoveSpan(span);
+}
+
+LargeFault PageHeap::FreeLarge(void* block) {
+  size_t huge_pages;
+  {
+    os::LockHolder hold(lock_);
+    // Looked up under the lock: of two threads that free one block, the second finds nothing.
+    Span* span = page_map_.SpanOf(block);
+    if (span == nullptr || span->state != SpanState::kLarge) return LargeFault::kNoBlock;
+    if (span->start != reinterpret_cast<uintptr_t>(block)) return LargeFault::kInterior;
+    policy_.Note(used_pages_, clock_.NowMs());
+    huge_pages = span->huge_pages;
+    large_pages_ -= span->pages;
+    --large_spans_;
+    ++totals_.large_freed;
+    RemoveSpan(span);
+    if (huge_pages >= kReleaseAtOnce) ReleaseHugePages(huge_pages * kPagesPerHugePage);
+  }
+  return LargeFault::kNone;
+}
+
+bool PageHeap::GrowLarge(Span* span, size_t pages) {
+  os::LockHolder hold(lock_);
+  const size_t more = pages - span->pages;
+  if (span->huge_pages == 0) {
+    HugePage* huge_page = HugePageOf(span);
+    const size_t first = FirstPage(span) + span->pages;
+    if (first + more > kPagesPerHugePage) return false;
+    if (huge_page->used.CountRange(first, more) != 0) return false;
+    UsePages(huge_page, first, more, span);
+  } else {
+    const size_t need = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+    if (need > span->huge_pages) {
+      const size_t end = HugePageIndex(span->start) + span->huge_pages;
+      const size_t count = need - span->huge_pages;
+      if (pool_.TakeAt(end, count).count == 0) return false;
+      page_map_.SetLargeSpan(end, count, span);
+      span->huge_pages = static_cast<uint32_t>(need);
+    }
+    used_pages_ += more;
+  }
+  span->pages = static_cast<uint32_t>(pages);
+  large_pages_ += more;
+  ++totals_.grown_in_place;
+  return true;
+}
+
+void PageHeap::ShrinkLarge(Span* span, size_t pages) {
+  os::LockHolder hold(lock_);
+  const size_t fewer = span->pages - pages;
+  const size_t kept_end = FirstPage(span) + pages;
+  if (span->huge_pages == 0) {
+    span->pages = static_cast<uint32_t>(pages);
+    FreePages(HugePageOf(span), kept_end, fewer);
+  } else {
+    const size_t need = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+    const size_t begin = HugePageIndex(span->start) + need;
+    const size_t count = span->huge_pages - need;
+    const size_t slack_end =
+        count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
+    span->pages = static_cast<uint32_t>(pages);
+    span->huge_pages = static_cast<uint32_t>(need);
+    used_pages_ -= fewer;
+    if (count != 0) FreeHugePages(begin, count, span->moved);
+    // The tail of the last huge page stays the span's own address space, but not its memory.
+    if (slack_end - pages >= kMinReleaseRun) {
+      memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize),
+                      (slack_end - pages) * kPageSize);
+    }
+  }
+  large_pages_ -= fewer;
+}
+
+bool PageHeap::MoveLarge(Span* from, Span* to) {
+  os::LockHolder hold(lock_);
+  if (!to->moved && moved_spans_ >= kMaxMovedSpans) return false;
+  void* source = reinterpret_cast<void*>(from->start);
+  const size_t bytes = from->bytes();
+  if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
+  if (!to->moved) ++moved_spans_;
+  to->moved = true;
+  if (from->moved) --moved_spans_;
+  from->moved = false;
+  ++totals_.remapped;
+  if (memory_.MapAt(source, bytes)) return true;
+  // The kernel took the pages and refuses fresh ones for the place they were at, so the span can
+  // never be handed out again. Whole huge pages become a hole; pages of a cut huge page stay in
+  // use for ever, by nobody.
+  --large_spans_;
+  ++totals_.large_freed;
+  large_pages_ -= from->pages;
+  if (from->huge_pages != 0) {
+    const size_t index = HugePageIndex(from->start);
+    memory_.Unmap(source, size_t{from->huge_pages} << kHugePageShift);
+    page_map_.ClearDirectory(index, from->huge_pages);
+    pool_.PutUnmapped(index, from->huge_pages);
+    used_pages_ -= from->pages;
+  } else {
+    HugePage* huge_page = HugePageOf(from);
+    for (size_t i = FirstPage(from); i < FirstPage(from) + from->pages; ++i) {
+      huge_page->spans[i].store(nullptr, std::memory_order_relaxed);
+    }
+  }
+  metadata_.Delete(from);
+  return true;
+}
+
+size_t PageHeap::ReleaseHugePages(size_t pages) {
+  size_t released = 0;
+  while (released < pages) {
+    const HugeRun run = pool_.TakeDirty(kMaxReleaseBatch);
+    if (run.count == 0) break;
+    // The run is ours alone; others may use the heap while the kernel works.
+    lock_.Unlock();
+    const bool done = memory_.Release(pool_.AddressOf(run.index), run.count << kHugePageShift);
+    lock_.Lock();
+    ++totals_.release_calls;
+    pool_.Put(run.index, run.count, /*dirty=*/!done);
+    if (!done) break;
+    released += run.count * kPagesPerHugePage;
+  }
+  return released;
+}
+
+// Releases the free dirty runs of at least `min_run` pages in one huge page. Each run is in use by
+// nobody while the kernel works on it, so the lock can be dropped.
+size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
+  size_t released = 0;
+  size_t first = huge_page->used.FindClear(0);
+  while (first < kPagesPerHugePage) {
+    const size_t count = huge_page->used.FindSet(first) - first;
+    const size_t dirty = huge_page->dirty.CountRange(first, count);
+    if (dirty >= min_run) {
+      char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
+      UsePages(huge_page, first, count, nullptr);
+      lock_.Unlock();
+      const bool done = memory_.Release(address, count * kPageSize);
+      lock_.Lock();
+      ++totals_.release_calls;
+      FreePages(huge_page, first, count);
+      if (!done) break;
+      huge_page->dirty.ClearRange(first, count);
+      dirty_in_cut_ -= count;
+      released += dirty;
+    }
+    const size_t end = first + count;
+    first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
+  }
+  UncutIfEmpty(huge_page);
+  return released;
+}
+
+// Goes round the huge pages that are cut, by address, from where the last call stopped.
+size_t PageHeap::ReleaseInside(size_t pages) {
+  size_t released = 0;
+  for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
+    for (size_t visited = 0; visited < pool_.extent(); ++visited) {
+      if (released >= pages || dirty_in_cut_ == 0) return released;
+      release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
+      HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
+      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run);
+    }
+  }
+  return released;
+}
+
+size_t PageHeap::ReleaseLocked(size_t pages) {
+  size_t released = ReleaseHugePages(pages);
+  if (released < pages) released += ReleaseInside(pages - released);
+  if (released != 0) {
+    ++totals_.releases;
+    totals_.released_pages += released;
+  }
+  return released;
+}
+
+size_t PageHeap::Release(size_t pages) {
+  os::LockHolder hold(lock_);
+  return ReleaseLocked(pages);
+}
+
+void PageHeap::ReleaseExcess() {
+  const uint64_t now = clock_.NowMs();
+  if (now < next_check_ms_.load(std::memory_order_relaxed)) return;
+  next_check_ms_.store(now + kCheckIntervalMs, std::memory_order_relaxed);
+  os::LockHolder hold(lock_);
+  policy_.Note(used_pages_, now);
+  const size_t excess = policy_.Excess(used_pages_, DirtyPages());
+  if (excess != 0) ReleaseLocked(excess);
+}
+
+bool PageHeap::ReclaimForRetry() {
+  os::LockHolder hold(lock_);
+  const size_t released = ReleaseLocked(~size_t{0});
+  const size_t unmapped = pool_.UnmapFree();
+  return released + unmapped != 0;
+}
+
+PageHeapStats PageHeap::Stats() {
+  os::LockHolder hold(lock_);
+  PageHeapStats stats = totals_;
+  stats.span_pages = used_pages_;
+  stats.large_pages = large_pages_;
+  stats.large_spans = large_spans_;
+  stats.dirty_pages = DirtyPages();
+  stats.mapped_pages = pool_.mapped() * kPagesPerHugePage;
+  stats.clean_pages = stats.mapped_pages - stats.span_pages - stats.dirty_pages;
+  stats.huge_pages_cut = cut_;
+  stats.copied = copied_.load(std::memory_order_relaxed);
+  return stats;
+}
+
+bool PageHeap::CheckInvariants() {
+  os::LockHolder hold(lock_);
+  bool good = pool_.CheckInvariants();
+  size_t dirty = 0;
+  size_t cut = 0;
+  for (HugePageFiller& filler : fillers_) {
+    filler.ForEach([&](HugePage* huge_page) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      ++cut;
+      dirty += huge_page->FreeDirtyPages();
+      good = good && huge_page->used.Count() == huge_page->used_pages &&
+             huge_page->used.LongestClearRun() == huge_page->longest_free &&
+             page_map_.HugePageAt(huge_page->index) == huge_page;
+    });
+  }
+  return good && dirty == dirty_in_cut_ && cut == cut_;
+}
+
+}  // namespace spanmalloc

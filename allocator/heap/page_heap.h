@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The page heap: spans of pages, allocated, grown, shrunk and freed, over whole huge pages. Spans
+// shorter than a huge page are packed into huge pages by the fillers; longer ones take runs of
+// whole huge pages, whose untouched tail costs address space only.
+//
+// Called by the central free lists (spans of a size class) and by the entry points (large blocks).
+// One lock guards everything; it is dropped around madvise.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/heap/huge_page.h"
+#include "allocator/heap/huge_page_filler.h"
+#include "allocator/heap/huge_page_pool.h"
+#include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/page_map.h"
+#include "allocator/heap/release_policy.h"
+#include "allocator/heap/span.h"
+#include "allocator/os/clock.h"
+#include "allocator/os/ranked_lock.h"
+
+namespace spanmalloc {
+
+// A snapshot of the page heap, in pages and counts since the start.
+struct PageHeapStats {
+  size_t span_pages;         // in spans, of either kind
+  size_t large_pages;        // in large spans
+  size_t large_spans;        // large spans in use
+  size_t dirty_pages;        // free, perhaps resident
+  size_t clean_pages;        // free, mapped, not resident
+  size_t mapped_pages;
+  size_t huge_pages_cut;     // huge pages that hold spans
+  uint64_t large_allocated;  // large spans ever made
+  uint64_t large_freed;
+  uint64_t releases;         // sweeps that gave memory back
+  uint64_t release_calls;    // madvise calls of those sweeps
+  uint64_t released_pages;   // pages they gave back
+  uint64_t grown_in_place;   // large blocks grown without moving
+  uint64_t remapped;         // large blocks moved by mremap
+  uint64_t copied;           // large blocks moved by copying
+};
+
+// What FreeLarge found at a pointer.
+enum class LargeFault : uint8_t {
+  kNone,
+  kInterior,  // inside a large block
+  kNoBlock,   // no large block there
+};
+
+class PageHeap {
+ public:
+  constexpr PageHeap(os::VirtualMemory& memory, os::Clock& clock, MetadataAllocator& metadata,
+                     PageMap& page_map)
+      : memory_(memory), clock_(clock), metadata_(metadata), page_map_(page_map),
+        pool_(memory, page_map) {}
+
+  // Places the heap; see HugePagePool::Init. Call once.
+  void Init(uintptr_t base, uintptr_t limit) { pool_.Init(base, limit); }
+
+  // A span cut into objects of `size_class`, entered in the page map. nullptr if out of memory.
+  Span* AllocateShared(SizeClass size_class) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // A large span of `pages` pages whose start is a multiple of `alignment` bytes (a power of two).
+  // span->zeroed tells whether it reads as zeros. nullptr if out of memory.
+  Span* AllocateLarge(size_t pages, size_t alignment) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Takes back a span of a size class, all of whose objects are free.
+  void FreeShared(Span* span) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Takes back the large span that starts at `block`; reports if there is none.
+  LargeFault FreeLarge(void* block) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Grows a large span to `pages` pages where it is. False if what follows it isn't free.
+  bool GrowLarge(Span* span, size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Returns the tail of a large span beyond `pages` pages (at least 1).
+  void ShrinkLarge(Span* span, size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Moves all of `from` onto the start of `to`, at least as long, by moving pages instead of
+  // copying them. Both are large spans. False, and nothing changed, if the kernel can't. On
+  // success `from` has lost its contents.
+  bool MoveLarge(Span* from, Span* to) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Returns free resident memory to the kernel, whole huge pages first, then runs inside huge
+  // pages: at least `pages` of it, or all there is. Returns how many pages were given back.
+  size_t Release(size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // What the policy asks for now. Cheap when there is nothing to do.
+  void ReleaseExcess() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // After an allocation failed for lack of address space or commit charge: gives back all that is
+  // free, mappings included. Returns whether anything was.
+  bool ReclaimForRetry() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether `address` lies where the heap's pages are or have been.
+  bool InHeap(uintptr_t address) const { return pool_.InHeap(address); }
+
+  void NoteCopiedLarge() { copied_.fetch_add(1, std::memory_order_relaxed); }
+
+  PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
+  bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
+
+  os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
+
+ private:
+  static constexpr size_t kMaxMovedSpans = 4096;
+
+  Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool UsePages(HugePage* huge_page, size_t first, size_t count, Span* span)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void FreePages(HugePage* huge_page, size_t first, size_t count)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void FreeHugePages(size_t index, size_t count, bool moved) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseHugePages(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseInside(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_;
+  }
+  HugePageFiller& FillerOf(const HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return fillers_[static_cast<size_t>(huge_page->kind)];
+  }
+  HugePage* HugePageOf(const Span* span) const { return page_map_.HugePageAt(HugePageIndex(span->start)); }
+  static size_t FirstPage(const Span* span) { return PageIndex(span->start) % kPagesPerHugePage; }
+
+  os::VirtualMemory& memory_;
+  os::Clock& clock_;
+  MetadataAllocator& metadata_;
+  PageMap& page_map_;
+  os::RankedLock lock_{LockRank::kPageHeap};
+  HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
+  HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
+  ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);
+  size_t dirty_in_cut_ ABSL_GUARDED_BY(lock_) = 0;  // free dirty pages of huge pages that are cut
+  size_t cut_ ABSL_GUARDED_BY(lock_) = 0;           // huge pages that are cut
+  size_t used_pages_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t large_pages_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t moved_spans_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
+  PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
+  std::atomic<uint64_t> copied_{0};
+  std::atomic<uint64_t> next_check_ms_{0};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_

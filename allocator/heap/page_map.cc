@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/heap/page_map.h"
+
+#include <string.h>
+
+namespace spanmalloc {
+namespace {
+
+// Table entries become writable in whole steps of the largest page a kernel may use.
+constexpr size_t kCommitStep = size_t{64} << 10;
+
+struct ByteRange {
+  size_t begin;
+  size_t end;
+};
+
+ByteRange Widen(size_t begin, size_t end, size_t limit) {
+  const size_t wide_end = RoundUp(end, kCommitStep);
+  return {begin / kCommitStep * kCommitStep, wide_end < limit ? wide_end : limit};
+}
+
+}  // namespace
+
+bool PageMap::Init(size_t window_bytes) {
+  const size_t huge_pages = window_bytes >> kHugePageShift;
+  const size_t directory_bytes = RoundUp(huge_pages * sizeof(uintptr_t), kCommitStep);
+  const size_t class_bytes = RoundUp(huge_pages * kPagesPerHugePage, kCommitStep);
+  void* tables = memory_.Reserve(directory_bytes + class_bytes);
+  if (tables == nullptr) return false;
+  directory_ = static_cast<std::atomic<uintptr_t>*>(tables);
+  classes_ = static_cast<uint8_t*>(tables) + directory_bytes;
+  huge_pages_ = huge_pages;
+  return true;
+}
+
+bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
+  const size_t covered = covered_end_.load(std::memory_order_relaxed);
+  if (covered != 0 && begin_huge_page >= covered_begin_ && end_huge_page <= covered) return true;
+  if (end_huge_page > huge_pages_) return false;
+  const size_t begin = covered == 0 ? begin_huge_page : covered;
+  const ByteRange directory = Widen(begin * sizeof(uintptr_t), end_huge_page * sizeof(uintptr_t),
+                                    RoundUp(huge_pages_ * sizeof(uintptr_t), kCommitStep));
+  const ByteRange classes = Widen(begin * kPagesPerHugePage, end_huge_page * kPagesPerHugePage,
+                                  RoundUp(huge_pages_ * kPagesPerHugePage, kCommitStep));
+  if (!memory_.Commit(reinterpret_cast<char*>(directory_) + directory.begin,
+                      directory.end - directory.begin) ||
+      !memory_.Commit(classes_ + classes.begin, classes.end - classes.begin)) {
+    return false;
+  }
+  if (covered == 0) covered_begin_ = begin_huge_page;
+  covered_bytes_ += directory.end - directory.begin + classes.end - classes.begin;
+  // The whole step is writable; claim all of it, so that growth rarely comes here.
+  const size_t end = classes.end / kPagesPerHugePage;
+  covered_end_.store(end < huge_pages_ ? end : huge_pages_, std::memory_order_relaxed);
+  return true;
+}
+
+Span* PageMap::SpanOf(const void* pointer) const {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+  const size_t index = HugePageIndex(address);
+  if (index >= covered_end_.load(std::memory_order_relaxed)) return nullptr;
+  const uintptr_t entry = directory_[index].load(std::memory_order_relaxed);
+  if (entry == 0) return nullptr;
+  Span* span;
+  if ((entry & kLargeSpanTag) != 0) {
+    span = reinterpret_cast<Span*>(entry & ~kLargeSpanTag);
+  } else {
+    const auto* huge_page = reinterpret_cast<const HugePage*>(entry);
+    span = huge_page->spans[PageIndex(address) % kPagesPerHugePage].load(
+        std::memory_order_relaxed);
+  }
+  // Addresses outside the window share indices with addresses in it.
+  return span != nullptr && span->Contains(address) ? span : nullptr;
+}
+
+void PageMap::SetClasses(uintptr_t start, size_t pages, SizeClass size_class) {
+  memset(classes_ + PageIndex(start), size_class, pages);
+}
+
+void PageMap::SetHugePage(size_t index, HugePage* huge_page) {
+  directory_[index].store(reinterpret_cast<uintptr_t>(huge_page), std::memory_order_relaxed);
+}
+
+void PageMap::SetLargeSpan(size_t index, size_t huge_pages, Span* span) {
+  for (size_t i = index; i < index + huge_pages; ++i) {
+    directory_[i].store(reinterpret_cast<uintptr_t>(span) | kLargeSpanTag,
+                        std::memory_order_relaxed);
+  }
+}
+
+void PageMap::ClearDirectory(size_t index, size_t huge_pages) {
+  for (size_t i = index; i < index + huge_pages; ++i) {
+    directory_[i].store(0, std::memory_order_relaxed);
+  }
+}
+
+HugePage* PageMap::HugePageAt(size_t index) const {
+  const uintptr_t entry = directory_[index].load(std::memory_order_relaxed);
+  return (entry & kLargeSpanTag) != 0 ? nullptr : reinterpret_cast<HugePage*>(entry);
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From an address to what is there. Two tables over the window:
+//   * the class map, one byte per page: the size class of the span that covers the page, 0 where
+//     there is none. free() reads it once; NULL, foreign pointers and large blocks all read 0.
+//   * the directory, one word per huge page: the HugePage that is cut there, or the large Span
+//     that covers it whole. Only slow paths read it.
+//
+// Readers take no lock: an entry is written before its span is published and stays until after its
+// last block is freed, so whoever holds a live block reads a settled entry. Writers hold the page
+// heap's lock.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_PAGE_MAP_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_PAGE_MAP_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/heap/huge_page.h"
+#include "allocator/heap/span.h"
+#include "allocator/os/virtual_memory.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/util/attributes.h"
+
+namespace spanmalloc {
+
+class PageMap {
+ public:
+  explicit constexpr PageMap(os::VirtualMemory& memory) : memory_(memory) {}
+
+  // Reserves both tables for the first `window_bytes` of the window (a multiple of the huge page
+  // size). False if the kernel refuses. Call once.
+  bool Init(size_t window_bytes);
+
+  // Makes the entries of huge pages [0, end) writable. False if the kernel refuses; what was
+  // writable stays so.
+  bool Cover(size_t begin_huge_page, size_t end_huge_page);
+
+  // The size class of the page at `pointer`; any pointer may be asked for in a full window.
+  ALLOC_FAST_PATH SizeClass ClassOf(const void* pointer) const {
+    return classes_[PageIndex(reinterpret_cast<uintptr_t>(pointer))];
+  }
+
+  // The span that contains `pointer`, or nullptr if there is none. Safe for any pointer.
+  Span* SpanOf(const void* pointer) const;
+
+  void SetClasses(uintptr_t start, size_t pages, SizeClass size_class);
+  void SetHugePage(size_t index, HugePage* huge_page);
+  void SetLargeSpan(size_t index, size_t huge_pages, Span* span);
+  void ClearDirectory(size_t index, size_t huge_pages);
+  // The huge page at `index` if it is cut into spans, else nullptr.
+  HugePage* HugePageAt(size_t index) const;
+
+  // Bytes of table entries that were made writable.
+  size_t covered_bytes() const { return covered_bytes_; }
+
+ private:
+  static constexpr uintptr_t kLargeSpanTag = 1;
+
+  os::VirtualMemory& memory_;
+  // Until Init: one zero byte, so that free(NULL) is answered.
+  uint8_t* classes_ = const_cast<uint8_t*>(&kNoClasses);
+  std::atomic<uintptr_t>* directory_ = nullptr;
+  size_t huge_pages_ = 0;    // entries reserved
+  size_t covered_begin_ = 0;  // entries writable: [covered_begin_, covered_end_)
+  // Grows under the page heap's lock; read by SpanOf without it.
+  std::atomic<size_t> covered_end_{0};
+  size_t covered_bytes_ = 0;
+
+  static constexpr uint8_t kNoClasses = 0;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_PAGE_MAP_H_

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How much free memory the page heap keeps for the program to take again. A pure function of the
+// pages in use over time: what was needed within the last few seconds is kept, the rest is
+// returned, so steady churn never pays for a page twice and a spike is gone soon after it ends.
+// Owned by the page heap, guarded by its lock.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_RELEASE_POLICY_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_RELEASE_POLICY_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace spanmalloc {
+
+class ReleasePolicy {
+ public:
+  constexpr ReleasePolicy() = default;
+
+  // Free pages up to this many are always kept: 4 MiB.
+  static constexpr size_t kFloorPages = 512;
+
+  // Notes that `used_pages` are in use at `now_ms`.
+  void Note(size_t used_pages, uint64_t now_ms) {
+    const uint64_t window = now_ms / kWindowMs;
+    if (window != current_window_) Advance(window, used_pages);
+    size_t& peak = peaks_[current_window_ % kWindows];
+    if (used_pages > peak) peak = used_pages;
+  }
+
+  // How many of `dirty_pages` free pages are to be returned now, with `used_pages` in use.
+  size_t Excess(size_t used_pages, size_t dirty_pages) const {
+    const size_t peak = RecentPeak();
+    size_t keep = peak > used_pages ? peak - used_pages : 0;
+    if (keep < kFloorPages) keep = kFloorPages;
+    return dirty_pages > keep ? dirty_pages - keep : 0;
+  }
+
+  size_t RecentPeak() const {
+    size_t peak = 0;
+    for (size_t p : peaks_) {
+      if (p > peak) peak = p;
+    }
+    return peak;
+  }
+
+ private:
+  static constexpr uint64_t kWindowMs = 500;
+  static constexpr size_t kWindows = 4;
+
+  void Advance(uint64_t window, size_t used_pages) {
+    uint64_t passed = window - current_window_;
+    if (passed > kWindows) passed = kWindows;
+    for (uint64_t i = 1; i <= passed; ++i) peaks_[(window - passed + i) % kWindows] = used_pages;
+    current_window_ = window;
+  }
+
+  uint64_t current_window_ = 0;
+  size_t peaks_[kWindows] = {};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_RELEASE_POLICY_H_

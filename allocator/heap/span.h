@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A span: a run of pages handed out by the page heap, either cut into objects of one size class or
+// given whole to one large request. The descriptor lives apart from the pages; free objects are
+// bits in it, so that nothing is ever written into memory the program may still be using, and so
+// that a second free of an object, or a pointer to its middle, is seen.
+//
+// Owners: the page heap while the span is being made or returned; in between a span of a size
+// class belongs to the central free list of the shard named in it, whose lock guards every field;
+// a large span belongs to the thread that holds its block.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_SPAN_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_SPAN_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/numeric/bits.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/params/size_class_table.h"
+#include "allocator/util/bitmap.h"
+#include "allocator/util/intrusive_list.h"
+
+namespace spanmalloc {
+
+enum class SpanState : uint8_t {
+  kLarge,     // one block, larger than every size class
+  kDetached,  // of a size class, in no list: full, or on its way between two shards
+  kListed,    // of a size class, in its central free list, with free objects
+};
+
+// What is wrong with a pointer that was to be put back into a span.
+enum class ObjectFault : uint8_t {
+  kNone,
+  kInterior,     // inside an object, not at its start
+  kAlreadyFree,  // the object is free
+};
+
+struct Span {
+  // Constant while the span is in use (`pages` of a large span changes as realloc resizes it).
+  uintptr_t start;
+  uint32_t pages;
+  uint32_t huge_pages;  // whole huge pages it owns; 0 if it lies in a huge page that is cut
+  uint32_t object_size;
+  uint32_t reciprocal;
+  uint16_t objects;
+  SizeClass size_class;  // kNoSizeClass for a large span
+
+  // Guarded by the owner's lock.
+  SpanState state;
+  uint16_t free_objects;
+  uint8_t list;  // which of the central free list's lists it is in, if kListed
+  bool zeroed;   // large: the pages were zero when handed out
+  bool moved;    // large: its pages came by mremap, so its mapping can't merge with neighbours
+
+  // The shard that owns the span: written under that shard's lock, read without it to find which
+  // lock to take, and checked again under it.
+  std::atomic<uint16_t> shard;
+
+  Span* previous;
+  Span* next;
+
+  alignas(kCacheLine) Bitmap<kMaxObjectsPerSpan> free;
+
+  size_t bytes() const { return size_t{pages} << kPageShift; }
+  bool Contains(uintptr_t address) const { return address - start < bytes(); }
+  uint16_t live_objects() const { return static_cast<uint16_t>(objects - free_objects); }
+
+  // Cuts the span into objects of class `c`, all free.
+  void Carve(SizeClass c) {
+    const SizeClassInfo& info = kSizeClassTable[c];
+    size_class = c;
+    object_size = info.size;
+    reciprocal = info.reciprocal;
+    objects = static_cast<uint16_t>(info.objects);
+    free_objects = objects;
+    free = {};
+    free.SetRange(0, objects);
+  }
+
+  // Takes up to `want` free objects, lowest addresses first, into `out`. Returns how many.
+  size_t TakeObjects(void** out, size_t want) {
+    size_t taken = 0;
+    for (size_t w = 0; taken < want && free_objects != 0 && w < kMaxObjectsPerSpan / 64; ++w) {
+      uint64_t bits = free.word(w);
+      while (bits != 0 && taken < want) {
+        const size_t index = w * 64 + static_cast<size_t>(absl::countr_zero(bits));
+        bits &= bits - 1;
+        out[taken++] = reinterpret_cast<void*>(start + index * object_size);
+        --free_objects;
+      }
+      free.mutable_word(w) = bits;
+    }
+    return taken;
+  }
+
+  // Whether `address`, which the span contains, is the start of an object that isn't free.
+  ObjectFault CheckObject(uintptr_t address) const {
+    const uint64_t offset = address - start;
+    const size_t index = static_cast<size_t>((offset * reciprocal) >> 32);
+    if (index >= objects || index * object_size != offset) return ObjectFault::kInterior;
+    return free.Get(index) ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
+  }
+
+  // Requires: CheckObject(address) found no fault.
+  void PutObject(uintptr_t address) {
+    free.Set(static_cast<size_t>(((address - start) * uint64_t{reciprocal}) >> 32));
+    ++free_objects;
+  }
+};
+
+static_assert(sizeof(Span) == 2 * kCacheLine);
+static_assert(kMaxObjectsPerSpan <= UINT16_MAX);
+
+using SpanList = IntrusiveList<Span>;
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_SPAN_H_

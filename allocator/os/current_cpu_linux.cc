@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads of glibc's rseq area. Reading is all we do: the registration and the critical-section
+// field stay glibc's.
+#include <sched.h>
+#include <stddef.h>
+#include <sys/auxv.h>
+
+#include <atomic>
+
+#include "allocator/os/current_cpu.h"
+#include "allocator/os/system_call.h"
+
+// Exported by glibc since 2.35; absent elsewhere.
+extern "C" {
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+}
+
+namespace spanmalloc::os {
+namespace {
+
+// The layout of struct rseq, which the kernel's ABI fixes.
+constexpr ptrdiff_t kCpuIdOffset = 4;
+constexpr ptrdiff_t kConcurrencyIdOffset = 24;
+constexpr unsigned long kSizeWithConcurrencyId = 28;
+
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE 27
+#endif
+
+std::atomic<CpuNumberSource> source{CpuNumberSource::kGetCpu};
+
+uint32_t ReadRseqField(ptrdiff_t field) {
+  const char* area = static_cast<const char*>(__builtin_thread_pointer()) + __rseq_offset;
+  return *reinterpret_cast<const volatile uint32_t*>(area + field);
+}
+
+}  // namespace
+
+void DetectCpuNumberSource() {
+  if (&__rseq_size == nullptr || &__rseq_offset == nullptr || __rseq_size == 0) return;
+  source.store(getauxval(AT_RSEQ_FEATURE_SIZE) >= kSizeWithConcurrencyId
+                   ? CpuNumberSource::kConcurrencyId
+                   : CpuNumberSource::kCpuId,
+               std::memory_order_relaxed);
+}
+
+CpuNumberSource cpu_number_source() { return source.load(std::memory_order_relaxed); }
+
+uint32_t CurrentCpu() {
+  uint32_t number = ~0u;
+  switch (cpu_number_source()) {
+    case CpuNumberSource::kConcurrencyId:
+      number = ReadRseqField(kConcurrencyIdOffset);
+      break;
+    case CpuNumberSource::kCpuId:
+      number = ReadRseqField(kCpuIdOffset);
+      break;
+    case CpuNumberSource::kGetCpu:
+      number = static_cast<uint32_t>(sched_getcpu());
+      break;
+  }
+  // A thread that isn't registered reads a negative number.
+  return static_cast<int32_t>(number) < 0 ? 0 : number;
+}
+
+uint32_t UsableCpus() {
+  unsigned long mask[1024 / sizeof(unsigned long)] = {};
+  const long bytes = SystemCall(SYS_sched_getaffinity, 0, sizeof(mask), AsArgument(mask));
+  uint32_t count = 0;
+  for (long i = 0; i < bytes / static_cast<long>(sizeof(mask[0])); ++i) {
+    count += static_cast<uint32_t>(__builtin_popcountl(mask[i]));
+  }
+  return count == 0 ? 1 : count;
+}
+
+}  // namespace spanmalloc::os

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// prlimit, the auxiliary vector and environ for process.h.
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "allocator/os/process.h"
+#include "allocator/os/system_call.h"
+
+namespace spanmalloc::os {
+
+size_t AddressSpaceLimit() {
+  rlimit limit = {};
+  const long result = SystemCall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsArgument(&limit));
+  if (IsError(result) || limit.rlim_cur == RLIM_INFINITY) return kNoLimit;
+  return limit.rlim_cur;
+}
+
+uint64_t ProcessRandom() {
+  uint64_t bits = 0;
+  const unsigned long address = getauxval(AT_RANDOM);
+  if (address != 0) memcpy(&bits, reinterpret_cast<const void*>(address), sizeof(bits));
+  return bits;
+}
+
+const char* Environment(const char* name) {
+  if (environ == nullptr || getauxval(AT_SECURE) != 0) return nullptr;
+  const size_t length = strlen(name);
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') return *entry + length + 1;
+  }
+  return nullptr;
+}
+
+size_t SystemPageSize() {
+  const unsigned long size = getauxval(AT_PAGESZ);
+  return size == 0 ? 4096 : size;
+}
+
+}  // namespace spanmalloc::os

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The allocator's only lock: one 32-bit word, a short spin, then a futex wait. A waiter sleeps
+// rather than spins, so a preempted holder costs its time slice to nobody. Debug builds check that
+// locks are taken in the order of util/lock_rank.h. Constant-initialised; not recursive.
+#ifndef SPANMALLOC_ALLOCATOR_OS_RANKED_LOCK_H_
+#define SPANMALLOC_ALLOCATOR_OS_RANKED_LOCK_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/base/thread_annotations.h"
+#include "allocator/util/attributes.h"
+#include "allocator/util/lock_rank.h"
+
+namespace spanmalloc::os {
+
+class ABSL_LOCKABLE RankedLock {
+ public:
+  explicit constexpr RankedLock(LockRank rank) : rank_(rank) {}
+  RankedLock(const RankedLock&) = delete;
+  RankedLock& operator=(const RankedLock&) = delete;
+
+  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
+    uint32_t expected = kFree;
+    // Acquire: pairs with the release in Unlock.
+    if (ABSL_PREDICT_FALSE(!word_.compare_exchange_strong(expected, kHeld,
+                                                          std::memory_order_acquire,
+                                                          std::memory_order_relaxed))) {
+      LockSlow();
+    }
+    NoteAcquired();
+  }
+
+  bool TryLock() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true) {
+    uint32_t expected = kFree;
+    // Acquire: pairs with the release in Unlock.
+    if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+      return false;
+    }
+    NoteAcquired();
+    return true;
+  }
+
+  void Unlock() ABSL_UNLOCK_FUNCTION() {
+    NoteReleased();
+    // Release: pairs with the acquire of the next holder.
+    if (ABSL_PREDICT_FALSE(word_.exchange(kFree, std::memory_order_release) == kContended)) {
+      Wake();
+    }
+  }
+
+  // For a forked child that inherited the lock from the thread which forked: no other thread
+  // exists, so the word is simply set free.
+  void ResetAfterFork() { word_.store(kFree, std::memory_order_relaxed); }
+
+ private:
+  static constexpr uint32_t kFree = 0;
+  static constexpr uint32_t kHeld = 1;
+  static constexpr uint32_t kContended = 2;  // held, and somebody may be asleep on the word
+
+  void LockSlow();
+  void Wake();
+#ifdef NDEBUG
+  void NoteAcquired() {}
+  void NoteReleased() {}
+#else
+  void NoteAcquired();
+  void NoteReleased();
+#endif
+
+  std::atomic<uint32_t> word_{kFree};
+  [[maybe_unused]] const LockRank rank_;
+};
+
+class ABSL_SCOPED_LOCKABLE LockHolder {
+ public:
+  explicit LockHolder(RankedLock& lock) ABSL_EXCLUSIVE_LOCK_FUNCTION(lock) : lock_(lock) {
+    lock_.Lock();
+  }
+  ~LockHolder() ABSL_UNLOCK_FUNCTION() { lock_.Unlock(); }
+  LockHolder(const LockHolder&) = delete;
+  LockHolder& operator=(const LockHolder&) = delete;
+
+ private:
+  RankedLock& lock_;
+};
+
+}  // namespace spanmalloc::os
+
+#endif  // SPANMALLOC_ALLOCATOR_OS_RANKED_LOCK_H_

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract between the heap and the kernel's memory calls. The page heap, the page map and
+// the metadata allocator call it; KernelMemory implements it, and tests put a fake in its place.
+//
+// A range is unmapped, reserved (address space without access or commit charge, readable as
+// zeros), or mapped (readable and writable, zero until first written). Ranges are multiples of the
+// system's page size. Every call reports failure by its result; none sets errno, allocates or
+// aborts. Thread-safe.
+#ifndef SPANMALLOC_ALLOCATOR_OS_VIRTUAL_MEMORY_H_
+#define SPANMALLOC_ALLOCATOR_OS_VIRTUAL_MEMORY_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace spanmalloc::os {
+
+class VirtualMemory {
+ public:
+  // Unmapped -> mapped, at an address the kernel chooses. nullptr if refused.
+  virtual void* Map(size_t size) = 0;
+
+  // Unmapped -> mapped, at exactly `address`. False, and nothing changed, if any of it is in use
+  // or the kernel refuses.
+  virtual bool MapAt(void* address, size_t size) = 0;
+
+  // Unmapped -> reserved, at an address the kernel chooses. nullptr if refused.
+  virtual void* Reserve(size_t size) = 0;
+
+  // Reserved -> mapped. False, and nothing changed, if refused.
+  virtual bool Commit(void* address, size_t size) = 0;
+
+  // Mapped or reserved -> unmapped. False, and nothing changed, if refused.
+  virtual bool Unmap(void* address, size_t size) = 0;
+
+  // Mapped -> mapped, giving its memory back: it reads as zeros again. False, and the contents
+  // unchanged, if refused (locked memory, a sandbox).
+  virtual bool Release(void* address, size_t size) = 0;
+
+  // Asks for (or against) huge pages under a mapped range. A hint: false if refused.
+  virtual bool AdviseHugePages(void* address, size_t size, bool wanted) = 0;
+
+  // Moves the pages of the mapped `from` onto the mapped `to` of the same size, replacing what was
+  // there; `from` becomes unmapped. False, and nothing changed, if refused.
+  virtual bool Move(void* from, void* to, size_t size) = 0;
+
+ protected:
+  ~VirtualMemory() = default;
+};
+
+// The kernel's mmap, mprotect, madvise, mremap and munmap.
+class KernelMemory final : public VirtualMemory {
+ public:
+  constexpr KernelMemory() = default;
+  void* Map(size_t size) override;
+  bool MapAt(void* address, size_t size) override;
+  void* Reserve(size_t size) override;
+  bool Commit(void* address, size_t size) override;
+  bool Unmap(void* address, size_t size) override;
+  bool Release(void* address, size_t size) override;
+  bool AdviseHugePages(void* address, size_t size, bool wanted) override;
+  bool Move(void* from, void* to, size_t size) override;
+};
+
+}  // namespace spanmalloc::os
+
+#endif  // SPANMALLOC_ALLOCATOR_OS_VIRTUAL_MEMORY_H_

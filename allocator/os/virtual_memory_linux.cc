@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernel's side of virtual_memory.h.
+#include <linux/mman.h>
+#include <sys/mman.h>
+
+#include "allocator/os/system_call.h"
+#include "allocator/os/virtual_memory.h"
+
+namespace spanmalloc::os {
+namespace {
+
+constexpr long kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+
+// MAP_FIXED_NOREPLACE, absent from older headers.
+constexpr long kFixedNoReplace = 0x100000;
+
+long MapCall(const void* address, size_t size, long protection, long flags) {
+  return SystemCall(SYS_mmap, AsArgument(address), static_cast<long>(size), protection, flags, -1,
+                    0);
+}
+
+void* PointerOrNull(long result) { return IsError(result) ? nullptr : reinterpret_cast<void*>(result); }
+
+}  // namespace
+
+void* KernelMemory::Map(size_t size) {
+  return PointerOrNull(MapCall(nullptr, size, PROT_READ | PROT_WRITE, kAnonymous));
+}
+
+bool KernelMemory::MapAt(void* address, size_t size) {
+  const long result =
+      MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | kFixedNoReplace);
+  if (IsError(result)) return false;
+  if (reinterpret_cast<void*>(result) == address) return true;
+  // A kernel older than 4.17 takes the address as a hint only.
+  SystemCall(SYS_munmap, result, static_cast<long>(size));
+  return false;
+}
+
+void* KernelMemory::Reserve(size_t size) {
+  return PointerOrNull(MapCall(nullptr, size, PROT_READ, kAnonymous | MAP_NORESERVE));
+}
+
+bool KernelMemory::Commit(void* address, size_t size) {
+  return !IsError(SystemCall(SYS_mprotect, AsArgument(address), static_cast<long>(size),
+                             PROT_READ | PROT_WRITE));
+}
+
+bool KernelMemory::Unmap(void* address, size_t size) {
+  return !IsError(SystemCall(SYS_munmap, AsArgument(address), static_cast<long>(size)));
+}
+
+bool KernelMemory::Release(void* address, size_t size) {
+  return !IsError(
+      SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size), MADV_DONTNEED));
+}
+
+bool KernelMemory::AdviseHugePages(void* address, size_t size, bool wanted) {
+  return !IsError(SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size),
+                             wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+}
+
+bool KernelMemory::Move(void* from, void* to, size_t size) {
+  return !IsError(SystemCall(SYS_mremap, AsArgument(from), static_cast<long>(size),
+                             static_cast<long>(size), MREMAP_MAYMOVE | MREMAP_FIXED,
+                             AsArgument(to)));
+}
+
+}  // namespace spanmalloc::os

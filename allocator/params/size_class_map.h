@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a request to its size class. Small requests read a table of one byte per 16-byte step, a
+// copy of which sits in every thread cache; larger ones compute the class, four to a doubling.
+// Called by every entry point; no state.
+#ifndef SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_MAP_H_
+#define SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_MAP_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/numeric/bits.h"
+#include "allocator/params/size_class_table.h"
+#include "allocator/util/attributes.h"
+
+namespace spanmalloc {
+
+inline constexpr size_t kSmallTableSize = kMaxTableSize / 16 + 1;
+using SmallClassTable = std::array<SizeClass, kSmallTableSize>;
+
+// Entry i serves requests of (16 (i-1), 16 i] bytes; entry 0 serves requests of zero bytes, which
+// get an object of the smallest class.
+constexpr SmallClassTable MakeSmallClassTable() {
+  SmallClassTable table = {};
+  SizeClass c = 1;
+  for (size_t i = 0; i < kSmallTableSize; ++i) {
+    while (kSizeClassTable[c].size < i * 16) ++c;
+    table[i] = c;
+  }
+  return table;
+}
+
+inline constexpr SmallClassTable kSmallClassTable = MakeSmallClassTable();
+
+// Requires: kMaxTableSize < size <= kMaxClassSize.
+ALLOC_FAST_PATH size_t MediumSizeClass(size_t size) {
+  const size_t last = size - 1;
+  const unsigned exponent = 63u - static_cast<unsigned>(absl::countl_zero(uint64_t{last}));
+  return 4 * exponent + (last >> (exponent - 2)) - 11;
+}
+
+// Requires: size <= kMaxClassSize.
+ALLOC_FAST_PATH size_t SizeClassOf(size_t size) {
+  return size <= kMaxTableSize ? kSmallClassTable[(size + 15) / 16] : MediumSizeClass(size);
+}
+
+// The class whose objects are aligned to `alignment` (a power of two up to kPageSize) and hold
+// `size` bytes: the smallest one whose size is a multiple of the alignment, since spans start on
+// pages. kNoSizeClass if there is none.
+inline size_t AlignedSizeClassOf(size_t size, size_t alignment) {
+  if (size > kMaxClassSize) return kNoSizeClass;
+  for (size_t c = SizeClassOf(size); c < kSizeClassEnd; ++c) {
+    if (kSizeClassTable[c].size % alignment == 0) return c;
+  }
+  return kNoSizeClass;
+}
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_MAP_H_

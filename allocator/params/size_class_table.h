@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The size classes: 64 sizes to which requests up to 256 KiB are rounded, and for each how its
+// spans are cut. Facts only, computed at compile time.
+//
+// Every size is a multiple of 16, malloc's alignment. Up to 256 bytes the step is 16, up to 512
+// it is 32, up to 1 KiB 64: rounding wastes 4 % on average above 128 bytes. From there on there
+// are four sizes to a doubling (8 % on average, 20 % at most). Above 32 KiB the waste of rounding
+// is address space, not memory, since a span there holds one object whose tail nobody touches.
+//
+// A span of class c holds at most 512 objects (the length of its free bitmap). Spans are 56 to
+// 80 KiB where objects are 128 bytes to 8 KiB, at least 8 objects up to 32 KiB, and as short as
+// the bitmap demands below 128 bytes. Tails are at most 1.6 % of a span.
+#ifndef SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_
+#define SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/params/memory_geometry.h"
+
+namespace spanmalloc {
+
+// Classes are numbered from 1: 0 in the page map means "no size class here".
+using SizeClass = uint8_t;
+inline constexpr SizeClass kNoSizeClass = 0;
+inline constexpr size_t kSizeClasses = 64;
+inline constexpr size_t kSizeClassEnd = kSizeClasses + 1;
+
+// Requests up to this many bytes find their class in a table of 16-byte steps.
+inline constexpr size_t kMaxTableSize = 1024;
+// Requests up to this many bytes have a class; larger ones are spans of their own.
+inline constexpr size_t kMaxClassSize = 256 * 1024;
+// From this size on, a span holds one object.
+inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
+
+inline constexpr size_t kMaxObjectsPerSpan = 512;
+
+struct SizeClassInfo {
+  uint32_t size;          // bytes of an object
+  uint32_t pages;         // pages of a span
+  uint32_t objects;       // objects in a span
+  uint32_t reciprocal;    // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
+  uint32_t batch;         // objects moved between a thread cache and a central free list at once
+  uint32_t cache_limit;   // objects a thread cache may hold at most
+  uint32_t central_limit; // object pointers a CPU's central free list may hold at most
+};
+
+namespace size_class_internal {
+
+constexpr uint32_t Clamp(size_t value, size_t low, size_t high) {
+  return static_cast<uint32_t>(value < low ? low : value > high ? high : value);
+}
+
+constexpr uint32_t PagesOfSpan(size_t size) {
+  if (size <= 128) return static_cast<uint32_t>(size / 16);
+  if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
+  if (size > 8192) return static_cast<uint32_t>(size * 8 / kPageSize);
+  uint32_t best = 8;
+  size_t best_tail = (best * kPageSize) % size;
+  for (uint32_t pages : {7u, 9u, 10u}) {
+    const size_t tail = (pages * kPageSize) % size;
+    if (tail * best < best_tail * pages) {
+      best = pages;
+      best_tail = tail;
+    }
+  }
+  return best;
+}
+
+constexpr SizeClassInfo MakeInfo(size_t size) {
+  SizeClassInfo info = {};
+  info.size = static_cast<uint32_t>(size);
+  info.pages = PagesOfSpan(size);
+  info.objects =
+      size > kMaxSharedSpanSize ? 1 : static_cast<uint32_t>(info.pages * kPageSize / size);
+  info.reciprocal = static_cast<uint32_t>(((uint64_t{1} << 32) + size - 1) / size);
+  info.batch = Clamp(8192 / size, size > kMaxSharedSpanSize ? 1 : 2, 64);
+  info.cache_limit = Clamp(128 * 1024 / size, 2, 2048);
+  info.central_limit = Clamp(128 * 1024 / size, 4, 2048);
+  return info;
+}
+
+constexpr std::array<SizeClassInfo, kSizeClassEnd> MakeTable() {
+  std::array<SizeClassInfo, kSizeClassEnd> table = {};
+  size_t c = 1;
+  for (size_t size = 16; size <= 256; size += 16) table[c++] = MakeInfo(size);
+  for (size_t size = 288; size <= 512; size += 32) table[c++] = MakeInfo(size);
+  for (size_t size = 576; size <= 1024; size += 64) table[c++] = MakeInfo(size);
+  for (size_t base = 1024; base < kMaxClassSize; base *= 2) {
+    for (size_t quarter = 1; quarter <= 4; ++quarter) {
+      table[c++] = MakeInfo(base + quarter * base / 4);
+    }
+  }
+  return table;
+}
+
+}  // namespace size_class_internal
+
+inline constexpr std::array<SizeClassInfo, kSizeClassEnd> kSizeClassTable =
+    size_class_internal::MakeTable();
+
+static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/telemetry/stats_snapshot.h"
+
+namespace spanmalloc {
+
+void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot) {
+  *snapshot = {};
+  size_t cached[kSizeClassEnd] = {};
+  snapshot->threads = sources.registry.AddCounts(cached);
+  snapshot->shards = sources.central.shards();
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
+    // Between the caches' count and this one, objects may have moved. What a cache held at most
+    // is what was taken and not yet returned.
+    const uint64_t outside = central.taken - central.returned;
+    if (cached[c] > outside) cached[c] = outside;
+    ClassStats& stats = snapshot->classes[c];
+    // An object that went back into a cache counts as freed. When the program takes it out again
+    // the count would go back; instead both counts go forward by that allocation.
+    const uint64_t deallocations = central.returned + cached[c];
+    if (deallocations + uncounted_[c] < deallocations_seen_[c]) {
+      uncounted_[c] = deallocations_seen_[c] - deallocations;
+    }
+    deallocations_seen_[c] = deallocations + uncounted_[c];
+    stats.deallocations = deallocations + uncounted_[c];
+    stats.allocations = central.taken + uncounted_[c];
+    stats.live = stats.allocations - stats.deallocations;
+    stats.fills = central.fills;
+    stats.flushes = central.flushes;
+    stats.spans_made = central.spans_made;
+    stats.spans_reused = central.spans_reused;
+    stats.spans = central.spans;
+    stats.nonfull_spans = central.nonfull_spans;
+    stats.thread_cached = cached[c];
+    stats.central_cached = central.array_objects;
+    stats.span_free = central.span_objects;
+
+    const size_t size = kSizeClassTable[c].size;
+    snapshot->small_live += stats.live * size;
+    snapshot->small_allocations += stats.allocations;
+    snapshot->small_deallocations += stats.deallocations;
+    snapshot->small_fills += stats.fills;
+    snapshot->small_flushes += stats.flushes;
+    snapshot->thread_cached += stats.thread_cached * size;
+    snapshot->central_cached += stats.central_cached * size;
+    snapshot->span_free += stats.span_free * size;
+  }
+  snapshot->heap = sources.page_heap.Stats();
+  snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
+  snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
+}
+
+}  // namespace spanmalloc

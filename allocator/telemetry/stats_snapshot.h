@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One consistent set of the allocator's numbers: plain data, taken from every floor in one call,
+// from which mallctl, the statistics dump and mallinfo answer. All sums are formed from the
+// figures of the size classes, so that they add up whatever other threads do meanwhile.
+//
+// Allocations are counted where objects pass between thread caches and central free lists; the
+// hit path counts nothing. Objects that a thread cache holds count as freed.
+#ifndef SPANMALLOC_ALLOCATOR_TELEMETRY_STATS_SNAPSHOT_H_
+#define SPANMALLOC_ALLOCATOR_TELEMETRY_STATS_SNAPSHOT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/cache/thread_registry.h"
+#include "allocator/central/per_cpu_central.h"
+#include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/page_heap.h"
+#include "allocator/heap/page_map.h"
+#include "allocator/params/size_class_table.h"
+
+namespace spanmalloc {
+
+// The floors that the numbers come from.
+struct StatsSources {
+  MetadataAllocator& metadata;
+  PageMap& page_map;
+  PageHeap& page_heap;
+  PerCpuCentral& central;
+  ThreadRegistry& registry;
+};
+
+struct ClassStats {
+  uint64_t allocations;    // nmalloc; allocations - deallocations == live, always
+  uint64_t deallocations;  // ndalloc
+  uint64_t live;           // objects the program holds
+  uint64_t fills;          // batches given to thread caches
+  uint64_t flushes;        // batches taken back
+  uint64_t spans_made;
+  uint64_t spans_reused;
+  size_t spans;
+  size_t nonfull_spans;
+  size_t thread_cached;    // objects in thread caches
+  size_t central_cached;   // objects in the CPUs' arrays
+  size_t span_free;        // objects free in spans
+};
+
+struct StatsSnapshot {
+  ClassStats classes[kSizeClassEnd];  // from 1
+  PageHeapStats heap;
+  size_t threads;          // threads that have a cache
+  size_t shards;           // CPUs that have central free lists
+  size_t metadata_used;    // bytes
+  size_t metadata_mapped;  // bytes
+
+  // Sums over the classes, bytes unless said otherwise.
+  size_t small_live;
+  uint64_t small_allocations;
+  uint64_t small_deallocations;
+  uint64_t small_fills;
+  uint64_t small_flushes;
+  size_t thread_cached;
+  size_t central_cached;
+  size_t span_free;
+
+  size_t large_live() const { return heap.large_pages * kPageSize; }
+  size_t allocated() const { return small_live + large_live(); }
+  // Pages in spans: allocated, cached, and free inside spans.
+  size_t active() const { return heap.span_pages * kPageSize; }
+  size_t dirty() const { return heap.dirty_pages * kPageSize; }
+  size_t metadata() const { return metadata_used; }
+  // At most this much of the heap is resident: what was never touched can't be told apart.
+  size_t resident() const { return active() + dirty() + metadata(); }
+  size_t mapped() const { return heap.mapped_pages * kPageSize + metadata_mapped; }
+  // Mapped, and its memory given back to the kernel or never touched.
+  size_t retained() const { return heap.clean_pages * kPageSize; }
+};
+
+// Takes the numbers. It keeps, between calls, what is needed for the counts of allocations and
+// deallocations never to go back. Not thread-safe: the caller holds a lock of its own.
+class StatsCollector {
+ public:
+  constexpr StatsCollector() = default;
+  void Collect(const StatsSources& sources, StatsSnapshot* snapshot);
+
+ private:
+  uint64_t deallocations_seen_[kSizeClassEnd] = {};
+  uint64_t uncounted_[kSizeClassEnd] = {};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_TELEMETRY_STATS_SNAPSHOT_H_

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A bitmap of fixed length with the searches the heap needs: the next set or clear bit, runs of
+// clear bits, and ranges set or cleared at once. Plain data; the owner's lock guards it.
+#ifndef SPANMALLOC_ALLOCATOR_UTIL_BITMAP_H_
+#define SPANMALLOC_ALLOCATOR_UTIL_BITMAP_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/numeric/bits.h"
+
+namespace spanmalloc {
+
+template <size_t kBits>
+class Bitmap {
+  static_assert(kBits % 64 == 0);
+
+ public:
+  static constexpr size_t kSize = kBits;
+
+  constexpr Bitmap() = default;
+
+  bool Get(size_t i) const { return (words_[i / 64] >> (i % 64)) & 1; }
+  void Set(size_t i) { words_[i / 64] |= uint64_t{1} << (i % 64); }
+  void Clear(size_t i) { words_[i / 64] &= ~(uint64_t{1} << (i % 64)); }
+
+  // Sets or clears bits [begin, begin + count).
+  void SetRange(size_t begin, size_t count) {
+    ForRange(begin, count, [](uint64_t& word, uint64_t mask) { word |= mask; });
+  }
+  void ClearRange(size_t begin, size_t count) {
+    ForRange(begin, count, [](uint64_t& word, uint64_t mask) { word &= ~mask; });
+  }
+
+  // The number of set bits, in all or in [begin, begin + count).
+  size_t Count() const { return CountRange(0, kBits); }
+  size_t CountRange(size_t begin, size_t count) const {
+    size_t total = 0;
+    const_cast<Bitmap*>(this)->ForRange(begin, count, [&total](uint64_t& word, uint64_t mask) {
+      total += static_cast<size_t>(absl::popcount(word & mask));
+    });
+    return total;
+  }
+
+  // The first set (clear) bit at or after `from`; kBits if there is none.
+  size_t FindSet(size_t from) const { return Find(from, 0); }
+  size_t FindClear(size_t from) const { return Find(from, ~uint64_t{0}); }
+
+  // The start of the first run of `count` clear bits that begins at a multiple of `alignment`;
+  // kBits if there is none.
+  size_t FindClearRun(size_t count, size_t alignment = 1) const {
+    size_t begin = FindClear(0);
+    while (begin + count <= kBits) {
+      begin = (begin + alignment - 1) / alignment * alignment;
+      if (begin + count > kBits) break;
+      const size_t end = FindSet(begin);
+      if (end - begin >= count) return begin;
+      begin = FindClear(end);
+    }
+    return kBits;
+  }
+
+  // The length of the longest run of clear bits.
+  size_t LongestClearRun() const {
+    size_t longest = 0;
+    for (size_t begin = FindClear(0); begin < kBits;) {
+      const size_t end = FindSet(begin);
+      if (end - begin > longest) longest = end - begin;
+      begin = end < kBits ? FindClear(end) : kBits;
+    }
+    return longest;
+  }
+
+  uint64_t word(size_t i) const { return words_[i]; }
+  uint64_t& mutable_word(size_t i) { return words_[i]; }
+
+ private:
+  template <typename Apply>
+  void ForRange(size_t begin, size_t count, Apply apply) {
+    const size_t end = begin + count;
+    while (begin < end) {
+      const size_t offset = begin % 64;
+      const size_t length = end - begin < 64 - offset ? end - begin : 64 - offset;
+      const uint64_t mask = (length == 64 ? ~uint64_t{0} : (uint64_t{1} << length) - 1) << offset;
+      apply(words_[begin / 64], mask);
+      begin += length;
+    }
+  }
+
+  size_t Find(size_t from, uint64_t invert) const {
+    if (from >= kBits) return kBits;
+    size_t i = from / 64;
+    uint64_t word = (words_[i] ^ invert) & (~uint64_t{0} << (from % 64));
+    while (word == 0) {
+      if (++i == kBits / 64) return kBits;
+      word = words_[i] ^ invert;
+    }
+    return i * 64 + static_cast<size_t>(absl::countr_zero(word));
+  }
+
+  uint64_t words_[kBits / 64] = {};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_UTIL_BITMAP_H_

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every lock of the allocator, in the order in which a thread may take them: a thread that holds
+// a lock may take only locks of a higher rank. (Central free lists of one rank are never nested,
+// except by the fork handler, which takes them in index order.) RankedLock checks the order in
+// debug builds; the fork handler takes all of them in this order.
+#ifndef SPANMALLOC_ALLOCATOR_UTIL_LOCK_RANK_H_
+#define SPANMALLOC_ALLOCATOR_UTIL_LOCK_RANK_H_
+
+#include <cstdint>
+
+namespace spanmalloc {
+
+enum class LockRank : uint8_t {
+  kControl,          // mallctl: the statistics epoch and the options that can be written
+  kThreadRegistry,   // the list of live thread states
+  kThreadState,      // one thread's bins while they are refilled, flushed, counted or torn down
+  kShardTable,       // creation of a CPU's central free lists
+  kCentralFreeList,  // one size class on one CPU
+  kPageHeap,         // spans, huge pages, the page map's writers
+  kMetadata,         // the allocator's own memory
+};
+
+inline constexpr int kLockRankCount = static_cast<int>(LockRank::kMetadata) + 1;
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_UTIL_LOCK_RANK_H_
