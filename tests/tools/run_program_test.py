@@ -105,7 +105,8 @@ class RefusalTest(unittest.TestCase):
 
     def test_options(self):
         self.assert_one_line(run("--no-such-option"), 125, "--no-such-option")
-        self.assert_one_line(run("--quick", "true"), 125, "PROGRAM")
+        for words in (["--quick"], ["--rounds", "0"], ["--full-stats"], ["--json", "file"]):
+            self.assert_one_line(run(*words, "true"), 125, "PROGRAM")
         self.assert_one_line(run("--library", "/etc/passwd", "true"), 125, "no ELF")
         self.assert_one_line(run("--library", "/no/such.so", "true"), 125, "/no/such.so")
 

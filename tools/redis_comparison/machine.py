@@ -49,7 +49,7 @@ class ForeignLoad:
 
 
 def _busy_seconds():
-    """Returns the CPU seconds since boot that were not idle, time stolen by a hypervisor included."""
+    """Returns the CPU seconds since boot that were not idle, a hypervisor's steal included."""
     with open("/proc/stat", encoding="utf-8") as stat:
         fields = [int(field) for field in stat.readline().split()[1:9]]
     user, nice, system, _idle, _iowait, interrupts, soft_interrupts, steal = fields

@@ -16,6 +16,8 @@ import preload
 # Exit status of failures that are tools/run's own, as env and nohup use it.
 FAILED = 125
 
+_COMPARISON_OPTIONS = ("quick", "rounds", "allocators", "json", "full_stats")
+
 _DESCRIPTION = """\
 Without PROGRAM: installs the Debian packages that are missing, builds the optimised library, runs
 a real redis-server under load on spanmalloc, on glibc's malloc and on the allocators that Debian
@@ -93,7 +95,7 @@ def main(arguments):
         del options.command[0]
     try:
         if options.command:
-            if options.quick or options.rounds or options.allocators or options.json:
+            if any(vars(options)[name] != parser.get_default(name) for name in _COMPARISON_OPTIONS):
                 parser.error("the options of the comparison can't go with a PROGRAM")
             preload.run(options.command, _library_path(options, False), ignored_signals)
         library.install_for_comparison()
