@@ -4,6 +4,7 @@
 Small scripts stand in for redis-server and redis-benchmark.
 """
 
+import io
 import os
 import sys
 import tempfile
@@ -14,7 +15,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 # pylint: disable=wrong-import-position
-from redis_comparison import allocators, machine, summary, workload
+from rich.console import Console
+
+from redis_comparison import allocators, comparison, machine, report, summary, workload
 from redis_comparison.server import RedisServer, ServerFailed
 
 
@@ -53,6 +56,56 @@ class SummaryTest(unittest.TestCase):
         ]
         self.assertEqual(summary.overall(servers, "ours", "base")["peak_rss"].value, 3)
         self.assertEqual(summary.overall(servers, "ours", "base")["peak_rss"].ratio, 1.5)
+
+
+class ChoiceTest(unittest.TestCase):
+    PEERS = [allocators.Allocator(name, "", None) for name in ("glibc", "jemalloc", "mimalloc")]
+
+    def choose(self, wanted):
+        with mock.patch.object(allocators, "peers", lambda: self.PEERS):
+            chosen = comparison._choose(wanted, allocators.own("/a/libspanmalloc.so"))
+        return [allocator.name for allocator in chosen]
+
+    def test_ours_and_the_baseline_are_always_there(self):
+        self.assertEqual(self.choose(None), ["spanmalloc", "glibc", "jemalloc", "mimalloc"])
+        self.assertEqual(self.choose("mimalloc"), ["spanmalloc", "glibc", "mimalloc"])
+        self.assertEqual(self.choose("spanmalloc,glibc"), ["spanmalloc", "glibc"])
+
+    def test_unknown_names(self):
+        with self.assertRaisesRegex(ValueError, "no hoard among spanmalloc, glibc"):
+            self.choose("glibc,hoard")
+
+
+class ReportTest(unittest.TestCase):
+    NAMES = ["spanmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
+
+    def print(self, foreign_cpu_share):
+        servers = [
+            measurement(name, number, [654_321.0 * (number + 1), 98_765.0], 0.02, 4_000_000)
+            for number in range(2)
+            for name in self.NAMES
+        ]
+        conditions = {
+            "cpus": 2,
+            "cpu": "CPU",
+            "kernel": "6.1",
+            "transparent_hugepage": "madvise",
+            "foreign_cpu_share": foreign_cpu_share,
+        }
+        output = io.StringIO()
+        report.print_comparison(Console(file=output, width=100), conditions, servers, self.NAMES)
+        return output.getvalue()
+
+    def test_nothing_is_cut_at_100_columns(self):
+        text = self.print(0.0)
+        self.assertNotIn("\u2026", text)  # rich's ellipsis
+        for name in self.NAMES:
+            self.assertIn(name, text)
+        self.assertIn("3906.2", text)  # the peak RSS in MiB
+
+    def test_a_busy_machine_is_told(self):
+        self.assertIn("Other processes took 30%", self.print(0.3))
+        self.assertNotIn("Other processes", self.print(0.01))
 
 
 class ForeignLoadTest(unittest.TestCase):
