@@ -6,10 +6,18 @@ not map would make every comparison pass, so each test asks `mapped` for its pro
 The watch runs in a thread of its own; its results may be read once stop() has returned.
 """
 
+import collections
+import itertools
 import os
 import threading
 
-_INTERVAL_SECONDS = 0.005
+# Short programs end soon after their start: look often at first, then rarely enough to cost nothing.
+_FIRST_LOOKS = 100
+_FIRST_INTERVAL_SECONDS = 0.005
+_INTERVAL_SECONDS = 0.03
+
+# A program that has not mapped the library after this many looks never will.
+_MAPS_LOOKS = 20
 
 
 class ProcessWatch:
@@ -25,7 +33,7 @@ class ProcessWatch:
         self._session_id = session_id
         self._library = library
         self._strangers = set()  # processes of other sessions: no need to look at them twice
-        self._confirmed = set()  # (pid, executable) known to have the library mapped
+        self._maps_looks = collections.Counter()  # how often the maps of (pid, executable) were read
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -35,13 +43,16 @@ class ProcessWatch:
         self._thread.join()
 
     def _watch(self):
-        while not self._stopped.is_set():
+        for look in itertools.count():
             for pid in self._members():
                 try:
                     self._sample(pid)
                 except OSError:
                     pass  # the process ended between two reads
-            self._stopped.wait(_INTERVAL_SECONDS)
+            if self._stopped.wait(
+                _FIRST_INTERVAL_SECONDS if look < _FIRST_LOOKS else _INTERVAL_SECONDS
+            ):
+                return
 
     def _members(self):
         pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
@@ -63,9 +74,11 @@ class ProcessWatch:
             for line in status:
                 if line.startswith("VmHWM:"):
                     self.peak_kib = max(self.peak_kib, int(line.split()[1]))
-        if (pid, executable) not in self._confirmed and is_mapped(pid, self._library):
-            self._confirmed.add((pid, executable))
-            self.mapped.add(executable)
+        if self._maps_looks[pid, executable] < _MAPS_LOOKS:
+            self._maps_looks[pid, executable] += 1
+            if is_mapped(pid, self._library):
+                self._maps_looks[pid, executable] = _MAPS_LOOKS
+                self.mapped.add(executable)
 
 
 def is_mapped(pid, library):
