@@ -143,13 +143,15 @@ class Session:
     @contextlib.contextmanager
     def _started(self, argv, stdout, stderr, stdin, extra_environment):
         """A process in a session of its own, watched; the whole session is killed at the end."""
-        self._test.assertIsNotNone(
-            shutil.which(argv[0]), f"{argv[0]} is missing; see tests/programs/packages.txt"
-        )
+        environment = self.environment(**extra_environment)
+        executable = shutil.which(argv[0], path=environment["PATH"])
+        if executable is None:
+            self._test.fail(f"{argv[0]} is missing; see tests/programs/packages.txt")
         process = subprocess.Popen(
             argv,
+            executable=executable,
             cwd=self.directory,
-            env=self.environment(**extra_environment),
+            env=environment,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
