@@ -64,7 +64,8 @@ def program(units):
         parts.append(
             _UNIT.format(n=n, pad=8 + n * 5, key=4 + n * 3, count=20 + n, fib=60 + n * 40)
         )
-    parts.append("\nint main() {\n  long sum = std::regex_match(\"abc12\", std::regex(\"[a-c]+1*2\"));\n")
+    parts.append("\nint main() {\n")
+    parts.append('  long sum = std::regex_match("abc12", std::regex("[a-c]+1*2"));\n')
     parts.extend(f"  sum = unit{n}::Run(sum);\n" for n in range(units))
     parts.append('  std::printf("%ld\\n", sum);\n  return 0;\n}\n')
     return "".join(parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at the processes of one session while they run: who has a library mapped, how big they grow.
+"""Looks at the processes of one session: who has a library mapped, how big they grow.
 
 support.py starts one ProcessWatch per program it runs. A preloaded library that the loader could
 not map would make every comparison pass, so each test asks `mapped` for its program's name.
@@ -11,7 +11,7 @@ import itertools
 import os
 import threading
 
-# Short programs end soon after their start: look often at first, then rarely enough to cost nothing.
+# Short programs end soon after their start: look often at first, then rarely, at no cost.
 _FIRST_LOOKS = 100
 _FIRST_INTERVAL_SECONDS = 0.005
 _INTERVAL_SECONDS = 0.03
@@ -33,7 +33,7 @@ class ProcessWatch:
         self._session_id = session_id
         self._library = library
         self._strangers = set()  # processes of other sessions: no need to look at them twice
-        self._maps_looks = collections.Counter()  # how often the maps of (pid, executable) were read
+        self._maps_looks = collections.Counter()  # of each (pid, executable)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()

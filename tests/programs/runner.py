@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import os
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -61,6 +62,8 @@ def print_measurements(rows):
 def main():
     arguments = parse_arguments()
     os.environ["SPANMALLOC_LIBRARY"] = os.path.realpath(arguments.library)
+    # A timeout's SIGTERM must end the servers too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = [f"test_{program}" for program in arguments.programs or all_programs()]
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(line_buffering=True)

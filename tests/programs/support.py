@@ -81,7 +81,7 @@ class Session:
         variables = {
             "HOME": str(self.directory),
             "LC_ALL": "C.UTF-8",
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
             "TMPDIR": str(self.directory),
             "TZ": "UTC",
         }
@@ -157,7 +157,7 @@ class Session:
             stderr=stderr,
             start_new_session=True,
         )
-        watch = ProcessWatch(process.pid, self._preload or library())
+        watch = ProcessWatch(process.pid, library())
         try:
             yield process
         finally:
@@ -181,30 +181,28 @@ class ProgramTest(unittest.TestCase):
     baseline_preload = None
     maxDiff = 4000
 
-    def setUp(self):
-        scratch = tempfile.mkdtemp(prefix="programs-", dir=os.environ.get("TEST_TMPDIR"))
-        self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
-        self._scratch = pathlib.Path(scratch)
-
     def same_under_both(self, workload):
         """Runs `workload` without and with the library; its two results must be equal."""
-        expected = self._run_workload(workload, "glibc", self.baseline_preload)
-        actual = self._run_workload(workload, "preload", library())
+        with tempfile.TemporaryDirectory(
+            prefix="programs-", dir=os.environ.get("TEST_TMPDIR"), ignore_cleanup_errors=True
+        ) as scratch:
+            directory = pathlib.Path(scratch) / "work"
+            expected = self._run_workload(workload, "glibc", self.baseline_preload, directory)
+            actual = self._run_workload(workload, "preload", library(), directory)
         self.assertEqual(actual, expected, "the program's output differs from its glibc run")
         return actual
 
-    def _run_workload(self, workload, name, preload):
-        directory = self._scratch / "work"
+    def _run_workload(self, workload, name, preload, directory):
         directory.mkdir()
         session = Session(self, name, preload, directory)
         started = time.monotonic()
         result = workload(session)
         seconds = time.monotonic() - started
         measurements.append((self.id(), name, seconds, session.peak_kib / 1024))
-        if preload:
+        if preload == library():
             missing = set(self.programs) - session.mapped
             self.assertEqual(missing, set(), f"{preload} was not mapped in these programs")
-        else:
+        elif not preload:
             self.assertEqual(session.mapped, set(), "the library was mapped without preload")
         shutil.rmtree(directory)
         return result

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """g++ and clang++-19: assembly, object file and linked program must be the glibc run's bytes."""
 
+import platform
+
 import generate_cxx
 import support
 
 UNITS = 6
+TRIPLE = f"{platform.machine()}-linux-gnu"
 
 
 class CompilerTest(support.ProgramTest):
@@ -27,7 +30,7 @@ class CompilerTest(support.ProgramTest):
 
 
 class GccTest(CompilerTest):
-    programs = ("cc1plus", "x86_64-linux-gnu-as", "x86_64-linux-gnu-ld.bfd")
+    programs = ("cc1plus", f"{TRIPLE}-as", f"{TRIPLE}-ld.bfd")
 
     def test_gcc(self):
         self.compile_and_run("g++")

@@ -46,7 +46,7 @@ class GitTest(support.ProgramTest):
         def workload(session):
             def git(*words, stdin=None):
                 return session.run(
-                    ["git", "-c", "init.defaultBranch=main", *words],
+                    ["git", "-c", "init.defaultBranch=main", "-c", "gc.auto=0", *words],
                     stdin=stdin,
                     GIT_CONFIG_NOSYSTEM="1",
                 )

@@ -90,8 +90,9 @@ class MemcachedTest(support.ProgramTest):
     def test_concurrent_clients(self):
         def workload(session):
             port = support.free_port()
-            command = ["memcached", "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "4", "-m", "256"]
-            with session.server([*command, "-u", getpass.getuser()], port):
+            command = ["memcached", "-l", "127.0.0.1", "-p", port, "-U", "0"]
+            command += ["-t", "4", "-m", "256", "-u", getpass.getuser()]
+            with session.server(command, port):
                 clients = [Client(port, number) for number in range(CONNECTIONS)]
                 threads = [threading.Thread(target=client.work) for client in clients]
                 for thread in threads:

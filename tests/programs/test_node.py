@@ -18,13 +18,14 @@ function work(seed) {
   const hash = crypto.createHash('sha256');
   const live = [];
   for (let i = 0; i < 20000; i++) {
-    const buffer = rnd(3) ? Buffer.alloc(1 + rnd(30000), i & 255) : Buffer.from('é'.repeat(rnd(900)));
-    live.push(buffer);
+    live.push(
+      rnd(3) ? Buffer.alloc(1 + rnd(30000), i & 255) : Buffer.from('é'.repeat(rnd(900))));
     if (live.length > 300) hash.update(live.splice(rnd(live.length), 1)[0]);
   }
   const records = [];
   for (let i = 0; i < 12000; i++) {
-    records.push({ id: i, name: 'n' + rnd(1e6), tags: Array.from({ length: rnd(6) }, () => rnd(99)) });
+    const tags = Array.from({ length: rnd(6) }, () => rnd(99));
+    records.push({ id: i, name: 'n' + rnd(1e6), tags });
   }
   const text = JSON.stringify(records);
   hash.update(JSON.stringify(JSON.parse(text).reverse()));
@@ -33,7 +34,8 @@ function work(seed) {
     if (zlib.inflateSync(packed).toString() !== text) throw new Error('inflate differs');
     hash.update(packed);
   }
-  hash.update(zlib.brotliCompressSync(text, { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } }));
+  const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 };
+  hash.update(zlib.brotliCompressSync(text, { params }));
   return Buffer.from(hash.digest('hex'));
 }
 

@@ -25,7 +25,10 @@ my @found = $text =~ /\b([aeiou]\w*?[^aeiou\s]{2})\b/g;
 report 'match', join ',', @found;
 
 my $string = '';
-for (1 .. 200000) { $string .= chr(65 + rnd(58)); $string = substr($string, 5000) if length $string > 90000 }
+for (1 .. 200000) {
+    $string .= chr(65 + rnd(58));
+    $string = substr($string, 5000) if length $string > 90000;
+}
 report 'string', $string;
 
 my @queue;
@@ -34,7 +37,10 @@ report 'queue', join ',', map { $_->[0] . length $_->[1] } @queue;
 
 my $tree = {};
 for (1 .. 20000) { my $at = $tree; $at = $at->{rnd(6)} //= {} for 1 .. 6; $at->{leaf} .= 'v' }
-sub walk { my $t = shift; return ref $t ? '(' . join(',', map { $_ . walk($t->{$_}) } sort keys %$t) . ')' : $t }
+sub walk {
+    my $t = shift;
+    return ref $t ? '(' . join(',', map { $_ . walk($t->{$_}) } sort keys %$t) . ')' : $t;
+}
 report 'tree', walk(dclone($tree));
 
 my @adders = map { my $n = $_; sub { $n + shift } } 1 .. 50000;

@@ -9,8 +9,8 @@ MODULES = """
     test_array test_buffer test_bytes test_collections test_copy test_ctypes
     test_decimal test_deque test_dict test_functools test_gc test_generators test_heapq
     test_itertools test_json test_list test_long test_memoryview test_mmap test_ordered_dict
-    test_pickle test_re test_set test_sort test_string test_struct test_tuple test_unicode
-    test_weakref test_xml_etree_c test_zlib
+    test_pickle test_re test_set test_sort test_string test_struct test_unicode
+    test_xml_etree_c test_zlib
 """.split()
 
 # Threads, and processes forked while threads run.

@@ -12,9 +12,8 @@ class StressNgTest(support.ProgramTest):
     def stress(self, operations, *options):
         def workload(session):
             command = ["stress-ng", "--malloc", "2", "--malloc-ops", operations, "--verify"]
-            output = session.run(
-                [*command, "--seed", "11", "--metrics-brief", "--stdout", "--temp-path", ".", *options]
-            ).decode()
+            command += ["--seed", "11", "--metrics-brief", "--stdout", "--temp-path", "."]
+            output = session.run([*command, *options]).decode()
             for sign in ("fail:", "error:", "unsuccessful"):
                 self.assertNotIn(sign, output)
             self.assertIn("successful run completed", output)
@@ -26,7 +25,7 @@ class StressNgTest(support.ProgramTest):
         self.same_under_both(workload)
 
     def test_small_blocks(self):
-        self.stress(3_000_000, "--malloc-bytes", "4k", "--malloc-max", "20000")
+        self.stress(8_000_000, "--malloc-bytes", "4k", "--malloc-max", "20000")
 
     def test_large_blocks_from_threads(self):
-        self.stress(60_000, "--malloc-bytes", "1m", "--malloc-max", "300", "--malloc-pthreads", "3")
+        self.stress(200_000, "--malloc-bytes", "1m", "--malloc-max", "300", "--malloc-pthreads", "3")
