@@ -25,7 +25,7 @@ class StressNgTest(support.ProgramTest):
         self.same_under_both(workload)
 
     def test_small_blocks(self):
-        self.stress(8_000_000, "--malloc-bytes", "4k", "--malloc-max", "20000")
+        self.stress(3_000_000, "--malloc-bytes", "4k", "--malloc-max", "20000")
 
     def test_large_blocks_from_threads(self):
-        self.stress(200_000, "--malloc-bytes", "1m", "--malloc-max", "300", "--malloc-pthreads", "3")
+        self.stress(60_000, "--malloc-bytes", "1m", "--malloc-max", "300", "--malloc-pthreads", "3")
