@@ -62,8 +62,7 @@ void* ResizeLarge(void* block, Span* span, size_t size) {
   if (size <= kMinGrowableSize) return Move(block, old_size, size);
   if (pages <= span->pages) {
     // Returning a short tail isn't worth the work, and the block may grow again.
-    const size_t tail = span->pages - pages;
-    if (tail * 8 >= span->pages || tail * kPageSize >= 64 * 1024) {
+    if (span->pages - pages >= kMinReturnedPages) {
       SlowPathScope scope;
       if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
     }

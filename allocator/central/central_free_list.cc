@@ -143,7 +143,7 @@ void CentralFreeList::NoteReturned(size_t count) {
   ++totals_.flushes;
 }
 
-void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
+bool CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(object);
   const ObjectFault fault = span->CheckObject(address);
   if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
@@ -157,7 +157,7 @@ void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
                  .claimed_size = 0,
                  .block_size = span->object_size,
                  .block_start = static_cast<char*>(object) - into});
-    return;
+    return false;
   }
   if (span->free_objects == 0) ++totals_.spans_reused;
   span->PutObject(address);
@@ -167,9 +167,10 @@ void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
   const bool last = totals_.nonfull_spans == (span->state == SpanState::kListed ? 1u : 0u);
   if (span->free_objects == span->objects && (!last || span->objects == 1)) {
     FreeSpan(heap, span);
-    return;
+    return true;
   }
   Relist(span);
+  return false;
 }
 
 void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count) {
@@ -178,8 +179,19 @@ void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, s
     if (objects[i] == nullptr || spans[i]->shard.load(std::memory_order_relaxed) != shard_) {
       continue;
     }
-    PutInSpan(heap, objects[i], spans[i]);
+    const bool span_freed = PutInSpan(heap, objects[i], spans[i]);
     objects[i] = nullptr;
+    if (!span_freed) continue;
+    // With the span empty, any further object of it in this batch is free a second time.
+    for (size_t j = i + 1; j < count; ++j) {
+      if (objects[j] == nullptr || spans[j] != spans[i]) continue;
+      heap.report({.fault = Fault::kDoubleFree,
+                   .pointer = objects[j],
+                   .claimed_size = 0,
+                   .block_size = info().size,
+                   .block_start = nullptr});
+      objects[j] = nullptr;
+    }
   }
   UpdateHint();
 }

@@ -21,10 +21,8 @@ constexpr size_t kReleaseAtOnce = 16;
 bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
   os::LockHolder hold(lock_);
   pool_.Init(base, limit);
-  const HugeRun first = pool_.Take(1, 1);
-  if (first.count == 0) return false;
-  pool_.Put(first.index, first.count, /*dirty=*/false);
-  return true;
+  // The first huge page is for small objects, which every program has.
+  return CutHugePage(SpanKind::kShared) != nullptr;
 }
 
 HugePage* PageHeap::CutHugePage(SpanKind kind) {
