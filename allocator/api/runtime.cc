@@ -97,6 +97,16 @@ void Runtime::EndThread() {
   if (own != nullptr) registry.Destroy(own);
 }
 
+void Runtime::MaintainNow(uint64_t now) {
+  next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
+  uint64_t idle_due = next_idle_ms.load(std::memory_order_relaxed);
+  if (now >= idle_due && next_idle_ms.compare_exchange_strong(idle_due, now + kIdleMs,
+                                                              std::memory_order_relaxed)) {
+    central.ReturnIdle();
+  }
+  page_heap.ReleaseExcess(now);
+}
+
 bool Runtime::ReclaimForRetry() {
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
   central.Drain();

@@ -56,7 +56,7 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
                               : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
     if (block != nullptr || !again || !runtime.ReclaimForRetry()) break;
   }
-  runtime.page_heap.ReleaseExcess();
+  runtime.Maintain();
   return block;
 }
 
@@ -201,7 +201,7 @@ void FreeSlow(void* block) {
   } else {
     FreeLarge(block);
   }
-  runtime.page_heap.ReleaseExcess();
+  runtime.Maintain();
 }
 
 void FreeMovedBlock(void* block) {

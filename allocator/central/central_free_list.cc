@@ -39,6 +39,7 @@ size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
   if (taken != 0) {
     count_ -= static_cast<uint32_t>(taken);
     memcpy(out, array_ + count_, taken * sizeof(void*));
+    if (count_ < low_water_) low_water_ = count_;
   } else {
     for (size_t list = 0; list < kLists && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
@@ -114,8 +115,16 @@ size_t CentralFreeList::DrainArray(void** out, size_t want) {
   const size_t taken = count_ < want ? count_ : want;
   count_ -= static_cast<uint32_t>(taken);
   if (taken != 0) memcpy(out, array_ + count_, taken * sizeof(void*));
+  if (count_ < low_water_) low_water_ = count_;
   UpdateHint();
   return taken;
+}
+
+size_t CentralFreeList::TakeLowWater() {
+  os::LockHolder hold(lock_);
+  const size_t untouched = low_water_;
+  low_water_ = count_;
+  return untouched;
 }
 
 void CentralFreeList::FreeSpan(Heap& heap, Span* span) {
