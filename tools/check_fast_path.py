@@ -8,8 +8,9 @@
 
 The hit path is the straight line from a function's first instruction to its first ret: forward
 conditional jumps are not taken (they lead to the misses), an unconditional jmp is followed when it
-stays inside the function. Whatever else would need a guess is an error, never a number: a call, a
-loop, a tail call, a trap, or the function's end without a ret.
+stays inside the function. One conditional jump is taken: the one that skips nothing but a tail call
+out of the function, since that tail call is the miss. Whatever else would need a guess is an error,
+never a number: a call, a loop, a tail call, a trap, or the function's end without a ret.
 
 The library is the one of `tools/build`, or --library. Run by tests/golden/fast_path_test.py.
 """
@@ -104,7 +105,15 @@ def jump_target(instruction):
     return int(operand, 16) if re.fullmatch(r"[0-9a-f]+", operand) else None
 
 
-def next_address(instruction, function, after):
+def leaves(instruction, function):
+    """Whether an instruction is a jmp out of the function: a tail call."""
+    if not instruction.mnemonic.startswith("jmp"):
+        return False
+    target = jump_target(instruction)
+    return target is None or not function.start <= target < function.end
+
+
+def next_address(instruction, function, after, instructions):
     """Where the hit path continues after an instruction; None after the last one."""
     where = f"{function.name}+{instruction.address - function.start:#x}: {instruction.text}"
     mnemonic = instruction.mnemonic
@@ -117,15 +126,16 @@ def next_address(instruction, function, after):
             f"{where}: the straight line calls, so either the hit path lost its inlining or the "
             "compiler laid it behind a taken jump; mark the miss as unlikely"
         )
+    if leaves(instruction, function):
+        raise FastPathError(f"{where}: the hit path leaves the function by a tail call")
     if mnemonic.startswith("jmp"):
-        target = jump_target(instruction)
-        if target is None or not function.start <= target < function.end:
-            raise FastPathError(f"{where}: the hit path leaves the function by a tail call")
-        return target
+        return jump_target(instruction)
     if mnemonic.startswith(("j", "loop")):
         target = jump_target(instruction)
         if target is not None and function.start <= target <= instruction.address:
             raise FastPathError(f"{where}: the hit path has a loop")
+        if after and leaves(instructions[after], function) and target in instructions:
+            return target if function.start <= target < function.end else after
     return after
 
 
@@ -144,7 +154,7 @@ def hit_path(function, instructions):
         instruction = instructions[address]
         path.append(instruction)
         after = successor.get(address)
-        address = next_address(instruction, function, after)
+        address = next_address(instruction, function, after, instructions)
         if address is None and instruction.mnemonic not in ("ret", "retq"):
             raise FastPathError(f"{function.name}: no ret on the straight line")
     return path
@@ -195,6 +205,8 @@ def run(*command):
 
 def read_library(path):
     """The instructions and functions of a library: what hit_path needs."""
+    if not os.path.exists(path):
+        raise FastPathError(f"no library {path}; tools/build makes it")
     machine = run("objdump", "-f", path)
     if "x86-64" not in machine:
         raise FastPathError(f"{path} is not an x86-64 library")

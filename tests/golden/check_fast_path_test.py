@@ -60,6 +60,19 @@ class HitPath(unittest.TestCase):
         path = path_of("    1000:\tjb     f00 <miss>\n    1006:\tret\n")
         self.assertEqual(len(path), 2)
 
+    def test_takes_the_jump_over_a_tail_call(self):
+        path = path_of(
+            "    1000:\tjb     1007 <malloc+0x7>\n"
+            "    1002:\tjmp    2000 <allocate_slow>\n"
+            "    1007:\tret\n"
+        )
+        self.assertEqual([i.address for i in path], [0x1000, 0x1007])
+
+    def test_refuses_a_tail_call_that_both_ways_of_a_jump_reach(self):
+        self.assert_refused(
+            "    1000:\tjb     3000 <grow>\n    1006:\tjmp    2000 <allocate_slow>\n", "tail call"
+        )
+
     def assert_refused(self, body, reason):
         """The path has no number, for this reason."""
         with self.assertRaisesRegex(check_fast_path.FastPathError, reason):

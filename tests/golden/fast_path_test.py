@@ -16,7 +16,7 @@ GOLDEN = "tests/golden/fast_path.x86_64.golden"
 class FastPath(unittest.TestCase):
     """One table, one comparison."""
 
-    maxDiff = None
+    longMessage = False
 
     def test_hit_paths_are_the_recorded_ones(self):
         with open(GOLDEN, encoding="utf-8") as file:
