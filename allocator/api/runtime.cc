@@ -99,9 +99,10 @@ void Runtime::EndThread() {
 
 void Runtime::MaintainNow(uint64_t now) {
   next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
-  uint64_t idle_due = next_idle_ms.load(std::memory_order_relaxed);
-  if (now >= idle_due && next_idle_ms.compare_exchange_strong(idle_due, now + kIdleMs,
-                                                              std::memory_order_relaxed)) {
+  if (now >= next_idle_ms.load(std::memory_order_relaxed) || page_heap.HasGrown()) {
+    next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
+    page_heap.NoteIdleReturned();
+    if (thread_locals.state != nullptr) thread_locals.state->ReturnIdle();
     central.ReturnIdle();
   }
   page_heap.ReleaseExcess(now);

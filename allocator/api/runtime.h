@@ -48,7 +48,8 @@ struct Runtime {
   // time yet.
   void Maintain() {
     const uint64_t now = clock.NowMs();
-    if (ABSL_PREDICT_FALSE(now >= next_maintenance_ms.load(std::memory_order_relaxed))) {
+    if (ABSL_PREDICT_FALSE(now >= next_maintenance_ms.load(std::memory_order_relaxed) ||
+                           page_heap.HasGrown())) {
       MaintainNow(now);
     }
   }
@@ -74,7 +75,7 @@ struct Runtime {
   static constexpr int kReady = 2;
 
   static constexpr uint64_t kMaintenanceMs = 50;
-  static constexpr uint64_t kIdleMs = 1000;
+  static constexpr uint64_t kIdleMs = 250;
 
   bool Initialize();
   bool PlaceHeap();

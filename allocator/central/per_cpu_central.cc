@@ -129,7 +129,7 @@ void PerCpuCentral::Drain() {
 void PerCpuCentral::ReturnIdle() {
   ForEachList([this](CentralFreeList& list) {
     if (list.held_hint() == 0) return;
-    DrainList(list, list.size_class(), (list.TakeLowWater() + 1) / 2);
+    DrainList(list, list.size_class(), list.TakeLowWater());
   });
 }
 

@@ -43,7 +43,7 @@ class PerCpuCentral {
   // Empties every shard's arrays into the spans, so that empty spans return to the page heap.
   void Drain();
 
-  // Returns to the spans half of what lay in each array untouched since the last call.
+  // Returns to the spans what lay in each array untouched since the last call.
   void ReturnIdle();
 
   // Sums a class over all shards.

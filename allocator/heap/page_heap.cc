@@ -93,7 +93,18 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
   HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page = fit <= kPagesPerHugePage ? filler.Find(fit) : nullptr;
-  if (huge_page == nullptr) huge_page = CutHugePage(kind);
+  if (huge_page == nullptr) {
+    // The heap is about to take another huge page although many free pages are resident, in runs
+    // too short: let as many of those go.
+    if (dirty_in_cut_ > used_pages_ / 8 + ReleasePolicy::kFloorPages) {
+      ReleaseInside(kPagesPerHugePage);
+    }
+    huge_page = CutHugePage(kind);
+    const size_t resident = used_pages_ + DirtyPages();
+    if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
+      has_grown_.store(true, std::memory_order_relaxed);
+    }
+  }
   if (huge_page == nullptr) {
     metadata_.Delete(span);
     return nullptr;
@@ -378,6 +389,12 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
   if (excess != 0) ReleaseLocked(excess);
+}
+
+void PageHeap::NoteIdleReturned() {
+  os::LockHolder hold(lock_);
+  resident_at_return_ = used_pages_ + DirtyPages();
+  has_grown_.store(false, std::memory_order_relaxed);
 }
 
 bool PageHeap::ReclaimForRetry() {

@@ -93,6 +93,11 @@ class PageHeap {
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Whether the heap has grown much since the last NoteIdleReturned: time to give back what caches
+  // hold idle, before it grows on. Reads one variable.
+  bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
+  void NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
+
   // After an allocation failed for lack of address space or commit charge: gives back all that is
   // free, mappings included. Returns whether anything was.
   bool ReclaimForRetry() ABSL_LOCKS_EXCLUDED(lock_);
@@ -153,6 +158,8 @@ class PageHeap {
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
+  size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
+  std::atomic<bool> has_grown_{false};
   std::atomic<uint64_t> copied_{0};
 };
 
