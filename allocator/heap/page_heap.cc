@@ -17,7 +17,12 @@ constexpr size_t kReleaseAtOnce = 16;
 
 bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
   os::LockHolder hold(lock_);
-  pool_.Init(base, limit);
+  // Zero as it comes; constructing it would touch all of it.
+  if (pool_maps_ == nullptr) {
+    pool_maps_ = static_cast<HugePagePool::Maps*>(metadata_.Allocate(sizeof(HugePagePool::Maps)));
+  }
+  if (pool_maps_ == nullptr) return false;
+  pool_.Init(base, limit, pool_maps_);
   // The first huge page is for small objects, which every program has.
   return CutHugePage(SpanKind::kShared) != nullptr;
 }

@@ -149,6 +149,7 @@ class PageHeap {
   MetadataAllocator& metadata_;
   PageMap& page_map_;
   os::RankedLock lock_{LockRank::kPageHeap};
+  HugePagePool::Maps* pool_maps_ ABSL_GUARDED_BY(lock_) = nullptr;
   HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
   // The huge page of each kind that was last left empty, and stays cut.
