@@ -10,26 +10,18 @@
 // Linked into the shared library only: a static program has no TLS at all at that time.
 #include "allocator/api/thread_locals.h"
 
-namespace spanmalloc {
 namespace {
 
 void Nothing() {}
 
-}  // namespace
-
-extern "C" {
-
-__attribute__((used)) static void (*SpanmallocInstallEmptyCache())() {
-  thread_locals.cache = &empty_cache;
+extern "C" __attribute__((used)) void (*SpanmallocInstallEmptyCache())() {
+  spanmalloc::thread_locals.cache = &spanmalloc::empty_cache;
   return &Nothing;
 }
 
-static void SpanmallocResolvedAtRelocation()
-    __attribute__((ifunc("SpanmallocInstallEmptyCache")));
-}
+void ResolvedAtRelocation() __attribute__((ifunc("SpanmallocInstallEmptyCache")));
 
 // The relocation that calls the resolver.
-__attribute__((used, retain)) void (*const resolved_at_relocation)() =
-    &SpanmallocResolvedAtRelocation;
+__attribute__((used, retain)) void (*const resolved_at_relocation)() = &ResolvedAtRelocation;
 
-}  // namespace spanmalloc
+}  // namespace

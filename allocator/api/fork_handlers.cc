@@ -14,7 +14,9 @@ bool InterruptedSlowPath() { return thread_locals.depth != 0; }
 template <typename Visit>
 void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   visit(runtime.central.table_lock());
+  visit(runtime.arenas.table_lock());
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
+  runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
   visit(runtime.page_heap.lock());
   visit(runtime.metadata.lock());
 }

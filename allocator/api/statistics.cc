@@ -19,7 +19,7 @@ void TakeStatistics(StatsSnapshot* snapshot) {
   if (scope.nested() || !runtime.EnsureInitialized()) return;
   os::LockHolder hold(collector_lock);
   collector.Collect({runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
-                     runtime.registry},
+                     runtime.registry, runtime.arenas},
                     snapshot);
 }
 

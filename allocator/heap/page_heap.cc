@@ -157,7 +157,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   return span;
 }
 
-Span* PageHeap::AllocateShared(SizeClass size_class) {
+Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
   const SizeClassInfo& info = kSizeClassTable[size_class];
   const SpanKind kind = info.objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   os::LockHolder hold(lock_);
@@ -165,7 +165,9 @@ Span* PageHeap::AllocateShared(SizeClass size_class) {
   if (span == nullptr) return nullptr;
   span->Carve(size_class);
   span->state = SpanState::kDetached;
-  page_map_.SetClasses(span->start, span->pages, size_class);
+  if (in_page_map == InPageMap::kYes) {
+    page_map_.SetClasses(span->start, span->pages, size_class);
+  }
   return span;
 }
 
@@ -228,6 +230,29 @@ void PageHeap::FreeShared(Span* span) {
   RemoveSpan(span);
 }
 
+void PageHeap::RemoveLarge(Span* span) {
+  large_pages_ -= span->pages;
+  --large_spans_;
+  ++totals_.large_freed;
+  RemoveSpan(span);
+}
+
+void PageHeap::FreeSpansOf(uint16_t shard) {
+  os::LockHolder hold(lock_);
+  for (size_t i = 0; i < pool_.extent(); ++i) {
+    char* address = static_cast<char*>(pool_.AddressOf(pool_.first_index() + i));
+    for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+      Span* span = page_map_.SpanOf(address + page * kPageSize);
+      if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard) continue;
+      if (span->state == SpanState::kLarge) {
+        RemoveLarge(span);
+      } else {
+        RemoveSpan(span);
+      }
+    }
+  }
+}
+
 LargeFault PageHeap::FreeLarge(void* block) {
   size_t huge_pages;
   {
@@ -238,10 +263,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
     if (span->start != reinterpret_cast<uintptr_t>(block)) return LargeFault::kInterior;
     policy_.Note(used_pages_, clock_.NowMs());
     huge_pages = span->huge_pages;
-    large_pages_ -= span->pages;
-    --large_spans_;
-    ++totals_.large_freed;
-    RemoveSpan(span);
+    RemoveLarge(span);
     if (huge_pages >= kReleaseAtOnce) ReleaseHugePages(huge_pages * kPagesPerHugePage);
   }
   return LargeFault::kNone;
