@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "allocator/api/reentrant_heap.h"
 #include "allocator/api/thread_locals.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
@@ -26,6 +27,7 @@ struct Runtime {
       : metadata(memory),
         page_map(memory),
         page_heap(memory, clock, metadata, page_map),
+        reentrant(memory),
         central(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock}) {}
 
@@ -39,6 +41,9 @@ struct Runtime {
   // The calling thread's state, made if need be; nullptr if it has none and can get none.
   ThreadState* ThreadStateOrNull();
 
+  // The calling thread is ending: returns its cache.
+  void EndThread();
+
   // Gives back what is free, so that a failed allocation may be tried again. Returns whether that
   // is worth while.
   bool ReclaimForRetry();
@@ -48,6 +53,7 @@ struct Runtime {
   MetadataAllocator metadata;
   PageMap page_map;
   PageHeap page_heap;
+  ReentrantHeap reentrant;
   PerCpuCentral central;
   CacheBudget budget;
   ThreadRegistry registry;
@@ -64,7 +70,7 @@ struct Runtime {
   std::atomic<int> state{kNotReady};
 };
 
-extern Runtime runtime;
+extern __attribute__((visibility("hidden"))) Runtime runtime;
 
 }  // namespace spanmalloc
 

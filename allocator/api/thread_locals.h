@@ -25,9 +25,10 @@ struct ThreadLocals {
   bool ended;
 };
 
-extern ThreadCache empty_cache;
-extern constinit thread_local ThreadLocals thread_locals
-    __attribute__((tls_model("initial-exec")));
+// Hidden, so that the fast path reaches them without the global offset table.
+extern __attribute__((visibility("hidden"))) ThreadCache empty_cache;
+extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) constinit thread_local
+    ThreadLocals thread_locals;
 
 }  // namespace spanmalloc
 

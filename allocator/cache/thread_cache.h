@@ -10,7 +10,8 @@
 // test for "not initialised".
 //
 // Only the owning thread moves tops; others read them, for statistics, under the lock of the
-// ThreadState that the cache is part of. Limits and the arrays themselves change under that lock.
+// ThreadState that the cache is part of. Limits and the arrays themselves are changed by the owner
+// too, under that lock.
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_CACHE_H_
 #define SPANMALLOC_ALLOCATOR_CACHE_THREAD_CACHE_H_
 
@@ -48,7 +49,7 @@ struct alignas(kCacheLine) ThreadCache {
   // Puts `object` on the stack of `c`. False if it is full.
   ALLOC_FAST_PATH bool Push(size_t c, void* object) {
     void** stack_top = RelaxedLoad(top[c]);
-    if (ABSL_PREDICT_FALSE(stack_top >= RelaxedLoad(limit[c]))) return false;
+    if (ABSL_PREDICT_FALSE(stack_top >= limit[c])) return false;
     *stack_top = object;
     RelaxedStore(top[c], stack_top + 1);
     return true;

@@ -52,7 +52,7 @@ void ThreadState::LowerLimit(size_t c, size_t limit) {
   SetLimit(c, limit);
 }
 
-void* ThreadState::Refill(size_t c) {
+void* ThreadState::Refill(size_t c, bool* zeroed) {
   os::LockHolder hold(lock);
   if (++slow_paths_ >= kSlowPathsPerTick) Tick();
   Bin& bin = bins_[c];
@@ -66,7 +66,7 @@ void* ThreadState::Refill(size_t c) {
   void* batch[PerCpuCentral::kMaxBatch];
   const size_t room = Limit(c) + 1;  // one goes to the caller
   const size_t got = context_.central.Remove(static_cast<SizeClass>(c), batch,
-                                             want < room ? want : room);
+                                             want < room ? want : room, zeroed);
   if (got == 0) return nullptr;
   // Lowest addresses on top, so that successive allocations ascend.
   void** top = bin.base;
@@ -155,7 +155,7 @@ void ThreadState::TearDown() {
     Bin& bin = bins_[c];
     if (bin.capacity == 0) continue;
     SetTop(c, &empty_stack[1]);
-    RelaxedStore(cache.limit[c], &empty_stack[1]);
+    cache.limit[c] = &empty_stack[1];
     context_.metadata.Free(bin.base - 1, (bin.capacity + 1) * sizeof(void*));
     bin = Bin();
   }

@@ -34,8 +34,9 @@ class ThreadState {
   ThreadState(const ThreadState&) = delete;
   ThreadState& operator=(const ThreadState&) = delete;
 
-  // An object of class `c` after the stack was found empty; nullptr if out of memory.
-  void* Refill(size_t c) ABSL_LOCKS_EXCLUDED(lock);
+  // An object of class `c` after the stack was found empty; nullptr if out of memory. `*zeroed`
+  // tells whether it is known to read as zeros.
+  void* Refill(size_t c, bool* zeroed) ABSL_LOCKS_EXCLUDED(lock);
 
   // Takes `object` of class `c` after the stack was found full.
   void Overflow(size_t c, void* object) ABSL_LOCKS_EXCLUDED(lock);
@@ -77,14 +78,14 @@ class ThreadState {
   void SetTop(size_t c, void** top) { RelaxedStore(cache.top[c], top); }
   size_t Held(size_t c) const { return static_cast<size_t>(Top(c) - bins_[c].base); }
   size_t Limit(size_t c) const {
-    return static_cast<size_t>(RelaxedLoad(cache.limit[c]) - bins_[c].base);
+    return static_cast<size_t>(cache.limit[c] - bins_[c].base);
   }
 
   bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   bool RaiseLimit(size_t c, size_t limit, bool within_budget) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void LowerLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushOldest(size_t c, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
-  void SetLimit(size_t c, size_t limit) { RelaxedStore(cache.limit[c], bins_[c].base + limit); }
+  void SetLimit(size_t c, size_t limit) { cache.limit[c] = bins_[c].base + limit; }
   void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);

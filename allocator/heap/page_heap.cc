@@ -18,6 +18,15 @@ constexpr size_t kReleaseAtOnce = 16;
 
 }  // namespace
 
+bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
+  os::LockHolder hold(lock_);
+  pool_.Init(base, limit);
+  const HugeRun first = pool_.Take(1, 1);
+  if (first.count == 0) return false;
+  pool_.Put(first.index, first.count, /*dirty=*/false);
+  return true;
+}
+
 HugePage* PageHeap::CutHugePage(SpanKind kind) {
   auto* huge_page = metadata_.New<HugePage>();
   if (huge_page == nullptr) return nullptr;

@@ -58,8 +58,9 @@ class PageHeap {
       : memory_(memory), clock_(clock), metadata_(metadata), page_map_(page_map),
         pool_(memory, page_map) {}
 
-  // Places the heap; see HugePagePool::Init. Call once.
-  void Init(uintptr_t base, uintptr_t limit) { pool_.Init(base, limit); }
+  // Places the heap, as HugePagePool::Init, and maps its start. False if the kernel refuses those
+  // addresses; another place may then be tried.
+  bool Init(uintptr_t base, uintptr_t limit) ABSL_LOCKS_EXCLUDED(lock_);
 
   // A span cut into objects of `size_class`, entered in the page map. nullptr if out of memory.
   Span* AllocateShared(SizeClass size_class) ABSL_LOCKS_EXCLUDED(lock_);

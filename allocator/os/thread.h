@@ -25,6 +25,9 @@ class ThreadExitHook {
 // later run nearer to the outside, so the earliest registration holds its locks the shortest.
 void RegisterForkHandlers(void (*prepare)(), void (*parent)(), void (*child)());
 
+// Lets other threads run.
+void Yield();
+
 }  // namespace spanmalloc::os
 
 #endif  // SPANMALLOC_ALLOCATOR_OS_THREAD_H_

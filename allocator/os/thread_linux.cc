@@ -3,6 +3,7 @@
 // pthread keys and pthread_atfork for thread.h.
 #include <pthread.h>
 
+#include "allocator/os/system_call.h"
 #include "allocator/os/thread.h"
 
 namespace spanmalloc::os {
@@ -21,5 +22,7 @@ void ThreadExitHook::Arm(void* value) {
 void RegisterForkHandlers(void (*prepare)(), void (*parent)(), void (*child)()) {
   pthread_atfork(prepare, parent, child);
 }
+
+void Yield() { SystemCall(SYS_sched_yield); }
 
 }  // namespace spanmalloc::os

@@ -30,9 +30,12 @@ ar crsD "$out" "$out.o"
 rm "$out.o"
 """,
         mnemonic = "RelocatableArchive",
-        progress_message = "Joining %d objects into %s" % (len(objects), ctx.outputs.out.short_path),
+        progress_message = "Joining objects into %s" % ctx.outputs.out.short_path,
     )
-    return [DefaultInfo(files = depset([ctx.outputs.out]))]
+    return [DefaultInfo(
+        files = depset([ctx.outputs.out]),
+        runfiles = ctx.runfiles(files = [ctx.outputs.out]),
+    )]
 
 relocatable_archive = rule(
     implementation = _relocatable_archive_impl,

@@ -142,7 +142,7 @@ def static_test(name, srcs, linkopts = [], **kwargs):
     link_test(
         name = name,
         srcs = srcs,
-        linkopts = linkopts + ["-static"],
+        linkopts = linkopts + ["-static", "-Wno-unused-command-line-argument"],
         **kwargs
     )
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/api/fork_handlers.h"
+
+#include "allocator/api/runtime.h"
+#include "allocator/os/thread.h"
+
+namespace spanmalloc {
+namespace {
+
+// Whether the fork comes from a signal handler that interrupted a slow path: its thread may hold
+// any lock, so none can be waited for. The parent isn't touched, and the child may only exec.
+bool InterruptedSlowPath() { return thread_locals.depth != 0; }
+
+template <typename Visit>
+void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  visit(runtime.central.table_lock());
+  runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
+  visit(runtime.page_heap.lock());
+  visit(runtime.metadata.lock());
+}
+
+void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (InterruptedSlowPath()) return;
+  runtime.registry.LockAll();
+  ForEachLockBelowRegistry([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+}
+
+void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (InterruptedSlowPath()) return;
+  ForEachLockBelowRegistry(
+      [](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  runtime.registry.UnlockAll();
+}
+
+void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (InterruptedSlowPath()) return;
+  ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  runtime.registry.ResetAfterFork(thread_locals.state);
+}
+
+}  // namespace
+
+void RegisterForkHandlers() {
+  static bool registered = false;
+  if (registered) return;
+  registered = true;
+  os::RegisterForkHandlers(&BeforeFork, &InParent, &InChild);
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// realloc. A block stays where it is if its size class, or its span with what follows it, can hold
+// the new size; else it moves: pages by mremap where there are many, bytes by copying where there
+// are few. Called by the entry points.
+//
+// A block of at most kMaxTableSize bytes always has exactly the class of its size, because sized
+// free trusts the size.
+#include <string.h>
+
+#include "allocator/api/fast_path.h"
+#include "allocator/api/runtime.h"
+#include "allocator/api/slow_path.h"
+#include "allocator/api/slow_path_scope.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/params/size_class_map.h"
+
+namespace spanmalloc {
+namespace {
+
+// From this size on pages are moved rather than copied.
+constexpr size_t kMinRemapSize = 128 * 1024;
+
+// A block that realloc has grown past this size becomes a span of its own, which can go on growing
+// into the pages behind it.
+constexpr size_t kMinGrowableSize = 32 * 1024;
+
+void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
+  memcpy(target, block, old_size < size ? old_size : size);
+  Deallocate(block);
+  return target;
+}
+
+// Moves a block to a large span of its own.
+void* MoveToLarge(void* block, size_t old_size, size_t size) {
+  void* target = AllocateLargeBlock(size);
+  if (target == nullptr) return nullptr;
+  if (old_size >= kMinRemapSize) {
+    SlowPathScope scope;
+    Span* from = runtime.page_map.SpanOf(block);
+    Span* to = runtime.page_map.SpanOf(target);
+    if (!scope.nested() && from != nullptr && from->objects <= 1 && to != nullptr &&
+        runtime.page_heap.MoveLarge(from, to)) {
+      FreeMovedBlock(block);
+      return target;
+    }
+    runtime.page_heap.NoteCopiedLarge();
+  }
+  return MoveByCopy(block, old_size, target, size);
+}
+
+// A block that isn't a large span, to one of `size` bytes.
+void* Move(void* block, size_t old_size, size_t size) {
+  if (size > old_size && size > kMinGrowableSize) return MoveToLarge(block, old_size, size);
+  void* target = Allocate<&AllocateSlow>(size);
+  return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
+}
+
+void* ResizeLarge(void* block, Span* span, size_t size) {
+  const size_t old_size = span->bytes();
+  const size_t pages = PagesFor(size);
+  if (size <= kMinGrowableSize) return Move(block, old_size, size);
+  if (pages <= span->pages) {
+    // Returning a short tail isn't worth the work, and the block may grow again.
+    const size_t tail = span->pages - pages;
+    if (tail * 8 >= span->pages || tail * kPageSize >= 64 * 1024) {
+      SlowPathScope scope;
+      if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
+    }
+    return block;
+  }
+  {
+    SlowPathScope scope;
+    if (!scope.nested() && runtime.page_heap.GrowLarge(span, pages)) return block;
+  }
+  return MoveToLarge(block, old_size, size);
+}
+
+}  // namespace
+
+void* Reallocate(void* block, size_t size) {
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) {
+    const size_t old_size = kSizeClassTable[c].size;
+    if (size <= old_size) {
+      if (size > kMaxTableSize && size >= old_size / 2) return block;
+      if (SizeClassOf(size) == c) return block;
+    }
+    return Move(block, old_size, size);
+  }
+  const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
+  if (size > kMaxRequest) return AllocateSlow(size);
+  Span* span = runtime.page_map.SpanOf(block);
+  if (span != nullptr) return ResizeLarge(block, span, size);
+  return Move(block, old_size, size);
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/api/runtime.h"
+
+#include "allocator/api/fork_handlers.h"
+#include "allocator/api/slow_path.h"
+#include "allocator/api/slow_path_scope.h"
+#include "allocator/os/current_cpu.h"
+#include "allocator/os/process.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/telemetry/corruption_report.h"
+
+namespace spanmalloc {
+
+constinit ThreadCache empty_cache;
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false};
+constinit Runtime runtime{&ReportBadPointer};
+
+namespace {
+
+// A process whose address space is limited to less than this gets tables for no more than that.
+constexpr size_t kSmallAddressSpace = size_t{16} << 30;
+
+// The budget of all thread caches: per CPU, and its bounds.
+constexpr int64_t kCacheBytesPerCpu = int64_t{2} << 20;
+constexpr int64_t kMinCacheBytes = int64_t{4} << 20;
+constexpr int64_t kMaxCacheBytes = int64_t{64} << 20;
+
+int64_t CacheBytes() {
+  const int64_t bytes = kCacheBytesPerCpu * os::UsableCpus();
+  return bytes < kMinCacheBytes ? kMinCacheBytes : bytes > kMaxCacheBytes ? kMaxCacheBytes : bytes;
+}
+
+void OnThreadExit(void*) {
+  SlowPathScope scope;
+  runtime.EndThread();
+}
+
+}  // namespace
+
+// The heap starts at a random huge page. Blocks of 4 TiB from 2^44 on have the heap's address bit;
+// within a block the first tebibyte is taken, because there the heap shares no page index with
+// the stack, the libraries or the program, wherever the kernel has put them.
+bool Runtime::PlaceHeap() {
+  const uint64_t random = os::ProcessRandom();
+  const uintptr_t block = (uintptr_t{1} << kHeapAddressBit) + (random % 4) * kWindowSize;
+  const size_t limit = os::AddressSpaceLimit();
+  if (limit < kSmallAddressSpace) {
+    const size_t window = RoundUp(limit, kHugePageSize) + kHugePageSize;
+    return page_map.Init(window) && page_heap.Init(block + kHugePageSize, block + window);
+  }
+  if (!page_map.Init(kWindowSize)) return false;
+  const size_t offset = (1 + (random >> 2) % ((size_t{1} << 40) / kHugePageSize)) * kHugePageSize;
+  if (page_heap.Init(block + offset, block + kWindowSize)) return true;
+  // A kernel with 39-bit addresses.
+  return page_heap.Init(uintptr_t{1} << 37, uintptr_t{1} << 39);
+}
+
+bool Runtime::Initialize() {
+  int expected = kNotReady;
+  // Acquire: pairs with the release below, of a thread that got here first.
+  while (!state.compare_exchange_strong(expected, kBusy, std::memory_order_acquire)) {
+    if (expected == kReady) return true;
+    expected = kNotReady;
+    os::Yield();
+  }
+  os::DetectCpuNumberSource();
+  if (!PlaceHeap()) {
+    state.store(kNotReady, std::memory_order_relaxed);
+    return false;
+  }
+  budget.Init(CacheBytes());
+  thread_exit.Create(&OnThreadExit);
+  RegisterForkHandlers();
+  // Release: pairs with the acquires above and in EnsureInitialized.
+  state.store(kReady, std::memory_order_release);
+  return true;
+}
+
+ThreadState* Runtime::ThreadStateOrNull() {
+  ThreadState* own = thread_locals.state;
+  if (ABSL_PREDICT_TRUE(own != nullptr)) {
+    registry.AdoptOrphans();
+    return own;
+  }
+  if (thread_locals.ended) return nullptr;
+  own = registry.Create();
+  if (own == nullptr) return nullptr;
+  thread_locals.state = own;
+  thread_exit.Arm(own);
+  return own;
+}
+
+void Runtime::EndThread() {
+  ThreadState* own = thread_locals.state;
+  thread_locals.state = nullptr;
+  thread_locals.ended = true;
+  if (own != nullptr) registry.Destroy(own);
+}
+
+bool Runtime::ReclaimForRetry() {
+  if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+  central.Drain();
+  return page_heap.ReclaimForRetry();
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/api/slow_path.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "allocator/api/fast_path.h"
+#include "allocator/api/new_failure.h"
+#include "allocator/api/runtime.h"
+#include "allocator/api/slow_path_scope.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/params/size_class_map.h"
+#include "allocator/telemetry/corruption_report.h"
+
+namespace spanmalloc {
+namespace {
+
+// An object of class `c`, from this thread's cache or, for a thread that has none, from the
+// central free lists. `*zeroed`: it is known to read as zeros.
+void* TakeObject(size_t c, bool* zeroed) {
+  *zeroed = false;
+  if (ThreadState* state = runtime.ThreadStateOrNull()) {
+    void* object = state->cache.Pop(c);
+    return object != nullptr ? object : state->Refill(c, zeroed);
+  }
+  void* object = nullptr;
+  runtime.central.Remove(static_cast<SizeClass>(c), &object, 1, zeroed);
+  return object;
+}
+
+void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
+  Span* span = runtime.page_heap.AllocateLarge(PagesFor(size), alignment);
+  if (span == nullptr) return nullptr;
+  *zeroed = span->zeroed;
+  return reinterpret_cast<void*>(span->start);
+}
+
+// The class that serves a request, kNoSizeClass for a large one.
+size_t ClassFor(size_t size, size_t alignment) {
+  if (alignment <= kMinAlignment) return size <= kMaxClassSize ? SizeClassOf(size) : kNoSizeClass;
+  return alignment <= kPageSize ? AlignedSizeClassOf(size, alignment) : size_t{kNoSizeClass};
+}
+
+// A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it can't
+// be had.
+void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
+  if (size > kMaxRequest) return nullptr;
+  SlowPathScope scope;
+  if (scope.nested() || !runtime.EnsureInitialized()) {
+    *zeroed = true;
+    return runtime.reentrant.Allocate(size, alignment);
+  }
+  void* block = nullptr;
+  for (bool again : {true, false}) {
+    block = c != kNoSizeClass ? TakeObject(c, zeroed)
+                              : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
+    if (block != nullptr || !again || !runtime.ReclaimForRetry()) break;
+  }
+  runtime.page_heap.ReleaseExcess();
+  return block;
+}
+
+void* TakeOrFail(size_t c, size_t size, size_t alignment, bool* zeroed) {
+  void* block = Take(c, size, alignment, zeroed);
+  if (ABSL_PREDICT_FALSE(block == nullptr)) errno = ENOMEM;
+  return block;
+}
+
+void Report(Fault fault, const void* pointer, const Span* span, size_t claimed_size) {
+  BadPointer bad = {.fault = fault,
+                    .pointer = pointer,
+                    .claimed_size = claimed_size,
+                    .block_size = 0,
+                    .block_start = nullptr};
+  if (span != nullptr) {
+    const bool large = span->size_class == kNoSizeClass;
+    const auto offset = reinterpret_cast<uintptr_t>(pointer) - span->start;
+    bad.block_size = large ? span->bytes() : span->object_size;
+    bad.block_start = reinterpret_cast<void*>(
+        span->start + (large ? 0 : offset / span->object_size * span->object_size));
+  }
+  ReportBadPointer(bad);
+}
+
+Fault InteriorFault(const void* pointer) {
+  return reinterpret_cast<uintptr_t>(pointer) % kMinAlignment == 0 ? Fault::kInterior
+                                                                   : Fault::kMisaligned;
+}
+
+Fault MissingFault(const void* pointer) {
+  return runtime.page_heap.InHeap(reinterpret_cast<uintptr_t>(pointer)) ? Fault::kDoubleFree
+                                                                        : Fault::kNotABlock;
+}
+
+// Puts an object of class `c` into the thread's cache, flushing if need be. What can be checked
+// without a lock is checked: this is where a bad pointer that missed the fast path ends.
+void PutObject(size_t c, void* object) {
+  const Span* span = runtime.page_map.SpanOf(object);
+  if (span == nullptr) return Report(MissingFault(object), object, nullptr, 0);
+  if (span->size_class != c) {
+    return Report(Fault::kSizeMismatch, object, span, kSizeClassTable[c].size);
+  }
+  if (span->CheckObject(reinterpret_cast<uintptr_t>(object)) == ObjectFault::kInterior) {
+    return Report(InteriorFault(object), object, span, 0);
+  }
+  ThreadState* state = runtime.ThreadStateOrNull();
+  if (state == nullptr) {
+    runtime.central.Insert(static_cast<SizeClass>(c), &object, 1);
+  } else if (!state->cache.Push(c, object)) {
+    state->Overflow(c, object);
+  }
+}
+
+void FreeLarge(void* block) {
+  const LargeFault fault = runtime.page_heap.FreeLarge(block);
+  if (ABSL_PREDICT_TRUE(fault == LargeFault::kNone)) return;
+  if (runtime.reentrant.Free(block)) return;
+  if (fault == LargeFault::kInterior) {
+    return Report(InteriorFault(block), block, runtime.page_map.SpanOf(block), 0);
+  }
+  Report(MissingFault(block), block, nullptr, 0);
+}
+
+}  // namespace
+
+void* AllocateSlow(size_t size) {
+  bool zeroed;
+  return TakeOrFail(ClassFor(size, kMinAlignment), size, kMinAlignment, &zeroed);
+}
+
+void* AllocateLargeBlock(size_t size) {
+  bool zeroed;
+  return TakeOrFail(kNoSizeClass, size, kMinAlignment, &zeroed);
+}
+
+void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedOrThrow(kMinAlignment, size); }
+
+void* AllocateAlignedOrThrow(size_t alignment, size_t size) {
+  for (;;) {
+    void* block = AllocateAligned(alignment, size);
+    if (ABSL_PREDICT_TRUE(block != nullptr)) return block;
+    if (!CallNewHandler()) ThrowBadAlloc();
+  }
+}
+
+void* AllocateZeroed(size_t size) {
+  bool zeroed = false;
+  void* block = nullptr;
+  if (size <= kMaxClassSize) {
+    block = RelaxedLoad(thread_locals.cache)->Pop(SizeClassOf(size));
+  }
+  if (block == nullptr) {
+    block = TakeOrFail(ClassFor(size, kMinAlignment), size, kMinAlignment, &zeroed);
+  }
+  if (block != nullptr && !zeroed) memset(block, 0, size);
+  return block;
+}
+
+void* AllocateAligned(size_t alignment, size_t size) {
+  const size_t c = ClassFor(size, alignment);
+  if (c != kNoSizeClass) {
+    void* object = RelaxedLoad(thread_locals.cache)->Pop(c);
+    if (ABSL_PREDICT_TRUE(object != nullptr)) return object;
+  }
+  bool zeroed;
+  return TakeOrFail(c, size, alignment, &zeroed);
+}
+
+void FreeSlow(void* block) {
+  if (block == nullptr) return;
+  SlowPathScope scope;
+  if (ABSL_PREDICT_FALSE(scope.nested())) {
+    if (!runtime.reentrant.Free(block)) runtime.reentrant.Defer(block);
+    return;
+  }
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  if (c != kNoSizeClass) {
+    PutObject(c, block);
+  } else {
+    FreeLarge(block);
+  }
+  runtime.page_heap.ReleaseExcess();
+}
+
+void FreeMovedBlock(void* block) {
+  // The move may have cost the block its place (see PageHeap::MoveLarge): then it is gone.
+  if (runtime.page_map.SpanOf(block) != nullptr) Deallocate(block);
+}
+
+void FreeSizedSlow(void* block, size_t size) {
+  // The size is the caller's claim; the page map knows. A block the map has no class for (NULL,
+  // a block outside the heap's usual place) is freed as if no size had been given.
+  const SizeClass actual = runtime.page_map.ClassOf(block);
+  const size_t claimed = SizeClassOf(size);
+  if (ABSL_PREDICT_FALSE(actual != kNoSizeClass && actual != claimed)) {
+    SlowPathScope scope;
+    const Span* span = runtime.page_map.SpanOf(block);
+    return Report(span == nullptr ? MissingFault(block) : Fault::kSizeMismatch, block, span,
+                  kSizeClassTable[claimed].size);
+  }
+  FreeSlow(block);
+}
+
+size_t UsableSize(const void* block) {
+  if (block == nullptr) return 0;
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) return kSizeClassTable[c].size;
+  const Span* span = runtime.page_map.SpanOf(block);
+  if (span != nullptr && span->state == SpanState::kLarge) {
+    if (span->start == reinterpret_cast<uintptr_t>(block)) return span->bytes();
+    Report(InteriorFault(block), block, span, 0);
+    return 0;
+  }
+  const size_t bytes = runtime.reentrant.UsableSize(block);
+  if (bytes == 0) Report(MissingFault(block), block, nullptr, 0);
+  return bytes;
+}
+
+void FlushThreadCache() {
+  SlowPathScope scope;
+  if (!scope.nested() && thread_locals.state != nullptr) thread_locals.state->FlushAll();
+}
+
+size_t PurgeAll() {
+  SlowPathScope scope;
+  if (scope.nested() || !runtime.EnsureInitialized()) return 0;
+  if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+  runtime.central.Drain();
+  return runtime.page_heap.Release(~size_t{0}) * kPageSize;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The cold continuations of the fast paths, and the allocations that have no fast path: refills
+// and flushes, large blocks, aligned blocks, bad pointers, out of memory. The entry points call
+// them; they call the floors below through the runtime.
+#ifndef SPANMALLOC_ALLOCATOR_API_SLOW_PATH_H_
+#define SPANMALLOC_ALLOCATOR_API_SLOW_PATH_H_
+
+#include <cstddef>
+
+#include "allocator/util/attributes.h"
+
+namespace spanmalloc {
+
+// A block of `size` bytes; nullptr and errno = ENOMEM if it can't be had.
+ALLOC_SLOW_PATH void* AllocateSlow(size_t size);
+
+// As AllocateSlow, for operator new: calls the new_handler until it helps, throws std::bad_alloc
+// when there is none.
+ALLOC_SLOW_PATH void* AllocateSlowOrThrow(size_t size);
+
+// Frees a block whose stack is full or whose page has no size class. NULL is allowed.
+ALLOC_SLOW_PATH void FreeSlow(void* block);
+
+// Frees a block that was said to be of `size` bytes (at most kMaxTableSize). NULL is allowed.
+ALLOC_SLOW_PATH void FreeSizedSlow(void* block, size_t size);
+
+// A block of `size` zero bytes; nullptr and errno = ENOMEM if it can't be had.
+void* AllocateZeroed(size_t size);
+
+// A block aligned to `alignment`, a power of two; nullptr and errno = ENOMEM if it can't be had.
+void* AllocateAligned(size_t alignment, size_t size);
+
+// As AllocateAligned, for operator new: calls the new_handler until it helps, throws
+// std::bad_alloc when there is none.
+void* AllocateAlignedOrThrow(size_t alignment, size_t size);
+
+// The usable bytes of a block; 0 for NULL.
+size_t UsableSize(const void* block);
+
+// A block of `size` bytes that is a large span whatever its size; nullptr and errno = ENOMEM if it
+// can't be had.
+void* AllocateLargeBlock(size_t size);
+
+// Frees a block whose pages were moved away, be it a large span or an object that fills its span.
+void FreeMovedBlock(void* block);
+
+// realloc without its special cases: `block` isn't NULL and `size` isn't 0. nullptr and errno =
+// ENOMEM, and the old block untouched, if it can't be had.
+void* Reallocate(void* block, size_t size);
+
+// Gives the calling thread's cached objects back.
+void FlushThreadCache();
+
+// Gives back all that is free: this thread's cache, the CPUs' arrays, the page heap's free pages.
+// Returns the number of bytes returned to the kernel.
+size_t PurgeAll();
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_API_SLOW_PATH_H_

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every slow path stands in: while one lasts, its thread's fast paths find the empty cache,
+// so that a signal handler or a callee which allocates comes to a slow path too, sees that it is
+// not the first, and keeps its hands off the locks.
+#ifndef SPANMALLOC_ALLOCATOR_API_SLOW_PATH_SCOPE_H_
+#define SPANMALLOC_ALLOCATOR_API_SLOW_PATH_SCOPE_H_
+
+#include <atomic>
+
+#include "allocator/api/runtime.h"
+#include "allocator/api/slow_path.h"
+#include "allocator/api/thread_locals.h"
+#include "allocator/util/relaxed.h"
+
+namespace spanmalloc {
+
+class SlowPathScope {
+ public:
+  SlowPathScope() {
+    RelaxedStore(thread_locals.depth, thread_locals.depth + 1);
+    RelaxedStore(thread_locals.cache, &empty_cache);
+    // A handler that interrupts what follows must see both.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+  ~SlowPathScope() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (!nested()) {
+      ThreadState* state = thread_locals.state;
+      RelaxedStore(thread_locals.cache, state == nullptr ? &empty_cache : &state->cache);
+    }
+    RelaxedStore(thread_locals.depth, thread_locals.depth - 1);
+    if (thread_locals.depth == 0) {
+      if (void* deferred = runtime.reentrant.TakeDeferred(); ABSL_PREDICT_FALSE(deferred)) {
+        FreeDeferred(deferred);
+      }
+    }
+  }
+  SlowPathScope(const SlowPathScope&) = delete;
+  SlowPathScope& operator=(const SlowPathScope&) = delete;
+
+  // Whether the thread was in a slow path already.
+  bool nested() const { return thread_locals.depth > 1; }
+
+ private:
+  static void FreeDeferred(void* block) {
+    while (block != nullptr) {
+      void* next = *static_cast<void**>(block);
+      FreeSlow(block);
+      block = next;
+    }
+  }
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_API_SLOW_PATH_SCOPE_H_

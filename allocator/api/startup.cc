@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens when the library is loaded: the runtime is made, if an earlier malloc hasn't made
+// it, so that from here on every pointer can be looked up.
+#include "allocator/api/runtime.h"
+#include "allocator/api/slow_path_scope.h"
+
+namespace spanmalloc {
+namespace {
+
+// 101 is the earliest priority that isn't the C library's own.
+__attribute__((constructor(101))) void OnLoad() {
+  SlowPathScope scope;
+  if (!scope.nested()) runtime.EnsureInitialized();
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,196 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares allocator libraries on our workloads and on real programs.
+
+tools/benchmark builds what is needed and calls this. README.md beside this folder says how to read
+the results.
+"""
+
+import argparse
+import contextlib
+import datetime
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+from rich.console import Console
+from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
+                           TimeRemainingColumn)
+
+import libraries as libraries_module
+import machine
+import micro
+import report
+import samples as samples_module
+from rows import all_rows
+from runner import Runner, RunError, rotated
+from summary import Summary
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_BINARIES = os.path.join(_ROOT, "bazel-bin", "benchmarks")
+
+
+def parse_arguments(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="tools/benchmark", description="Compares allocator libraries, interleaved.")
+    parser.add_argument("--lib", action="append", default=[], metavar="NAME=PATH",
+                        help="a library to compare; repeat; NAME= is glibc (default: glibc, ours, "
+                        "and Debian's jemalloc, mimalloc and tcmalloc if installed)")
+    parser.add_argument("--baseline", default=None, metavar="NAME",
+                        help="what ratios are taken to (default: glibc, or the first library)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each row (default: 3)")
+    parser.add_argument("--scale", type=float, default=1, help="multiplies the work (default: 1)")
+    parser.add_argument("--filter", default="", metavar="REGEX", help="only rows that match")
+    parser.add_argument("--quick", action="store_true", help="one round of a fifth of the work")
+    parser.add_argument("--timeout", type=float, default=120, help="seconds a run may take")
+    parser.add_argument("--output", metavar="DIR",
+                        help="folder of the raw results (default: benchmarks/results/<date>)")
+    parser.add_argument("--charts", metavar="DIR", help="also write SVG charts there")
+    parser.add_argument("--micro", action="store_true",
+                        help="instead of the rows, nanoseconds of the entry points in a loop")
+    parser.add_argument("--list", action="store_true", help="list the rows and the libraries")
+    parser.add_argument("--report", metavar="DIR", help="measure nothing: show the results of DIR")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.scale = 1, 0.2
+    if options.rounds < 1 or options.scale <= 0:
+        parser.error("--rounds and --scale must be positive")
+    return options
+
+
+def output_folder(requested):
+    """The folder to write to: the requested one, or a new one named after the date."""
+    if requested is None:
+        base = os.path.join(_ROOT, "benchmarks", "results", datetime.date.today().isoformat())
+        requested, number = base, 2
+        while os.path.exists(requested):
+            requested, number = f"{base}-{number}", number + 1
+    os.makedirs(requested, exist_ok=True)
+    return requested
+
+
+def write_machine(libraries, folder):
+    """Keeps what the figures were measured on."""
+    with open(os.path.join(folder, "machine.txt"), "w", encoding="utf-8") as file:
+        file.write(machine.describe(libraries, _ROOT, sys.argv[1:]))
+
+
+def progress_bar():
+    """A bar on stderr that goes away at the end."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                    TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+
+def measure(options, rows, libraries, scratch, folder):
+    """Runs everything with a progress bar; returns the samples and what went wrong."""
+    runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
+    samples, failures = [], []
+    with contextlib.closing(samples_module.Writer(os.path.join(folder, "samples.csv"))) as writer, \
+            progress_bar() as progress:
+        task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
+        for round_number in range(options.rounds):
+            for row in rows:
+                for library in rotated(libraries, round_number):
+                    progress.update(task, description=f"{row.name} {library.name}")
+                    try:
+                        sample = runner.run(row, library, round_number)
+                        writer.append(sample)
+                        samples.append(sample)
+                    except RunError as error:
+                        failures.append(str(error))
+                        progress.console.print(f"[red]{error}[/red]")
+                    progress.advance(task)
+    return samples, failures
+
+
+def run_micro(options, console):
+    """Measures the entry points, prints the table, keeps the raw figures."""
+    libraries = libraries_module.choose(options.lib, _ROOT)
+    program = os.path.join(_BINARIES, "micro", "malloc_free_benchmark")
+    for library in libraries:
+        libraries_module.check_binding(library, program)
+    folder = output_folder(options.output)
+    write_machine(libraries, folder)
+    with progress_bar() as progress:
+        task = progress.add_task("", total=options.rounds * len(libraries))
+        results = micro.measure(
+            program, libraries, options.rounds, options.scale, options.timeout,
+            lambda name: progress.update(task, advance=1, description=name))
+    micro.write_csv(os.path.join(folder, "micro.csv"), results)
+    with open(os.path.join(folder, "micro.txt"), "w", encoding="utf-8") as file:
+        report.wide_console(file=file).print(micro.table(results, libraries))
+    report.wide_console().print(micro.table(results, libraries))
+    console.print(f"Raw results: {folder}")
+    return 0
+
+
+def show(samples, baseline, folder, charts_folder):
+    """Prints the tables, keeps them as summary.txt, and writes charts if asked to."""
+    summary = Summary(samples, baseline)
+    with open(os.path.join(folder, "summary.txt"), "w", encoding="utf-8") as file:
+        report.print_all(report.wide_console(file=file), summary)
+    report.print_all(report.wide_console(), summary)
+    if charts_folder:
+        import charts  # pylint: disable=import-outside-toplevel
+        for path in charts.write(summary, charts_folder):
+            print(path)
+
+
+def run(options, console):
+    """Measures and shows. The exit code: 0 only if every run went well."""
+    libraries = libraries_module.choose(options.lib, _ROOT)
+    with tempfile.TemporaryDirectory(prefix="spanmalloc-benchmark-") as scratch:
+        rows, notices = all_rows(os.path.join(_BINARIES, "workloads"), scratch, options.scale)
+        rows = [row for row in rows if re.search(options.filter, row.name)]
+        for notice in notices:
+            console.print(notice)
+        if options.list:
+            for row in rows:
+                print(f"{row.group:10} {row.name}")
+            for library in libraries:
+                print(f"{'library':10} {library.name} {library.path or '(nothing preloaded)'}")
+            return 0
+        if not rows:
+            raise libraries_module.LibraryError(f"no row matches {options.filter}")
+        for executable in dict.fromkeys(row.command[0] for row in rows):
+            for library in libraries:
+                libraries_module.check_binding(library, executable)
+        folder = output_folder(options.output)
+        write_machine(libraries, folder)
+        samples, failures = measure(options, rows, libraries, scratch, folder)
+    names = [library.name for library in libraries]
+    samples.sort(key=lambda sample: names.index(sample.library))
+    if samples:
+        baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
+        show(samples, baseline, folder, options.charts)
+    for failure in failures:
+        console.print(f"[red]failed: {failure}[/red]")
+    console.print(f"Raw results: {folder}")
+    return 1 if failures else 0
+
+
+def main():
+    """Parses, runs, reports what cannot be done as one line."""
+    options = parse_arguments(sys.argv[1:])
+    console = Console(stderr=True, highlight=False)
+    try:
+        if options.report:
+            samples = samples_module.read(os.path.join(options.report, "samples.csv"))
+            names = [sample.library for sample in samples]
+            baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
+            show(samples, baseline, options.report, options.charts)
+            return 0
+        return run_micro(options, console) if options.micro else run(options, console)
+    except (libraries_module.LibraryError, ValueError, OSError, re.error,
+            subprocess.SubprocessError) as error:
+        console.print(f"[red]benchmark: {error}[/red]")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the benchmark: what is run, under which name, in which group.
+
+A row is either one of our workload programs with certain flags (below) or a real program
+(programs.py). README.md says what each models.
+"""
+
+import dataclasses
+import os
+
+import programs
+
+# The groups, in the order in which they are shown.
+GROUPS = {
+    "threads": "Several threads",
+    "single": "One thread",
+    "programs": "Real programs",
+    "memory": "Memory",
+}
+
+# The groups whose time says nothing (they wait, or only touch fresh memory): it is shown for each
+# row, but neither compared nor counted in a mean.
+UNTIMED_GROUPS = {"memory"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A command to measure."""
+
+    name: str
+    group: str
+    command: tuple
+    environment: tuple = ()  # Pairs of name and value.
+    stdin: str = os.devnull
+    # Runs and measures a program that needs more than starting it; None for all others.
+    session: object = None
+
+
+# Name, group, program, flags.
+_WORKLOADS = [
+    ("random_lifetimes-2", "threads", "random_lifetimes", "--threads=2"),
+    ("random_lifetimes-16", "threads", "random_lifetimes", "--threads=16"),
+    ("random_lifetimes-2-sized", "threads", "random_lifetimes", "--threads=2 --interface=sized"),
+    ("producer_consumer-2", "threads", "producer_consumer", "--threads=2"),
+    ("producer_consumer-16", "threads", "producer_consumer", "--threads=16"),
+    ("mixed_many_threads-2", "threads", "mixed_many_threads", "--threads=2"),
+    ("mixed_many_threads-16", "threads", "mixed_many_threads", "--threads=16"),
+    ("medium_passing-2", "threads", "medium_passing", "--threads=2"),
+    ("medium_passing-16", "threads", "medium_passing", "--threads=16"),
+    ("batch_local-2", "threads", "batch_handoff", "--threads=2"),
+    ("batch_handoff-2", "threads", "batch_handoff", "--threads=2 --handoff=4"),
+    ("batch_handoff-16", "threads", "batch_handoff", "--threads=16 --handoff=4"),
+    ("false_sharing-active", "threads", "false_sharing", "--threads=2"),
+    ("false_sharing-passive", "threads", "false_sharing", "--threads=2 --passive"),
+    ("pairs-2", "threads", "pairs", "--threads=2"),
+    ("pairs-1", "single", "pairs", ""),
+    ("pairs-1-sized", "single", "pairs", "--interface=sized"),
+    ("single_thread_mixed", "single", "single_thread_mixed", ""),
+    ("large_blocks", "single", "large_blocks", ""),
+    ("realloc_growth", "single", "realloc_growth", ""),
+    ("realloc_growth-many", "single", "realloc_growth", "--many"),
+    ("burst_and_drop", "single", "burst_and_drop", ""),
+    ("burst_and_drop-idle", "memory", "burst_and_drop", "--idle_ms=1000"),
+    ("population-16", "memory", "population", "--size=16 --count=8000000"),
+    ("population-24", "memory", "population", "--size=24 --count=5400000"),
+    ("population-100", "memory", "population", "--size=100 --count=1300000"),
+    ("population-500", "memory", "population", "--size=500 --count=260000"),
+    ("population-3000", "memory", "population", "--size=3000 --count=43000"),
+]
+
+
+def workload_rows(binaries, scale):
+    """The rows of our own programs, found in the folder `binaries`."""
+    return [
+        Row(name, group, (os.path.join(binaries, program), f"--scale={scale}", *flags.split()))
+        for name, group, program, flags in _WORKLOADS
+    ]
+
+
+def all_rows(binaries, scratch, scale):
+    """Every row that can run here, and a notice for each that cannot.
+
+    Args:
+      binaries: folder of the workload programs.
+      scratch: folder for the generated inputs of real programs.
+      scale: multiplies the work.
+    """
+    rows = workload_rows(binaries, scale)
+    notices = []
+    for program in programs.PROGRAMS:
+        missing = program.missing()
+        if missing:
+            notices.append(f"{program.name} is skipped: {missing} is missing "
+                           f"(Debian: apt-get install {program.package})")
+        else:
+            rows.append(Row(program.name, "programs", **program.prepare(scratch, scale)))
+    return rows, notices

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From samples to figures: medians, ratios to a baseline, ratios to the best, geometric means.
+
+A ratio to the baseline is the median of the ratios of the single rounds: what disturbs a round
+disturbs both sides of its ratio. Used by report.py and charts.py.
+"""
+
+import collections
+import statistics
+
+from rows import GROUPS, UNTIMED_GROUPS
+
+# What is compared, and the smallest value that is not taken as noise.
+MEASURES = {
+    "wall": (lambda sample: sample.wall_s, 0.001),
+    "cpu": (lambda sample: sample.cpu_s, 0.001),
+    "rss": (lambda sample: sample.max_rss_kib, 1),
+}
+
+
+class Summary:
+    """The figures of one benchmark run."""
+
+    def __init__(self, samples, baseline):
+        """Groups the samples; `baseline` is the library ratios are taken to."""
+        self.samples = samples
+        self.libraries = list(dict.fromkeys(sample.library for sample in samples))
+        if baseline not in self.libraries:
+            raise ValueError(f"the baseline {baseline} was not measured")
+        self.baseline = baseline
+        self.group_of = {sample.row: sample.group for sample in samples}
+        self._runs = collections.defaultdict(dict)
+        for sample in samples:
+            self._runs[sample.row, sample.library][sample.round] = sample
+
+    def rows(self, group=None, measure=None):
+        """The names of the rows that every library ran.
+
+        Args:
+          group: of this group only.
+          measure: only those that say something about this measure.
+        """
+        return [row for row, of_group in self.group_of.items()
+                if group in (None, of_group)
+                and (measure in (None, "rss") or of_group not in UNTIMED_GROUPS)
+                and all((row, library) in self._runs for library in self.libraries)]
+
+    def groups(self, measure=None):
+        """The groups that have such rows, in their fixed order."""
+        present = {self.group_of[row] for row in self.rows(measure=measure)}
+        return [group for group in GROUPS if group in present]
+
+    def rounds(self):
+        """How many rounds were measured."""
+        return len({sample.round for sample in self.samples})
+
+    def median(self, row, library, measure):
+        """The median of a measure over the rounds."""
+        value, floor = MEASURES[measure]
+        return max(floor, statistics.median(map(value, self._runs[row, library].values())))
+
+    def median_faults(self, row, library):
+        """The median of the page faults over the rounds."""
+        return statistics.median(
+            sample.minor_faults + sample.major_faults
+            for sample in self._runs[row, library].values())
+
+    def spread(self, row, library, measure):
+        """(Largest - smallest) / median of a measure over the rounds."""
+        value, _ = MEASURES[measure]
+        values = [value(sample) for sample in self._runs[row, library].values()]
+        return (max(values) - min(values)) / self.median(row, library, measure)
+
+    def ratio(self, row, library, measure):
+        """The ratio to the baseline: the median of the ratios of the rounds."""
+        value, floor = MEASURES[measure]
+        base = self._runs[row, self.baseline]
+        return statistics.median(
+            max(floor, value(sample)) / max(floor, value(base[number]))
+            for number, sample in self._runs[row, library].items() if number in base)
+
+    def ratio_to_best(self, row, library, measure):
+        """The ratio of the median to the smallest median of the row."""
+        best = min(self.median(row, other, measure) for other in self.libraries)
+        return self.median(row, library, measure) / best
+
+    def geometric_mean(self, library, measure, group=None, to_best=False):
+        """Of the ratios of all rows, or of those of a group; None if it has no such row."""
+        rows = self.rows(group, measure)
+        if not rows:
+            return None
+        ratio = self.ratio_to_best if to_best else self.ratio
+        return statistics.geometric_mean(ratio(row, library, measure) for row in rows)
+
+    def metrics(self):
+        """Pairs of row and name of the figures that the programs reported themselves."""
+        return list(dict.fromkeys(
+            (sample.row, name) for sample in self.samples for name in sample.metrics
+            if sample.row in self.rows()))
+
+    def median_metric(self, row, library, name):
+        """The median of such a figure over the rounds."""
+        return statistics.median(
+            sample.metrics[name] for sample in self._runs[row, library].values())

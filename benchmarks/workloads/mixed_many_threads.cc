@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// mixed_many_threads: sizes from 8 bytes to 16 KiB in every thread, in batches; a quarter of the
+// batches goes to the next thread, which frees them.
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "benchmarks/workloads/channel.h"
+#include "benchmarks/workloads/random.h"
+#include "benchmarks/workloads/workload.h"
+
+namespace spanmalloc::workloads {
+namespace {
+
+constexpr size_t kBatch = 64;
+constexpr size_t kInbox = 8;
+constexpr size_t kLiveBlocks = 2048;    // Of one thread.
+constexpr size_t kBlocks = 10'000'000;  // In all threads.
+constexpr size_t kPassEvery = 4;
+constexpr size_t kMinSize = 8;
+constexpr size_t kMaxSize = 16 << 10;
+
+using Batch = std::array<void*, kBatch>;
+using Inbox = Channel<Batch, kInbox>;
+
+uint64_t FreeBatch(const Batch& batch) {
+  uint64_t checksum = 0;
+  for (void* block : batch) {
+    checksum += TagOf(block);
+    free(block);
+  }
+  return checksum;
+}
+
+uint64_t FreeInbox(Inbox& inbox) {
+  uint64_t checksum = 0;
+  Batch batch;
+  while (inbox.TryPop(&batch)) checksum += FreeBatch(batch);
+  return checksum;
+}
+
+// Puts each block of the batch in the place of a random one of `live`, which is freed.
+uint64_t ReplaceRandom(const Batch& batch, std::vector<void*>& live, Random& random) {
+  uint64_t checksum = 0;
+  for (void* block : batch) {
+    void*& place = live[random.Below(kLiveBlocks)];
+    if (place != nullptr) {
+      checksum += TagOf(place);
+      free(place);
+    }
+    place = block;
+  }
+  return checksum;
+}
+
+uint64_t RunThread(Inbox& own, Inbox& next, size_t batches, uint64_t seed) {
+  Random random(seed);
+  std::vector<void*> live(kLiveBlocks);
+  uint64_t checksum = 0;
+  Batch batch;
+  for (size_t i = 0; i < batches; ++i) {
+    for (void*& block : batch) {
+      const size_t size = random.LogUniform(kMinSize, kMaxSize);
+      block = malloc(size);
+      Touch(block, size, random.Next(), 1024);
+    }
+    if (i % kPassEvery == 0) {
+      // A full inbox means that its thread does not run now: free the batch here.
+      if (!next.TryPush(batch)) checksum += FreeBatch(batch);
+    } else {
+      checksum += ReplaceRandom(batch, live, random);
+    }
+    checksum += FreeInbox(own);
+  }
+  for (void* block : live) {
+    if (block == nullptr) continue;
+    checksum += TagOf(block);
+    free(block);
+  }
+  return checksum;
+}
+
+}  // namespace
+}  // namespace spanmalloc::workloads
+
+int main(int argc, char** argv) {
+  using namespace spanmalloc::workloads;
+  Start(argc, argv);
+  const int threads = ThreadCount();
+  std::vector<std::unique_ptr<Inbox>> inboxes;
+  for (int i = 0; i < threads; ++i) inboxes.push_back(std::make_unique<Inbox>());
+  const size_t batches = Scaled(kBlocks) / (kBatch * threads);
+  uint64_t checksum = RunThreads(threads, [&](int i) {
+    return RunThread(*inboxes[i], *inboxes[(i + 1) % threads], batches, i + 1);
+  });
+  for (auto& inbox : inboxes) checksum += FreeInbox(*inbox);
+  return Finish("mixed_many_threads", checksum);
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frees the address of a function.
+
+#include "tests/misuse/misuse.h"
+
+int main() {
+  void* function = reinterpret_cast<void*>(&misuse::FreeBody);
+  void* aligned = reinterpret_cast<void*>(reinterpret_cast<size_t>(function) & ~size_t{63});
+  misuse::Announce(aligned);
+  free(misuse::Hide(aligned));
+  return 0;
+}

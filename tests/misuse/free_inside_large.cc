@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frees an address inside a block of a megabyte, on a page boundary.
+
+#include "tests/misuse/misuse.h"
+
+int main() {
+  char* block = static_cast<char*>(misuse::Allocate(misuse::kLarge));
+  misuse::Announce(block + 65536);
+  free(misuse::Hide(block + 65536));
+  return 0;
+}

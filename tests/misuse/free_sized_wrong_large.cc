@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls free_sized with half the size of a large block.
+
+#include <dlfcn.h>
+
+#include "tests/misuse/misuse.h"
+
+int main() {
+  auto free_sized = reinterpret_cast<void (*)(void*, size_t)>(dlsym(RTLD_DEFAULT, "free_sized"));
+  if (free_sized == nullptr) return 77;
+  void* block = misuse::Allocate(misuse::kLarge);
+  misuse::Announce(block);
+  free_sized(block, misuse::Hide(misuse::kLarge / 2));
+  return 0;
+}

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the program tests share: run a program under glibc and under the library, and compare.
+
+A test derives from ProgramTest, names its `programs` (the executables that must have been seen
+with the library mapped) and passes a workload to same_under_both(). The workload is called twice,
+each time with a Session, in a fresh directory of the same path, and returns whatever must be equal.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from process_watch import ProcessWatch
+
+# A hang is a failure. No correct run comes near this limit.
+HANG_SECONDS = 300
+
+# One row per workload that ended: test, run, seconds, MiB of its largest process. runner.py prints
+# them; nothing is judged by them.
+measurements = []
+
+# What the library, or the loader when it cannot preload it, would print.
+_FORBIDDEN_PREFIXES = ("spanmalloc:", "ERROR: ld.so:")
+
+
+def library():
+    """The real path of the library under test."""
+    path = os.environ.get("SPANMALLOC_LIBRARY")
+    if not path:
+        raise RuntimeError("set SPANMALLOC_LIBRARY or pass --library to runner.py")
+    return os.path.realpath(path)
+
+
+def system_libc():
+    """The real path of the C library that this interpreter itself runs on."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return next(line.split()[-1] for line in maps if line.rstrip().endswith("/libc.so.6"))
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path):
+    return sha256(pathlib.Path(path).read_bytes())
+
+
+def free_port():
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def forbidden_lines(stderr):
+    """The lines of `stderr` that no run may have."""
+    return [line for line in stderr.splitlines() if line.startswith(_FORBIDDEN_PREFIXES)]
+
+
+class Session:
+    """The processes of one workload: how to start them, and what was seen of them."""
+
+    def __init__(self, test, name, preload, directory):
+        self.name = name
+        self.directory = directory
+        self.mapped = set()
+        self.peak_kib = 0
+        self._test = test
+        self._preload = preload
+
+    def environment(self, **extra):
+        """A small environment, the same in every run but for the preloaded library."""
+        variables = {
+            "HOME": str(self.directory),
+            "LC_ALL": "C.UTF-8",
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+            "TMPDIR": str(self.directory),
+            "TZ": "UTC",
+        }
+        if "SPANMALLOC_CONF" in os.environ:
+            variables["SPANMALLOC_CONF"] = os.environ["SPANMALLOC_CONF"]
+        if self._preload:
+            variables["LD_PRELOAD"] = self._preload
+        variables.update(extra)
+        return variables
+
+    def run(self, argv, stdin=None, status=0, **extra_environment):
+        """Runs a program to its end; checks its exit status and stderr; returns its stdout."""
+        argv = [str(word) for word in argv]
+        with self._started(argv, subprocess.PIPE, subprocess.PIPE, stdin, extra_environment) as (
+            process
+        ):
+            try:
+                stdout, stderr = process.communicate(stdin, timeout=HANG_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._test.fail(f"{self.name}: {argv[0]} still runs after {HANG_SECONDS} s")
+        text = stderr.decode("utf-8", "replace")
+        self._test.assertEqual(
+            process.returncode,
+            status,
+            f"{self.name}: {' '.join(argv[:4])}\n{text[-2000:]}\n{stdout[-2000:]!r}",
+        )
+        self._test.assertEqual(forbidden_lines(text), [], f"{self.name}: {argv[0]}")
+        return stdout
+
+    @contextlib.contextmanager
+    def server(self, argv, port, **extra_environment):
+        """Runs a server that listens on `port`, for the length of a with block.
+
+        The block may end the server itself; otherwise SIGTERM does. Either way the server must
+        exit with status 0 and print no report.
+        """
+        argv = [str(word) for word in argv]
+        log = self.directory / f"{os.path.basename(argv[0])}.{port}.log"
+        with open(log, "wb") as output:
+            with self._started(argv, output, output, None, extra_environment) as process:
+                self._wait_until_listening(process, port, log)
+                yield process
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                process.wait(HANG_SECONDS)
+        text = log.read_text("utf-8", "replace")
+        self._test.assertEqual(process.returncode, 0, f"{self.name}: {argv[0]}\n{text[-2000:]}")
+        self._test.assertEqual(forbidden_lines(text), [], f"{self.name}: {argv[0]}")
+
+    def _wait_until_listening(self, process, port, log):
+        deadline = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            time.sleep(0.01)
+        self._test.fail(f"{self.name}: no server on port {port}\n{log.read_text()[-2000:]}")
+
+    @contextlib.contextmanager
+    def _started(self, argv, stdout, stderr, stdin, extra_environment):
+        """A process in a session of its own, watched; the whole session is killed at the end."""
+        environment = self.environment(**extra_environment)
+        executable = shutil.which(argv[0], path=environment["PATH"])
+        if executable is None:
+            self._test.fail(f"{argv[0]} is missing; see tests/programs/packages.txt")
+        process = subprocess.Popen(
+            argv,
+            executable=executable,
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        watch = ProcessWatch(process.pid, library())
+        try:
+            yield process
+        finally:
+            watch.stop()
+            self.mapped |= watch.mapped
+            self.peak_kib = max(self.peak_kib, watch.peak_kib)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+
+
+class ProgramTest(unittest.TestCase):
+    """Base of every program's test."""
+
+    # Names of the executables that must run with the library mapped.
+    programs = ()
+    # A library to preload into the run without ours, for a program linked to another allocator.
+    baseline_preload = None
+    maxDiff = 4000
+
+    def same_under_both(self, workload):
+        """Runs `workload` without and with the library; its two results must be equal."""
+        with tempfile.TemporaryDirectory(
+            prefix="programs-", dir=os.environ.get("TEST_TMPDIR"), ignore_cleanup_errors=True
+        ) as scratch:
+            directory = pathlib.Path(scratch) / "work"
+            expected = self._run_workload(workload, "glibc", self.baseline_preload, directory)
+            actual = self._run_workload(workload, "preload", library(), directory)
+        self.assertEqual(actual, expected, "the program's output differs from its glibc run")
+        return actual
+
+    def _run_workload(self, workload, name, preload, directory):
+        directory.mkdir()
+        session = Session(self, name, preload, directory)
+        started = time.monotonic()
+        result = workload(session)
+        seconds = time.monotonic() - started
+        measurements.append((self.id(), name, seconds, session.peak_kib / 1024))
+        if preload == library():
+            missing = set(self.programs) - session.mapped
+            self.assertEqual(missing, set(), f"{preload} was not mapped in these programs")
+        elif not preload:
+            self.assertEqual(session.mapped, set(), "the library was mapped without preload")
+        shutil.rmtree(directory)
+        return result
