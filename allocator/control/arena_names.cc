@@ -35,19 +35,15 @@ int ArenaInitialized(const CtlCall& call) {
 
 int ArenaPurge(const CtlCall& call) {
   if (!NamesMemory(call)) return EFAULT;
-  if (call.target().purge != nullptr) {
-    call.target().purge();
-  } else {
-    call.target().sources.central.Drain();
-    call.target().sources.page_heap.Release(SIZE_MAX);
-  }
+  if (call.target().purge == nullptr) return EAGAIN;
+  call.target().purge();
   return 0;
 }
 
 int ArenaDecay(const CtlCall& call) {
   if (!NamesMemory(call)) return EFAULT;
-  call.target().sources.page_heap.ReleaseExcess();
-  return 0;
+  const ControlTarget& target = call.target();
+  return target.RunInside([&target] { target.sources.page_heap.ReleaseExcess(); }) ? 0 : EAGAIN;
 }
 
 int ArenaReset(const CtlCall& call) {

@@ -6,6 +6,8 @@
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_H_
 
+#include <errno.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -35,17 +37,24 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // Takes over the options, once they are loaded. Call once, before the other calls.
+  // Takes over the options, once they are loaded. Call once, before the other calls, inside the
+  // allocator (see ControlTarget::run_inside).
   void Start() ABSL_LOCKS_EXCLUDED(lock_);
 
   const ControlTarget& target() const { return target_; }
 
-  // Runs use(ControlState&) under the lock, with the numbers of some epoch in it.
+  // Runs use(ControlState&), which returns an errno number, under the lock and with the numbers of
+  // some epoch in the state. Returns what it returns; EAGAIN from a signal handler that interrupted
+  // the allocator.
   template <typename Use>
-  auto WithState(Use use) ABSL_LOCKS_EXCLUDED(lock_) {
-    os::LockHolder hold(lock_);
-    if (state_.epoch == 0) NextEpoch(&state_);
-    return use(state_);
+  int WithState(Use use) ABSL_LOCKS_EXCLUDED(lock_) {
+    int result = EAGAIN;
+    target_.RunInside([&] {
+      os::LockHolder hold(lock_);
+      if (state_.epoch == 0) NextEpoch(&state_);
+      result = use(state_);
+    });
+    return result;
   }
 
   // Takes all numbers anew. Requires: inside WithState.

@@ -3,6 +3,9 @@
 // What the control floor steers: the floors whose numbers it reads, and the actions that only the
 // entry points' floor can do, as function pointers that it fills in. Any of them may be nullptr:
 // the names that need it then answer as if the feature were absent.
+//
+// flush_thread_cache, purge and what makes, resets or destroys an arena are called with no lock
+// held; the others inside run_inside, with the control lock held.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 
@@ -24,6 +27,11 @@ struct ControlTarget {
 
   // Makes the allocator usable; false if that fails.
   bool (*initialize)() = nullptr;
+
+  // Runs work(argument) with the calling thread marked as being inside the allocator, so that a
+  // signal handler which allocates keeps off the locks. False, and nothing run, if the thread is
+  // inside the allocator already.
+  bool (*run_inside)(void (*work)(void* argument), void* argument) = nullptr;
 
   // The calling thread's cache: returns what it holds; whether it has one; gives it one or not
   // (false if that fails).
@@ -50,6 +58,14 @@ struct ControlTarget {
   unsigned (*thread_arena)() = nullptr;
   int (*set_thread_arena)(unsigned index) = nullptr;
 
+  template <typename Work>
+  bool RunInside(Work work) const {
+    if (run_inside == nullptr) {
+      work();
+      return true;
+    }
+    return run_inside([](void* argument) { (*static_cast<Work*>(argument))(); }, &work);
+  }
   bool Initialize() const { return initialize == nullptr || initialize(); }
   unsigned ArenaCount() const { return arena_count == nullptr ? 1 : arena_count(); }
   bool ArenaInitialized(size_t index) const {

@@ -45,11 +45,12 @@ struct PathTable {
 };
 
 constexpr CtlPath SplitName(std::string_view name) {
-  CtlPath path;
+  CtlPath path = {.name = name};
   size_t begin = 0;
   for (size_t i = 0; i <= name.size(); ++i) {
     if (i < name.size() && name[i] != '.') continue;
-    path.parts[path.depth++] = std::string_view(name.data() + begin, i - begin);
+    path.begins[path.depth] = static_cast<uint8_t>(begin);
+    path.sizes[path.depth++] = static_cast<uint8_t>(i - begin);
     begin = i + 1;
   }
   return path;
@@ -64,8 +65,8 @@ constexpr PathTable MakePaths() {
     bool shared = row > 0;
     for (size_t d = 0; d < path.depth; ++d) {
       const CtlPath& above = table.paths[row > 0 ? row - 1 : 0];
-      shared = shared && d < above.depth && path.parts[d] == above.parts[d];
-      path.numbers[d] = shared ? above.numbers[d] : row;
+      shared = shared && d < above.depth && path.Part(d) == above.Part(d);
+      path.numbers[d] = shared ? above.numbers[d] : static_cast<uint16_t>(row);
     }
     table.paths[row] = path;
   }

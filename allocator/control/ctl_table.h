@@ -66,12 +66,15 @@ struct CtlRow {
 // A row's name taken apart. The number of a component (its value in a MIB, unless it is an index)
 // is the number of the first row that has the same name up to there.
 struct CtlPath {
-  size_t depth = 0;
-  std::string_view parts[kMaxCtlDepth];
-  size_t numbers[kMaxCtlDepth] = {};
+  std::string_view name;
+  uint8_t depth = 0;
+  uint8_t begins[kMaxCtlDepth] = {};
+  uint8_t sizes[kMaxCtlDepth] = {};
+  uint16_t numbers[kMaxCtlDepth] = {};
 
+  constexpr std::string_view Part(size_t d) const { return {name.data() + begins[d], sizes[d]}; }
   // An index stands there.
-  constexpr bool IsIndex(size_t d) const { return parts[d][0] == '<'; }
+  constexpr bool IsIndex(size_t d) const { return Part(d)[0] == '<'; }
 };
 
 size_t CtlRowCount();

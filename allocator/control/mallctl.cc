@@ -47,12 +47,12 @@ size_t SizeOf(CtlType type) {
 
 // Whether `index` may stand at part `d` of `path`.
 bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, size_t index) {
-  const std::string_view part = path.parts[d];
+  const std::string_view part = path.Part(d);
   if (part == "<j>") return index < kSizeClasses;
   if (part == "<k>") return index < kLargeClasses;
   if (index == kAllArenas || index == kDestroyedArenas) return true;
   // The statistics of all the arenas there are stand under arena 0.
-  if (path.parts[0] == "stats") return index == 0;
+  if (path.Part(0) == "stats") return index == 0;
   return index <= target.ArenaCount();
 }
 
@@ -83,7 +83,7 @@ size_t FindComponent(const ControlTarget& target, size_t row, size_t d, std::str
       if (!IndexExists(target, path, d, *component)) break;
       return row;
     }
-    if (path.parts[d] == text) {
+    if (path.Part(d) == text) {
       *component = path.numbers[d];
       return row;
     }

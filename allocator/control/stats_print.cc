@@ -45,10 +45,12 @@ void Print(const ControlTarget& target, const ControlState& state, const StatsPa
 void PrintStats(Control& control, StatsCallback callback, void* opaque, const char* letters) {
   if (!control.target().Initialize()) return;
   os::LockHolder hold(storage.lock);
-  control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const int error = control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     control.NextEpoch(&state);
     storage.state = state;
+    return 0;
   });
+  if (error != 0) return;
   StatsWriter out(storage.buffer, sizeof(storage.buffer), callback, opaque);
   Print(control.target(), storage.state, StatsParts::From(letters), out);
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/api/control_instance.h"
+
+#include "allocator/api/exported.h"
+#include "allocator/api/runtime.h"
+#include "allocator/api/slow_path.h"
+#include "allocator/api/slow_path_scope.h"
+#include "allocator/control/load_options.h"
+#include "allocator/control/stats_print.h"
+
+// jemalloc. Options of the program, which may define the symbol itself.
+extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf;
+const char* malloc_conf = nullptr;
+
+namespace spanmalloc {
+
+constinit Options options;
+
+namespace {
+
+bool InitializeRuntime() {
+  if (thread_locals.depth != 0) return true;  // a slow path that it interrupted initialises it
+  SlowPathScope scope;
+  return runtime.EnsureInitialized();
+}
+
+bool RunInSlowPath(void (*work)(void*), void* argument) {
+  SlowPathScope scope;
+  if (scope.nested()) return false;
+  work(argument);
+  return true;
+}
+
+constinit Control instance({
+    .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
+                runtime.registry},
+    .options = options,
+    .initialize = &InitializeRuntime,
+    .run_inside = &RunInSlowPath,
+    .flush_thread_cache = &FlushThreadCache,
+    .purge = &PurgeAll,
+});
+
+}  // namespace
+
+Control& control() { return instance; }
+
+void LoadControl() {
+  LoadOptions(malloc_conf, &options);
+  instance.Start();
+}
+
+void DumpStatsAtExit() {
+  if (!options.stats_print) return;
+  PrintStats(instance, &WriteStatsToStderr, nullptr, options.stats_print_opts.text);
+}
+
+}  // namespace spanmalloc
