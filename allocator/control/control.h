@@ -64,7 +64,7 @@ class Control {
   void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_) { lock_.Lock(); }
   void UnlockForFork() ABSL_UNLOCK_FUNCTION(lock_) { lock_.Unlock(); }
   // In the child, instead of UnlockForFork.
-  void ResetAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void ResetAfterFork() ABSL_UNLOCK_FUNCTION(lock_) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
   const ControlTarget target_;
