@@ -74,18 +74,16 @@ struct BuildFact {
   const char* name;
   bool value;
 };
+#ifdef NDEBUG
+inline constexpr bool kDebugBuild = false;
+#else
+inline constexpr bool kDebugBuild = true;
+#endif
 inline constexpr BuildFact kBuildFacts[] = {
-    {"cache_oblivious", false},
-    {"debug", false},
-    {"fill", false},
-    {"lazy_lock", false},
-    {"opt_safety_checks", true},
-    {"prof", false},
-    {"prof_libgcc", false},
-    {"prof_libunwind", false},
-    {"stats", true},
-    {"utrace", false},
-    {"xmalloc", false},
+    {"cache_oblivious", false}, {"debug", kDebugBuild},      {"fill", false},
+    {"lazy_lock", false},       {"opt_safety_checks", true}, {"prof", false},
+    {"prof_libgcc", false},     {"prof_libunwind", false},   {"stats", true},
+    {"utrace", false},          {"xmalloc", false},
 };
 
 // The large size classes: bounds by which blocks above kMaxClassSize are told apart, four to a
