@@ -31,6 +31,19 @@ bool RunInSlowPath(void (*work)(void*), void* argument) {
   return true;
 }
 
+// A thread that gave its cache up is as one that has ended.
+bool ThreadCacheEnabled() { return options.tcache && !thread_locals.ended; }
+
+bool EnableThreadCache(bool enabled) {
+  if (enabled && !options.tcache) return false;
+  if (enabled) {
+    thread_locals.ended = false;
+  } else {
+    runtime.EndThread();
+  }
+  return true;
+}
+
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry},
@@ -38,6 +51,8 @@ constinit Control instance({
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,
     .flush_thread_cache = &FlushThreadCache,
+    .thread_cache_enabled = &ThreadCacheEnabled,
+    .enable_thread_cache = &EnableThreadCache,
     .purge = &PurgeAll,
 });
 

@@ -23,6 +23,13 @@ void Control::NextEpoch(ControlState* state) {
   state->zero_reallocs = target_.ZeroReallocs();
 }
 
+bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
+  return target_.RunInside([&] {
+    os::LockHolder hold(lock_);
+    collector_.Collect(target_.sources, snapshot);
+  });
+}
+
 void Control::ResetAfterFork() {
   lock_.ResetAfterFork();
   ResetStatsPrintAfterFork();

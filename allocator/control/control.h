@@ -60,6 +60,10 @@ class Control {
   // Takes all numbers anew. Requires: inside WithState.
   void NextEpoch(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
+  // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
+  // signal handler that interrupted the allocator.
+  bool TakeSnapshot(StatsSnapshot* snapshot) ABSL_LOCKS_EXCLUDED(lock_);
+
   // Around fork().
   void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_) { lock_.Lock(); }
   void UnlockForFork() ABSL_UNLOCK_FUNCTION(lock_) { lock_.Unlock(); }

@@ -292,6 +292,18 @@ TEST_F(MallctlTest, StatisticsChangeWithTheEpochOnly) {
   EXPECT_EQ(Read<size_t>("stats.allocated"), allocated + 100 * kPageSize);
 }
 
+TEST_F(MallctlTest, ASnapshotLeavesTheEpochAlone) {
+  NextEpoch();
+  ASSERT_NE(heap_->page_heap.AllocateLarge(100, kPageSize), nullptr);
+  StatsSnapshot snapshot;
+  EXPECT_TRUE(control_.TakeSnapshot(&snapshot));
+  EXPECT_EQ(snapshot.allocated(), 100 * kPageSize);
+  EXPECT_EQ(Read<size_t>("stats.allocated"), 0u);
+  EXPECT_EQ(Read<uint64_t>("epoch"), 1u + 1u);
+  calls().inside = true;
+  EXPECT_FALSE(control_.TakeSnapshot(&snapshot));
+}
+
 TEST_F(MallctlTest, TheFirstReadTakesTheStatistics) {
   ASSERT_NE(heap_->page_heap.AllocateLarge(100, kPageSize), nullptr);
   EXPECT_EQ(Read<size_t>("stats.allocated"), 100 * kPageSize);
