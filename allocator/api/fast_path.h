@@ -9,7 +9,8 @@
 //   free(p)        class from the page map's byte -> push                                 hit: done
 //                  stack full, no class (NULL, large, foreign) -> slow_path.h FreeSlow
 //   delete(p, n)   n <= 1 KiB   -> class from the cache's own table -> push               hit: done
-//                  larger -> free(p); stack full, p not of the heap -> FreeSizedSlow
+//                  larger -> DeallocateMedium: class from the page map, size checked -> push
+//                  stack full, large, wrong size, p not of the heap -> FreeSizedSlow
 //
 // SYNCHRONIZATION. Nothing here takes a lock or makes an atomic read-modify-write. A thread moves
 // only its own stacks; `thread_locals.cache` is loaded once per operation and points at the empty
@@ -55,10 +56,19 @@ ALLOC_FAST_PATH void Deallocate(void* block) {
   if (ABSL_PREDICT_FALSE(!cache->Push(runtime.page_map.ClassOf(block), block))) FreeSlow(block);
 }
 
-inline ABSL_ATTRIBUTE_NOINLINE void DeallocateMedium(void* block) { Deallocate(block); }
+// Beyond the table the class comes from the page map, and the size is only checked: realloc may
+// have left the block in a class of up to twice its size.
+inline ABSL_ATTRIBUTE_NOINLINE void DeallocateMedium(void* block, size_t size) {
+  ThreadCache* cache = RelaxedLoad(thread_locals.cache);
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  const size_t block_size = kSizeClassTable[c].size;
+  if (ABSL_PREDICT_FALSE(size > block_size || size < block_size / 2 || !cache->Push(c, block))) {
+    FreeSizedSlow(block, size);
+  }
+}
 
 ALLOC_FAST_PATH void DeallocateSized(void* block, size_t size) {
-  if (ABSL_PREDICT_FALSE(size > kMaxTableSize)) return DeallocateMedium(block);
+  if (ABSL_PREDICT_FALSE(size > kMaxTableSize)) return DeallocateMedium(block, size);
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   const uint64_t address = reinterpret_cast<uintptr_t>(block);
   if (ABSL_PREDICT_FALSE(((address >> kHeapAddressBit) & 1) == 0 ||

@@ -85,7 +85,7 @@ SPANMALLOC_ENTRY void free_sized(void* block, size_t size) noexcept {
 // C23 7.24.3.5. `alignment` and `size` must be what was asked for.
 SPANMALLOC_ENTRY void free_aligned_sized(void* block, size_t alignment, size_t size) noexcept {
   if (alignment <= spanmalloc::kMinAlignment) return spanmalloc::DeallocateSized(block, size);
-  spanmalloc::Deallocate(block);
+  spanmalloc::FreeAlignedSized(block, alignment, size);
 }
 
 // C23 7.24.3.2. ENOMEM if count * size overflows.

@@ -36,7 +36,7 @@ void* NewAlignedNothrow(size_t size, std::align_val_t alignment, const char* sym
 // An aligned block has the class of its size only if the alignment is malloc's own.
 void DeleteAlignedSized(void* block, size_t size, std::align_val_t alignment) {
   if (static_cast<size_t>(alignment) <= kMinAlignment) return DeallocateSized(block, size);
-  Deallocate(block);
+  FreeAlignedSized(block, static_cast<size_t>(alignment), size);
 }
 
 }  // namespace

@@ -18,8 +18,11 @@
 namespace spanmalloc {
 namespace {
 
-// From this size on pages are moved rather than copied.
+// From this size on pages may be moved rather than copied: always from the upper size on, below it
+// where the target isn't resident, so that copying would fault every page of it in. (Moving pages
+// onto resident ones gives those up, only for the next block to fault them in again.)
 constexpr size_t kMinRemapSize = 128 * 1024;
+constexpr size_t kAlwaysRemapSize = 32 * 1024 * 1024;
 
 // A block that realloc has grown past this size becomes a span of its own, which can go on growing
 // into the pages behind it.
@@ -31,16 +34,22 @@ void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
   return target;
 }
 
+// Moves the pages of a block that has its span to itself to the start of another. False, and
+// nothing changed, if copying is to be preferred or is all that can be done.
+bool MovePages(const void* block, size_t size, const void* target) {
+  SlowPathScope scope;
+  Span* from = runtime.page_map.SpanOf(block);
+  Span* to = runtime.page_map.SpanOf(target);
+  return !scope.nested() && from != nullptr && from->objects <= 1 && to != nullptr &&
+         (to->zeroed || size >= kAlwaysRemapSize) && runtime.page_heap.MoveLarge(from, to);
+}
+
 // Moves a block to a large span of its own.
 void* MoveToLarge(void* block, size_t old_size, size_t size) {
   void* target = AllocateLargeBlock(size);
   if (target == nullptr) return nullptr;
   if (old_size >= kMinRemapSize) {
-    SlowPathScope scope;
-    Span* from = runtime.page_map.SpanOf(block);
-    Span* to = runtime.page_map.SpanOf(target);
-    if (!scope.nested() && from != nullptr && from->objects <= 1 && to != nullptr &&
-        runtime.page_heap.MoveLarge(from, to)) {
+    if (MovePages(block, old_size, target)) {
       FreeMovedBlock(block);
       return target;
     }
@@ -62,8 +71,7 @@ void* ResizeLarge(void* block, Span* span, size_t size) {
   if (size <= kMinGrowableSize) return Move(block, old_size, size);
   if (pages <= span->pages) {
     // Returning a short tail isn't worth the work, and the block may grow again.
-    const size_t tail = span->pages - pages;
-    if (tail * 8 >= span->pages || tail * kPageSize >= 64 * 1024) {
+    if (span->pages - pages >= kMinReturnedPages) {
       SlowPathScope scope;
       if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
     }

@@ -97,6 +97,17 @@ void Runtime::EndThread() {
   if (own != nullptr) registry.Destroy(own);
 }
 
+void Runtime::MaintainNow(uint64_t now) {
+  next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
+  if (now >= next_idle_ms.load(std::memory_order_relaxed) || page_heap.HasGrown()) {
+    next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
+    page_heap.NoteIdleReturned();
+    if (thread_locals.state != nullptr) thread_locals.state->ReturnIdle();
+    central.ReturnIdle();
+  }
+  page_heap.ReleaseExcess(now);
+}
+
 bool Runtime::ReclaimForRetry() {
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
   central.Drain();

@@ -44,6 +44,16 @@ struct Runtime {
   // The calling thread is ending: returns its cache.
   void EndThread();
 
+  // What slow paths do in passing, some times a second: gives idle memory back. Cheap when it isn't
+  // time yet.
+  void Maintain() {
+    const uint64_t now = clock.NowMs();
+    if (ABSL_PREDICT_FALSE(now >= next_maintenance_ms.load(std::memory_order_relaxed) ||
+                           page_heap.HasGrown())) {
+      MaintainNow(now);
+    }
+  }
+
   // Gives back what is free, so that a failed allocation may be tried again. Returns whether that
   // is worth while.
   bool ReclaimForRetry();
@@ -64,8 +74,15 @@ struct Runtime {
   static constexpr int kBusy = 1;
   static constexpr int kReady = 2;
 
+  static constexpr uint64_t kMaintenanceMs = 50;
+  static constexpr uint64_t kIdleMs = 250;
+
   bool Initialize();
   bool PlaceHeap();
+  void MaintainNow(uint64_t now);
+
+  std::atomic<uint64_t> next_maintenance_ms{0};
+  std::atomic<uint64_t> next_idle_ms{0};
 
   std::atomic<int> state{kNotReady};
 };

@@ -56,7 +56,7 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
                               : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
     if (block != nullptr || !again || !runtime.ReclaimForRetry()) break;
   }
-  runtime.page_heap.ReleaseExcess();
+  runtime.Maintain();
   return block;
 }
 
@@ -109,6 +109,28 @@ void PutObject(size_t c, void* object) {
   } else if (!state->cache.Push(c, object)) {
     state->Overflow(c, object);
   }
+}
+
+// Whether a block may have been asked for with `size` bytes, for which `claimed` is the class. Up
+// to kMaxTableSize it must have just that class; beyond, realloc may have left it in place with a
+// size of half as much as it holds, or a few pages less. What the page map doesn't know is left for free to judge.
+bool SizeFits(const void* block, size_t size, size_t claimed) {
+  const SizeClass actual = runtime.page_map.ClassOf(block);
+  if (actual != kNoSizeClass) {
+    if (actual == claimed) return true;
+    const size_t block_size = kSizeClassTable[actual].size;
+    return size > kMaxTableSize && size <= block_size && size >= block_size / 2;
+  }
+  const Span* span = runtime.page_map.SpanOf(block);
+  if (span == nullptr || span->start != reinterpret_cast<uintptr_t>(block)) return true;
+  return size <= span->bytes() && span->pages - PagesFor(size) < kMinReturnedPages;
+}
+
+// Says that `block` isn't of `size` bytes.
+void ReportSize(const void* block, size_t size) {
+  SlowPathScope scope;
+  const Span* span = runtime.page_map.SpanOf(block);
+  Report(span == nullptr ? MissingFault(block) : Fault::kSizeMismatch, block, span, size);
 }
 
 void FreeLarge(void* block) {
@@ -179,7 +201,7 @@ void FreeSlow(void* block) {
   } else {
     FreeLarge(block);
   }
-  runtime.page_heap.ReleaseExcess();
+  runtime.Maintain();
 }
 
 void FreeMovedBlock(void* block) {
@@ -188,17 +210,17 @@ void FreeMovedBlock(void* block) {
 }
 
 void FreeSizedSlow(void* block, size_t size) {
-  // The size is the caller's claim; the page map knows. A block the map has no class for (NULL,
-  // a block outside the heap's usual place) is freed as if no size had been given.
-  const SizeClass actual = runtime.page_map.ClassOf(block);
-  const size_t claimed = SizeClassOf(size);
-  if (ABSL_PREDICT_FALSE(actual != kNoSizeClass && actual != claimed)) {
-    SlowPathScope scope;
-    const Span* span = runtime.page_map.SpanOf(block);
-    return Report(span == nullptr ? MissingFault(block) : Fault::kSizeMismatch, block, span,
-                  kSizeClassTable[claimed].size);
+  if (ABSL_PREDICT_FALSE(!SizeFits(block, size, ClassFor(size, kMinAlignment)))) {
+    return ReportSize(block, size);
   }
   FreeSlow(block);
+}
+
+void FreeAlignedSized(void* block, size_t alignment, size_t size) {
+  if (ABSL_PREDICT_FALSE(!SizeFits(block, size, ClassFor(size, alignment)))) {
+    return ReportSize(block, size);
+  }
+  Deallocate(block);
 }
 
 size_t UsableSize(const void* block) {

@@ -12,6 +12,9 @@
 
 namespace spanmalloc {
 
+// realloc leaves a large block as it is rather than return fewer pages than this: 64 KiB.
+inline constexpr size_t kMinReturnedPages = 8;
+
 // A block of `size` bytes; nullptr and errno = ENOMEM if it can't be had.
 ALLOC_SLOW_PATH void* AllocateSlow(size_t size);
 
@@ -22,8 +25,11 @@ ALLOC_SLOW_PATH void* AllocateSlowOrThrow(size_t size);
 // Frees a block whose stack is full or whose page has no size class. NULL is allowed.
 ALLOC_SLOW_PATH void FreeSlow(void* block);
 
-// Frees a block that was said to be of `size` bytes (at most kMaxTableSize). NULL is allowed.
+// Frees a block that was said to be of `size` bytes, or reports that it can't be. NULL is allowed.
 ALLOC_SLOW_PATH void FreeSizedSlow(void* block, size_t size);
+
+// Frees a block that was said to be of `size` bytes at `alignment`, or reports that it can't be.
+void FreeAlignedSized(void* block, size_t alignment, size_t size);
 
 // A block of `size` zero bytes; nullptr and errno = ENOMEM if it can't be had.
 void* AllocateZeroed(size_t size);

@@ -54,7 +54,7 @@ void ThreadState::LowerLimit(size_t c, size_t limit) {
 
 void* ThreadState::Refill(size_t c, bool* zeroed) {
   os::LockHolder hold(lock);
-  if (++slow_paths_ >= kSlowPathsPerTick) Tick();
+  TickIfDue();
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
   const size_t want = NextRefill(info, &bin.history);
@@ -86,7 +86,7 @@ void ThreadState::FlushOldest(size_t c, size_t count) {
 
 void ThreadState::Overflow(size_t c, void* object) {
   os::LockHolder hold(lock);
-  if (++slow_paths_ >= kSlowPathsPerTick) Tick();
+  TickIfDue();
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
   size_t limit = Limit(c);
@@ -107,21 +107,29 @@ void ThreadState::Overflow(size_t c, void* object) {
   cache.Push(c, object);
 }
 
-// Looks the bins through for stacks that nobody touched since the last time, and gives back half
-// of what they hold and of what they may.
-void ThreadState::Tick() {
+void ThreadState::TickIfDue() {
+  if (++slow_paths_ < kSlowPathsPerTick) return;
   slow_paths_ = 0;
   const uint64_t now = context_.clock.NowMs();
   if (now < next_tick_ms_) return;
   next_tick_ms_ = now + kTickMs;
+  Tick();
+}
+
+void ThreadState::ReturnIdle() {
+  os::LockHolder hold(lock);
+  Tick();
+}
+
+// Looks the bins through for stacks that nobody touched since the last time, and gives back what
+// they hold and half of what they may.
+void ThreadState::Tick() {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
     if (bin.capacity == 0) continue;
     if (Top(c) == bin.top_at_tick) {
-      const size_t held = Held(c);
-      if (held != 0) FlushOldest(c, (held + 1) / 2);
-      const size_t half = Limit(c) / 2;
-      LowerLimit(c, half > Held(c) ? half : Held(c));
+      if (Held(c) != 0) FlushOldest(c, Held(c));
+      LowerLimit(c, Limit(c) / 2);
       bin.history.refill = 0;
     }
     bin.top_at_tick = Top(c);

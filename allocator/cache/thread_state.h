@@ -41,6 +41,10 @@ class ThreadState {
   // Takes `object` of class `c` after the stack was found full.
   void Overflow(size_t c, void* object) ABSL_LOCKS_EXCLUDED(lock);
 
+  // Returns what lies in bins that weren't touched since the last time, which the slow paths see to
+  // from time to time.
+  void ReturnIdle() ABSL_LOCKS_EXCLUDED(lock);
+
   // Returns all objects to the central free lists. The bins stay.
   void FlushAll() ABSL_LOCKS_EXCLUDED(lock);
 
@@ -88,6 +92,7 @@ class ThreadState {
   void SetLimit(size_t c, size_t limit) { cache.limit[c] = bins_[c].base + limit; }
   void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void TickIfDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
 
   CacheContext context_;

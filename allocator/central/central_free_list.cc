@@ -39,6 +39,7 @@ size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
   if (taken != 0) {
     count_ -= static_cast<uint32_t>(taken);
     memcpy(out, array_ + count_, taken * sizeof(void*));
+    if (count_ < low_water_) low_water_ = count_;
   } else {
     for (size_t list = 0; list < kLists && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
@@ -114,8 +115,16 @@ size_t CentralFreeList::DrainArray(void** out, size_t want) {
   const size_t taken = count_ < want ? count_ : want;
   count_ -= static_cast<uint32_t>(taken);
   if (taken != 0) memcpy(out, array_ + count_, taken * sizeof(void*));
+  if (count_ < low_water_) low_water_ = count_;
   UpdateHint();
   return taken;
+}
+
+size_t CentralFreeList::TakeLowWater() {
+  os::LockHolder hold(lock_);
+  const size_t untouched = low_water_;
+  low_water_ = count_;
+  return untouched;
 }
 
 void CentralFreeList::FreeSpan(Heap& heap, Span* span) {
@@ -143,7 +152,7 @@ void CentralFreeList::NoteReturned(size_t count) {
   ++totals_.flushes;
 }
 
-void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
+bool CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(object);
   const ObjectFault fault = span->CheckObject(address);
   if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
@@ -157,7 +166,7 @@ void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
                  .claimed_size = 0,
                  .block_size = span->object_size,
                  .block_start = static_cast<char*>(object) - into});
-    return;
+    return false;
   }
   if (span->free_objects == 0) ++totals_.spans_reused;
   span->PutObject(address);
@@ -167,9 +176,10 @@ void CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
   const bool last = totals_.nonfull_spans == (span->state == SpanState::kListed ? 1u : 0u);
   if (span->free_objects == span->objects && (!last || span->objects == 1)) {
     FreeSpan(heap, span);
-    return;
+    return true;
   }
   Relist(span);
+  return false;
 }
 
 void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count) {
@@ -178,8 +188,19 @@ void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, s
     if (objects[i] == nullptr || spans[i]->shard.load(std::memory_order_relaxed) != shard_) {
       continue;
     }
-    PutInSpan(heap, objects[i], spans[i]);
+    const bool span_freed = PutInSpan(heap, objects[i], spans[i]);
     objects[i] = nullptr;
+    if (!span_freed) continue;
+    // With the span empty, any further object of it in this batch is free a second time.
+    for (size_t j = i + 1; j < count; ++j) {
+      if (objects[j] == nullptr || spans[j] != spans[i]) continue;
+      heap.report({.fault = Fault::kDoubleFree,
+                   .pointer = objects[j],
+                   .claimed_size = 0,
+                   .block_size = info().size,
+                   .block_start = nullptr});
+      objects[j] = nullptr;
+    }
   }
   UpdateHint();
 }

@@ -74,6 +74,9 @@ class CentralFreeList {
   // traffic with thread caches, and not counted as such.
   size_t DrainArray(void** out, size_t want) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // The number of objects that lay in the array untouched since the last call.
+  size_t TakeLowWater() ABSL_LOCKS_EXCLUDED(lock_);
+
   // Puts each of objects[0, count) whose span, spans[i], this list owns back into that span, and
   // sets objects[i] to nullptr. Faulty ones are reported and dropped.
   void PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count)
@@ -84,6 +87,8 @@ class CentralFreeList {
 
   // Gives empty spans back to the page heap.
   void FreeEmptySpans(Heap& heap) ABSL_LOCKS_EXCLUDED(lock_);
+
+  SizeClass size_class() const { return size_class_; }
 
   // Roughly how many objects the list holds, without taking the lock.
   uint32_t held_hint() const { return held_hint_.load(std::memory_order_relaxed); }
@@ -104,7 +109,8 @@ class CentralFreeList {
   size_t Take(void** out, size_t want, size_t reserve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void PutInSpan(Heap& heap, void* object, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Returns whether the span became empty and was given back.
+  bool PutInSpan(Heap& heap, void* object, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unlist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UpdateHint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -115,6 +121,7 @@ class CentralFreeList {
   uint16_t shard_ = 0;
   uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;     // objects in the array
   uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;  // of the array
+  uint32_t low_water_ ABSL_GUARDED_BY(lock_) = 0;  // least count_ since TakeLowWater
   void** array_ ABSL_GUARDED_BY(lock_) = nullptr;
   SpanList nonfull_[kLists] ABSL_GUARDED_BY(lock_);
   CentralFreeListStats totals_ ABSL_GUARDED_BY(lock_) = {};

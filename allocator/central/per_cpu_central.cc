@@ -109,19 +109,28 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
   }
 }
 
-void PerCpuCentral::Drain() {
-  for (size_t s = 0; s < shards(); ++s) {
-    // Acquire: pairs with the release in MakeShard.
-    Shard* shard = shards_[s].load(std::memory_order_acquire);
-    if (shard == nullptr) continue;
-    for (size_t c = 1; c < kSizeClassEnd; ++c) {
-      void* objects[kMaxBatch];
-      while (size_t count = shard->lists[c].DrainArray(objects, kMaxBatch)) {
-        PutInSpans(static_cast<SizeClass>(c), objects, count);
-      }
-      shard->lists[c].FreeEmptySpans(heap_);
-    }
+void PerCpuCentral::DrainList(CentralFreeList& list, SizeClass size_class, size_t count) {
+  void* objects[kMaxBatch];
+  while (count != 0) {
+    const size_t got = list.DrainArray(objects, count < kMaxBatch ? count : kMaxBatch);
+    if (got == 0) return;
+    PutInSpans(size_class, objects, got);
+    count -= got;
   }
+}
+
+void PerCpuCentral::Drain() {
+  ForEachList([this](CentralFreeList& list) {
+    DrainList(list, list.size_class(), ~size_t{0});
+  });
+  ForEachList([this](CentralFreeList& list) { list.FreeEmptySpans(heap_); });
+}
+
+void PerCpuCentral::ReturnIdle() {
+  ForEachList([this](CentralFreeList& list) {
+    if (list.held_hint() == 0) return;
+    DrainList(list, list.size_class(), list.TakeLowWater());
+  });
 }
 
 CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {

@@ -43,6 +43,9 @@ class PerCpuCentral {
   // Empties every shard's arrays into the spans, so that empty spans return to the page heap.
   void Drain();
 
+  // Returns to the spans what lay in each array untouched since the last call.
+  void ReturnIdle();
+
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
 
@@ -72,6 +75,7 @@ class PerCpuCentral {
   Shard* MakeShard(size_t index) ABSL_LOCKS_EXCLUDED(table_lock_);
   size_t RemoveFromOthers(SizeClass size_class, const Shard* home, void** out, size_t want);
   void PutInSpans(SizeClass size_class, void** objects, size_t count);
+  void DrainList(CentralFreeList& list, SizeClass size_class, size_t count);
 
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};

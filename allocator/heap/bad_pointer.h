@@ -21,7 +21,7 @@ enum class Fault : uint8_t {
 struct BadPointer {
   Fault fault;
   const void* pointer;
-  size_t claimed_size;      // kSizeMismatch: the size class that the caller named
+  size_t claimed_size;      // kSizeMismatch: the size that the caller named, or its class's
   size_t block_size;        // the block's own size, where there is one
   const void* block_start;  // kInterior, kMisaligned: where the block starts
 };

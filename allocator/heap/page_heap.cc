@@ -4,9 +4,6 @@
 namespace spanmalloc {
 namespace {
 
-// How often, at most, the release policy is consulted.
-constexpr uint64_t kCheckIntervalMs = 50;
-
 // Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
 constexpr size_t kMinReleaseRun = 8;
 
@@ -21,10 +18,8 @@ constexpr size_t kReleaseAtOnce = 16;
 bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
   os::LockHolder hold(lock_);
   pool_.Init(base, limit);
-  const HugeRun first = pool_.Take(1, 1);
-  if (first.count == 0) return false;
-  pool_.Put(first.index, first.count, /*dirty=*/false);
-  return true;
+  // The first huge page is for small objects, which every program has.
+  return CutHugePage(SpanKind::kShared) != nullptr;
 }
 
 HugePage* PageHeap::CutHugePage(SpanKind kind) {
@@ -98,7 +93,18 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
   HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page = fit <= kPagesPerHugePage ? filler.Find(fit) : nullptr;
-  if (huge_page == nullptr) huge_page = CutHugePage(kind);
+  if (huge_page == nullptr) {
+    // The heap is about to take another huge page although many free pages are resident, in runs
+    // too short: let as many of those go.
+    if (dirty_in_cut_ > used_pages_ / 8 + ReleasePolicy::kFloorPages) {
+      ReleaseInside(kPagesPerHugePage);
+    }
+    huge_page = CutHugePage(kind);
+    const size_t resident = used_pages_ + DirtyPages();
+    if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
+      has_grown_.store(true, std::memory_order_relaxed);
+    }
+  }
   if (huge_page == nullptr) {
     metadata_.Delete(span);
     return nullptr;
@@ -156,36 +162,42 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   return span;
 }
 
-// Returns whole huge pages to the pool. Mappings that came by mremap are replaced by fresh ones,
-// which can merge with their neighbours again.
+// Returns whole huge pages to the pool.
 void PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
   page_map_.ClearDirectory(index, count);
-  if (!moved) {
-    pool_.Put(index, count, /*dirty=*/true);
-    return;
-  }
-  void* address = pool_.AddressOf(index);
-  const size_t bytes = count << kHugePageShift;
-  if (!memory_.Unmap(address, bytes)) {
-    pool_.Put(index, count, /*dirty=*/true);
-  } else if (memory_.MapAt(address, bytes)) {
-    pool_.Put(index, count, /*dirty=*/false);
-  } else {
-    pool_.PutUnmapped(index, count);
-  }
+  const bool fresh = moved && Merge(reinterpret_cast<uintptr_t>(pool_.AddressOf(index)),
+                                    count << kHugePageShift);
+  pool_.Put(index, count, /*dirty=*/!fresh);
 }
 
 void PageHeap::RemoveSpan(Span* span) {
-  if (span->moved) --moved_spans_;
   if (span->huge_pages != 0) {
     used_pages_ -= span->pages;
     FreeHugePages(HugePageIndex(span->start), span->huge_pages, span->moved);
   } else {
     HugePage* huge_page = HugePageOf(span);
+    const bool fresh = span->moved && Merge(span->start, span->bytes());
     FreePages(huge_page, FirstPage(span), span->pages);
+    if (fresh) CleanPages(huge_page, FirstPage(span), span->pages);
     UncutIfEmpty(huge_page);
   }
   metadata_.Delete(span);
+}
+
+// Pages that came by mremap form a mapping that can't merge with its neighbours. A few of them are
+// left as they are, with their memory; once there are many, those that become free are mapped
+// afresh. Returns whether that happened, which leaves them clean.
+bool PageHeap::Merge(uintptr_t start, size_t bytes) {
+  if (moved_mappings_ < kMaxMovedMappings / 2) return false;
+  if (!memory_.MapOver(reinterpret_cast<void*>(start), bytes)) return false;
+  --moved_mappings_;
+  return true;
+}
+
+// Notes that free pages are clean.
+void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
+  dirty_in_cut_ -= huge_page->dirty.CountRange(first, count);
+  huge_page->dirty.ClearRange(first, count);
 }
 
 void PageHeap::FreeShared(Span* span) {
@@ -267,13 +279,13 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
 
 bool PageHeap::MoveLarge(Span* from, Span* to) {
   os::LockHolder hold(lock_);
-  if (!to->moved && moved_spans_ >= kMaxMovedSpans) return false;
+  if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
   void* source = reinterpret_cast<void*>(from->start);
   const size_t bytes = from->bytes();
   if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
-  if (!to->moved) ++moved_spans_;
+  if (!to->moved) ++moved_mappings_;
   to->moved = true;
-  if (from->moved) --moved_spans_;
+  if (from->moved) --moved_mappings_;
   from->moved = false;
   ++totals_.remapped;
   if (memory_.MapAt(source, bytes)) return true;
@@ -333,8 +345,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
       ++totals_.release_calls;
       FreePages(huge_page, first, count);
       if (!done) break;
-      huge_page->dirty.ClearRange(first, count);
-      dirty_in_cut_ -= count;
+      CleanPages(huge_page, first, count);
       released += dirty;
     }
     const size_t end = first + count;
@@ -373,14 +384,17 @@ size_t PageHeap::Release(size_t pages) {
   return ReleaseLocked(pages);
 }
 
-void PageHeap::ReleaseExcess() {
-  const uint64_t now = clock_.NowMs();
-  if (now < next_check_ms_.load(std::memory_order_relaxed)) return;
-  next_check_ms_.store(now + kCheckIntervalMs, std::memory_order_relaxed);
+void PageHeap::ReleaseExcess(uint64_t now_ms) {
   os::LockHolder hold(lock_);
-  policy_.Note(used_pages_, now);
+  policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
   if (excess != 0) ReleaseLocked(excess);
+}
+
+void PageHeap::NoteIdleReturned() {
+  os::LockHolder hold(lock_);
+  resident_at_return_ = used_pages_ + DirtyPages();
+  has_grown_.store(false, std::memory_order_relaxed);
 }
 
 bool PageHeap::ReclaimForRetry() {

@@ -90,8 +90,13 @@ class PageHeap {
   // pages: at least `pages` of it, or all there is. Returns how many pages were given back.
   size_t Release(size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // What the policy asks for now. Cheap when there is nothing to do.
-  void ReleaseExcess() ABSL_LOCKS_EXCLUDED(lock_);
+  // Gives back what the policy asks for at `now_ms`.
+  void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether the heap has grown much since the last NoteIdleReturned: time to give back what caches
+  // hold idle, before it grows on. Reads one variable.
+  bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
+  void NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
 
   // After an allocation failed for lack of address space or commit charge: gives back all that is
   // free, mappings included. Returns whether anything was.
@@ -108,7 +113,7 @@ class PageHeap {
   os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
 
  private:
-  static constexpr size_t kMaxMovedSpans = 4096;
+  static constexpr size_t kMaxMovedMappings = 4096;
 
   Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -119,6 +124,9 @@ class PageHeap {
   void FreePages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeHugePages(size_t index, size_t count, bool moved) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CleanPages(HugePage* huge_page, size_t first, size_t count)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseHugePages(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -147,11 +155,12 @@ class PageHeap {
   size_t used_pages_ ABSL_GUARDED_BY(lock_) = 0;
   size_t large_pages_ ABSL_GUARDED_BY(lock_) = 0;
   size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
-  size_t moved_spans_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
+  size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
+  std::atomic<bool> has_grown_{false};
   std::atomic<uint64_t> copied_{0};
-  std::atomic<uint64_t> next_check_ms_{0};
 };
 
 }  // namespace spanmalloc

@@ -30,7 +30,9 @@ class ReleasePolicy {
   // How many of `dirty_pages` free pages are to be returned now, with `used_pages` in use.
   size_t Excess(size_t used_pages, size_t dirty_pages) const {
     const size_t peak = RecentPeak();
-    size_t keep = peak > used_pages ? peak - used_pages : 0;
+    // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
+    const size_t wanted = peak + peak / 8;
+    size_t keep = wanted > used_pages ? wanted - used_pages : 0;
     if (keep < kFloorPages) keep = kFloorPages;
     return dirty_pages > keep ? dirty_pages - keep : 0;
   }

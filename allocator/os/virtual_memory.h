@@ -37,6 +37,10 @@ class VirtualMemory {
   // unchanged, if refused (locked memory, a sandbox).
   virtual bool Release(void* address, size_t size) = 0;
 
+  // Mapped -> mapped afresh: as Release, and mappings that had become several merge. False, and
+  // nothing changed, if refused.
+  virtual bool MapOver(void* address, size_t size) = 0;
+
   // Asks for (or against) huge pages under a mapped range. A hint: false if refused.
   virtual bool AdviseHugePages(void* address, size_t size, bool wanted) = 0;
 
@@ -58,6 +62,7 @@ class KernelMemory final : public VirtualMemory {
   bool Commit(void* address, size_t size) override;
   bool Unmap(void* address, size_t size) override;
   bool Release(void* address, size_t size) override;
+  bool MapOver(void* address, size_t size) override;
   bool AdviseHugePages(void* address, size_t size, bool wanted) override;
   bool Move(void* from, void* to, size_t size) override;
 };

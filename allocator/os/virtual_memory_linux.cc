@@ -2,8 +2,11 @@
 //
 // The kernel's side of virtual_memory.h.
 #include <linux/mman.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "allocator/os/process.h"
+#include "allocator/os/raw_output.h"
 #include "allocator/os/system_call.h"
 #include "allocator/os/virtual_memory.h"
 
@@ -21,6 +24,11 @@ long MapCall(const void* address, size_t size, long protection, long flags) {
 }
 
 void* PointerOrNull(long result) { return IsError(result) ? nullptr : reinterpret_cast<void*>(result); }
+
+bool IsMapped(const void* page) {
+  unsigned char resident;
+  return !IsError(SystemCall(SYS_mincore, AsArgument(page), 1, AsArgument(&resident)));
+}
 
 }  // namespace
 
@@ -56,15 +64,33 @@ bool KernelMemory::Release(void* address, size_t size) {
       SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size), MADV_DONTNEED));
 }
 
+bool KernelMemory::MapOver(void* address, size_t size) {
+  return !IsError(MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED));
+}
+
 bool KernelMemory::AdviseHugePages(void* address, size_t size, bool wanted) {
   return !IsError(SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size),
                              wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
 }
 
+// A move that fails may have unmapped the target already, and since Linux 6.17, where the source
+// lies in several mappings, may have moved the first of them. What moved stays moved, the rest is
+// copied after it; if nothing moved, the target is mapped afresh.
 bool KernelMemory::Move(void* from, void* to, size_t size) {
-  return !IsError(SystemCall(SYS_mremap, AsArgument(from), static_cast<long>(size),
-                             static_cast<long>(size), MREMAP_MAYMOVE | MREMAP_FIXED,
-                             AsArgument(to)));
+  const long result = SystemCall(SYS_mremap, AsArgument(from), static_cast<long>(size),
+                                 static_cast<long>(size), MREMAP_MAYMOVE | MREMAP_FIXED,
+                                 AsArgument(to));
+  if (!IsError(result)) return true;
+  const size_t page = SystemPageSize();
+  size_t moved = 0;
+  while (moved < size && !IsMapped(static_cast<char*>(from) + moved)) moved += page;
+  char* rest = static_cast<char*>(to) + moved;
+  if (!MapOver(rest, size - moved)) {
+    DieWith("spanmalloc: the kernel moved part of a block and refuses to map the rest\n");
+  }
+  if (moved == 0) return false;
+  memcpy(rest, static_cast<char*>(from) + moved, size - moved);
+  return Unmap(static_cast<char*>(from) + moved, size - moved);
 }
 
 }  // namespace spanmalloc::os

@@ -53,20 +53,15 @@ constexpr uint32_t Clamp(size_t value, size_t low, size_t high) {
   return static_cast<uint32_t>(value < low ? low : value > high ? high : value);
 }
 
+// The shortest span that holds enough objects, few enough for the bitmap, with a tail of at most a
+// 64th of it.
 constexpr uint32_t PagesOfSpan(size_t size) {
-  if (size <= 128) return static_cast<uint32_t>(size / 16);
   if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
-  if (size > 8192) return static_cast<uint32_t>(size * 8 / kPageSize);
-  uint32_t best = 8;
-  size_t best_tail = (best * kPageSize) % size;
-  for (uint32_t pages : {7u, 9u, 10u}) {
-    const size_t tail = (pages * kPageSize) % size;
-    if (tail * best < best_tail * pages) {
-      best = pages;
-      best_tail = tail;
-    }
+  const size_t enough = size <= 64 ? kMaxObjectsPerSpan : 16384 / size;
+  for (uint32_t pages = 1;; ++pages) {
+    const size_t bytes = pages * kPageSize;
+    if (bytes / size >= enough && (bytes % size) * 64 <= bytes) return pages;
   }
-  return best;
 }
 
 constexpr SizeClassInfo MakeInfo(size_t size) {
@@ -77,8 +72,8 @@ constexpr SizeClassInfo MakeInfo(size_t size) {
       size > kMaxSharedSpanSize ? 1 : static_cast<uint32_t>(info.pages * kPageSize / size);
   info.reciprocal = static_cast<uint32_t>(((uint64_t{1} << 32) + size - 1) / size);
   info.batch = Clamp(8192 / size, size > kMaxSharedSpanSize ? 1 : 2, 64);
-  info.cache_limit = Clamp(128 * 1024 / size, 2, 2048);
-  info.central_limit = Clamp(128 * 1024 / size, 4, 2048);
+  info.cache_limit = Clamp(64 * 1024 / size, size > kMaxSharedSpanSize ? 1 : 2, 1024);
+  info.central_limit = Clamp(64 * 1024 / size, size > kMaxSharedSpanSize ? 1 : 4, 512);
   return info;
 }
 

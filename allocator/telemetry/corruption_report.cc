@@ -36,7 +36,7 @@ void DescribeBadPointer(const BadPointer& bad, TextBuffer* line) {
       break;
     case Fault::kSizeMismatch:
       *line << "spanmalloc: size mismatch: pointer " << bad.pointer
-            << ", expected a block of the size class of " << uint64_t{bad.claimed_size}
+            << ", expected a block made for " << uint64_t{bad.claimed_size}
             << " bytes, found one of " << size;
       break;
   }

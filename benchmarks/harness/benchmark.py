@@ -18,6 +18,7 @@ import tempfile
 from rich.console import Console
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeRemainingColumn)
+from rich.text import Text
 
 import libraries as libraries_module
 import machine
@@ -101,7 +102,7 @@ def measure(options, rows, libraries, scratch, folder):
                         samples.append(sample)
                     except RunError as error:
                         failures.append(str(error))
-                        progress.console.print(f"[red]{error}[/red]")
+                        progress.console.print(Text(str(error), style="red"))
                     progress.advance(task)
     return samples, failures
 
@@ -167,7 +168,7 @@ def run(options, console):
         baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
         show(samples, baseline, folder, options.charts)
     for failure in failures:
-        console.print(f"[red]failed: {failure}[/red]")
+        console.print(Text(f"failed: {failure}", style="red"))
     console.print(f"Raw results: {folder}")
     return 1 if failures else 0
 
@@ -186,7 +187,7 @@ def main():
         return run_micro(options, console) if options.micro else run(options, console)
     except (libraries_module.LibraryError, ValueError, OSError, re.error,
             subprocess.SubprocessError) as error:
-        console.print(f"[red]benchmark: {error}[/red]")
+        console.print(Text(f"benchmark: {error}", style="red"))
         return 2
     except KeyboardInterrupt:
         return 130

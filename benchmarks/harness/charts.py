@@ -35,6 +35,7 @@ def _panel(axes, summary, measure, rows):
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_xticks(range(len(rows)), rows, rotation=30, ha="right", fontsize=8)
     axes.set_ylim(0, _HIGHEST_BAR * 1.12)
+    axes.margins(x=0.01)
     axes.set_ylabel(f"ratio to {summary.baseline}")
 
 

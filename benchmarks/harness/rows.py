@@ -60,7 +60,7 @@ _WORKLOADS = [
     ("realloc_growth", "single", "realloc_growth", ""),
     ("realloc_growth-many", "single", "realloc_growth", "--many"),
     ("burst_and_drop", "single", "burst_and_drop", ""),
-    ("burst_and_drop-idle", "memory", "burst_and_drop", "--idle_ms=1000"),
+    ("burst_and_drop-idle", "memory", "burst_and_drop", "--idle_ms={idle_ms}"),
     ("population-16", "memory", "population", "--size=16 --count=8000000"),
     ("population-24", "memory", "population", "--size=24 --count=5400000"),
     ("population-100", "memory", "population", "--size=100 --count=1300000"),
@@ -71,8 +71,11 @@ _WORKLOADS = [
 
 def workload_rows(binaries, scale):
     """The rows of our own programs, found in the folder `binaries`."""
+    # Ten seconds, as long as allocators wait before they return memory; less in a quick run.
+    idle_ms = round(10_000 * min(1, scale))
     return [
-        Row(name, group, (os.path.join(binaries, program), f"--scale={scale}", *flags.split()))
+        Row(name, group, (os.path.join(binaries, program), f"--scale={scale}",
+                          *flags.format(idle_ms=idle_ms).split()))
         for name, group, program, flags in _WORKLOADS
     ]
 

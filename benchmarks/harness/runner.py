@@ -100,12 +100,13 @@ class Runner:
     @staticmethod
     def _read_report(row, library, report_path, errors):
         if not os.path.exists(report_path):
-            raise RunError(f"{row.name} under {library.name}: {errors.strip()}")
+            raise RunError(f"{row.name} under {library.name}: {_last_line(errors)}")
         with open(report_path, encoding="utf-8") as file:
             report = json.load(file)
         if report["exit_code"] != 0:
             end = f"signal {report['signal']}" if report["signal"] else f"{report['exit_code']}"
-            raise RunError(f"{row.name} under {library.name} ended with {end}: {errors.strip()}")
+            raise RunError(f"{row.name} under {library.name} ended with {end}: "
+                           f"{_last_line(errors)}")
         return report
 
     def _check_output(self, row, library, output_path):
@@ -122,6 +123,11 @@ class Runner:
             raise RunError(f"{row.name}: the output under {library.name} differs from the output "
                            f"under {first}")
         return digest
+
+
+def _last_line(errors):
+    """What a program said last, which is why it ended."""
+    return errors.strip().rpartition("\n")[2]
 
 
 def _metrics(errors):

@@ -2,7 +2,8 @@
 //
 // burst_and_drop: a peak of load and what is left of it. Allocates a burst of blocks of all sizes,
 // drops 95 % of them at random, does a light load, and repeats. Reports resident memory at each
-// stage; --idle_ms lets the process idle after each drop, for allocators that return memory later.
+// stage of the last repetition; --idle_ms lets the process idle there, for allocators that return
+// memory later.
 
 #include <algorithm>
 #include <chrono>
@@ -13,7 +14,7 @@
 #include "benchmarks/workloads/random.h"
 #include "benchmarks/workloads/workload.h"
 
-ABSL_FLAG(int, idle_ms, 0, "idle time after each drop");
+ABSL_FLAG(int, idle_ms, 0, "idle time after the last drop");
 
 namespace spanmalloc::workloads {
 namespace {
@@ -82,7 +83,10 @@ int main(int argc, char** argv) {
     checksum += Drop(random, survivors);
     if (i + 1 == kBursts) ReportMetric("rss_dropped_mib", ResidentMib());
     checksum += LightLoad(random);
-    std::this_thread::sleep_for(std::chrono::milliseconds(absl::GetFlag(FLAGS_idle_ms)));
+    if (i + 1 == kBursts) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(absl::GetFlag(FLAGS_idle_ms)));
+      ReportMetric("rss_idle_mib", ResidentMib());
+    }
     checksum += LightLoad(random);
   }
   ReportMetric("rss_after_load_mib", ResidentMib());

@@ -26,6 +26,7 @@ uint64_t WriteOften(size_t blocks, size_t writes, void* first) {
   free(first);
   for (size_t i = 0; i < blocks; ++i) {
     auto* block = static_cast<volatile uint64_t*>(malloc(kBlockSize));
+    if (block == nullptr) FailOutOfMemory();
     *block = i;
     for (size_t j = 0; j < writes; ++j) *block = *block + j;
     checksum += *block;

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   void* chain = nullptr;
   for (size_t i = 0; i < count; ++i) {
     void* block = malloc(size);
+    if (block == nullptr) FailOutOfMemory();
     memset(block, static_cast<int>(i), size);
     *static_cast<void**>(block) = chain;
     chain = block;

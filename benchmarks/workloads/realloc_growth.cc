@@ -36,6 +36,7 @@ size_t NextSize(size_t size) { return size == 0 ? kMinSize : (size + size / 2 + 
 void Grow(Buffer& buffer, uint64_t tag) {
   const size_t size = NextSize(buffer.size);
   buffer.start = static_cast<char*>(realloc(buffer.start, size));
+  if (buffer.start == nullptr) FailOutOfMemory();
   Touch(buffer.start + buffer.size, size - buffer.size, tag, kStride);
   buffer.size = size;
 }

@@ -49,6 +49,11 @@ int Finish(std::string_view workload, uint64_t checksum) {
   return 0;
 }
 
+void FailOutOfMemory() {
+  fprintf(stderr, "an allocation failed\n");
+  exit(1);
+}
+
 void ReportMetric(std::string_view name, double value) {
   fprintf(stderr, "metric %.*s %.6g\n", static_cast<int>(name.size()), name.data(), value);
 }

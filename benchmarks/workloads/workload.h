@@ -38,12 +38,17 @@ void ReportMetric(std::string_view name, double value);
 // This process's resident memory now, in MiB.
 double ResidentMib();
 
+// Says that an allocation failed and ends the process.
+[[noreturn]] void FailOutOfMemory();
+
 // Hides from the compiler where `block` came from and makes it assume that it is read: no
 // allocation can be optimised away.
 inline void Escape(void* block) { asm volatile("" : : "r"(block) : "memory"); }
 
-// Writes `tag` at the start of a block of at least 8 bytes and again every `stride` bytes.
+// Ends the process if `block` is null. Writes `tag` at the start of a block of at least 8 bytes and
+// again every `stride` bytes.
 inline void Touch(void* block, size_t size, uint64_t tag, size_t stride = 256) {
+  if (block == nullptr) FailOutOfMemory();
   char* bytes = static_cast<char*>(block);
   for (size_t offset = 0; offset + sizeof(tag) <= size; offset += stride) {
     *reinterpret_cast<uint64_t*>(bytes + offset) = tag;

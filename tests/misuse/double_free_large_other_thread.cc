@@ -5,9 +5,10 @@
 #include "tests/misuse/misuse.h"
 
 int main() {
+  misuse::SecondThread second;
   void* block = misuse::Allocate(misuse::kLarge);
   misuse::Announce(block);
   free(block);
-  misuse::OnAnotherThread(misuse::FreeBody, misuse::Hide(block));
+  second.Free(misuse::Hide(block));
   return 0;
 }

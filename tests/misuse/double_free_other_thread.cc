@@ -5,10 +5,11 @@
 #include "tests/misuse/misuse.h"
 
 int main() {
+  misuse::SecondThread second;
   misuse::Flood flood(misuse::kSmall);
   void* block = misuse::Allocate(misuse::kSmall);
   misuse::Announce(block);
   free(block);
-  misuse::OnAnotherThread(misuse::FreeBody, misuse::Hide(block));
+  second.Free(misuse::Hide(block));
   return 0;
 }

@@ -4,16 +4,23 @@
 
 #include "tests/misuse/misuse.h"
 
+namespace {
+
+void* AllocateAndFree(void* slot) {
+  void* block = misuse::Allocate(misuse::kSmall);
+  free(block);
+  *static_cast<void**>(slot) = block;
+  return nullptr;
+}
+
+}  // namespace
+
 int main() {
   misuse::Flood flood(misuse::kSmall);
-  static void* block;
-  misuse::OnAnotherThread(
-      [](void*) -> void* {
-        block = misuse::Allocate(misuse::kSmall);
-        free(block);
-        return nullptr;
-      },
-      nullptr);
+  void* block = nullptr;
+  pthread_t thread;
+  if (pthread_create(&thread, nullptr, AllocateAndFree, &block) != 0) _exit(3);
+  pthread_join(thread, nullptr);
   misuse::Announce(block);
   free(misuse::Hide(block));
   return 0;

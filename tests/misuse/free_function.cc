@@ -4,8 +4,14 @@
 
 #include "tests/misuse/misuse.h"
 
+namespace {
+
+int Function(int value) { return value + 1; }
+
+}  // namespace
+
 int main() {
-  void* function = reinterpret_cast<void*>(&misuse::FreeBody);
+  void* function = reinterpret_cast<void*>(misuse::Hide(&Function));
   void* aligned = reinterpret_cast<void*>(reinterpret_cast<size_t>(function) & ~size_t{63});
   misuse::Announce(aligned);
   free(misuse::Hide(aligned));

@@ -76,16 +76,33 @@ class Flood {
   static inline void* objects_[kMany];  // one Flood at a time
 };
 
-inline void OnAnotherThread(void* (*body)(void*), void* argument) {
-  pthread_t thread;
-  if (pthread_create(&thread, nullptr, body, argument) != 0) _exit(3);
-  pthread_join(thread, nullptr);
-}
+// A thread that is started before the fault and frees a block when told: starting it then would
+// itself allocate, and could take the memory of the block.
+class SecondThread {
+ public:
+  SecondThread() {
+    pthread_barrier_init(&told_, nullptr, 2);
+    if (pthread_create(&thread_, nullptr, Body, this) != 0) _exit(3);
+  }
 
-inline void* FreeBody(void* block) {
-  free(block);
-  return nullptr;
-}
+  void Free(void* block) {
+    block_ = block;
+    pthread_barrier_wait(&told_);
+    pthread_join(thread_, nullptr);
+  }
+
+ private:
+  static void* Body(void* self) {
+    auto* thread = static_cast<SecondThread*>(self);
+    pthread_barrier_wait(&thread->told_);
+    free(thread->block_);
+    return nullptr;
+  }
+
+  pthread_t thread_;
+  pthread_barrier_t told_;
+  void* block_ = nullptr;
+};
 
 }  // namespace misuse
 

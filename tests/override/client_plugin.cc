@@ -24,13 +24,16 @@ thread_local Local local;
 extern "C" {
 
 __attribute__((visibility("default"))) char* PluginAllocate(size_t size) {
-  table.emplace_back(size % 500, 'u');
-  char* block = static_cast<char*>(malloc(size + strlen(local.text)));
+  table[size % table.size()].assign(size % 500, 'u');
+  char* block = static_cast<char*>(malloc(size));
   if (block != nullptr) memset(block, 'p', size);
   return block;
 }
 
 __attribute__((visibility("default"))) void PluginFree(void* block) { free(block); }
+
+// For threads that end before dlclose: a pending thread_local destructor would keep the library.
+__attribute__((visibility("default"))) size_t PluginUseThreadLocal() { return strlen(local.text); }
 
 __attribute__((visibility("default"))) std::string* PluginNewString() {
   return new std::string(300, 's');

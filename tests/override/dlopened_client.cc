@@ -17,11 +17,13 @@ using Allocate = char* (*)(size_t);
 using Free = void (*)(void*);
 using NewString = std::string* (*)();
 Allocate plugin_allocate;
+size_t (*plugin_use_thread_local)();
 
 void* UseOnThread(void*) {
   char* block = plugin_allocate(3000);
   CHECK(block != nullptr && block[2999] == 'p', "the plugin's block is wrong on a thread");
   free(block);
+  CHECK(plugin_use_thread_local() > 10, "the plugin's thread_local is wrong");
   return nullptr;
 }
 
@@ -36,6 +38,8 @@ int main() {
     void* library = dlopen(path.c_str(), round % 2 == 0 ? RTLD_NOW | RTLD_LOCAL : RTLD_LAZY);
     CHECK(library != nullptr, "%s", dlerror());
     plugin_allocate = reinterpret_cast<Allocate>(dlsym(library, "PluginAllocate"));
+    plugin_use_thread_local =
+        reinterpret_cast<size_t (*)()>(dlsym(library, "PluginUseThreadLocal"));
     auto plugin_free = reinterpret_cast<Free>(dlsym(library, "PluginFree"));
     auto plugin_new_string = reinterpret_cast<NewString>(dlsym(library, "PluginNewString"));
     char* blocks[300];
@@ -55,6 +59,7 @@ int main() {
     CHECK(pthread_create(&thread, nullptr, UseOnThread, nullptr) == 0, "cannot start a thread");
     pthread_join(thread, nullptr);
     CHECK(dlclose(library) == 0, "%s", dlerror());
+    CHECK(dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD) == nullptr, "the plugin stays loaded");
     for (int i = 200; i < 300; ++i) free(blocks[i]);
     CHECK(text->size() == 300 && (*text)[299] == 's', "a string changed after dlclose");
     delete text;
