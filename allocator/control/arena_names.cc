@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "allocator/control/ctl_handlers.h"
+#include "allocator/os/clock.h"
 
 namespace spanmalloc {
 namespace {
@@ -43,7 +44,9 @@ int ArenaPurge(const CtlCall& call) {
 int ArenaDecay(const CtlCall& call) {
   if (!NamesMemory(call)) return EFAULT;
   const ControlTarget& target = call.target();
-  return target.RunInside([&target] { target.sources.page_heap.ReleaseExcess(); }) ? 0 : EAGAIN;
+  const uint64_t now_ms = os::MonotonicNs() / 1'000'000;
+  const bool done = target.RunInside([&] { target.sources.page_heap.ReleaseExcess(now_ms); });
+  return done ? 0 : EAGAIN;
 }
 
 int ArenaReset(const CtlCall& call) {
