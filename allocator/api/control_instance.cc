@@ -7,6 +7,7 @@
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/control/load_options.h"
 #include "allocator/control/stats_print.h"
+#include "allocator/telemetry/corruption_report.h"
 
 // jemalloc. Options of the program, which may define the symbol itself.
 extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf;
@@ -62,6 +63,7 @@ Control& control() { return instance; }
 
 void LoadControl() {
   LoadOptions(malloc_conf, &options);
+  SetAbortOnError(options.abort_on_error);
   instance.Start();
 }
 
