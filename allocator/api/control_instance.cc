@@ -5,6 +5,7 @@
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
+#include "allocator/api/zero_realloc.h"
 #include "allocator/control/load_options.h"
 #include "allocator/control/stats_print.h"
 #include "allocator/telemetry/corruption_report.h"
@@ -55,6 +56,8 @@ constinit Control instance({
     .thread_cache_enabled = &ThreadCacheEnabled,
     .enable_thread_cache = &EnableThreadCache,
     .purge = &PurgeAll,
+    .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
+    .zero_reallocs = &ZeroReallocCount,
 });
 
 }  // namespace

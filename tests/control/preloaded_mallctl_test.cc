@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <thread>
 #include <vector>
@@ -90,6 +92,20 @@ TEST(PreloadedMallctlTest, AThreadWithoutCacheCachesNothing) {
     EXPECT_EQ(FreshRead("spanmalloc.threads"), with);
     EXPECT_EQ(Do("thread.tcache.flush"), 0);
   }).join();
+}
+
+TEST(PreloadedMallctlTest, AForkedChildCanAsk) {
+  std::thread busy([] {
+    for (int i = 0; i < 2000; ++i) FreshRead("stats.allocated");
+  });
+  for (int i = 0; i < 50; ++i) {
+    const pid_t child = fork();
+    if (child == 0) _exit(FreshRead("stats.allocated") > 0 ? 0 : 1);
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  busy.join();
 }
 
 TEST(PreloadedMallctlTest, PrintingDoesNotAllocate) {
