@@ -26,7 +26,7 @@ constexpr size_t kAlwaysRemapSize = 32 * 1024 * 1024;
 
 // A block that realloc has grown past this size becomes a span of its own, which can go on growing
 // into the pages behind it.
-constexpr size_t kMinGrowableSize = 32 * 1024;
+constexpr size_t kMinGrowableSize = 16 * 1024;
 
 void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
   memcpy(target, block, old_size < size ? old_size : size);

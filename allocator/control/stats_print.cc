@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/stats_print.h"
 
+#include <new>
+
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/telemetry/stats_json.h"
@@ -69,6 +71,7 @@ const char* CpuSourceName() {
   return "";
 }
 
-void ResetStatsPrintAfterFork() { storage.lock.ResetAfterFork(); }
+// The lock may have been another thread's, which doesn't exist here.
+void ResetStatsPrintAfterFork() { new (&storage.lock) os::RankedLock(LockRank::kControl); }
 
 }  // namespace spanmalloc

@@ -76,8 +76,25 @@ void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
   FillerOf(huge_page).Insert(huge_page);
 }
 
+// One empty huge page of each kind stays cut: the next span is likely to want it.
 void PageHeap::UncutIfEmpty(HugePage* huge_page) {
   if (huge_page->used_pages != 0) return;
+  HugePage*& spare = spares_[static_cast<size_t>(huge_page->kind)];
+  if (spare == nullptr || spare == huge_page || spare->used_pages != 0) {
+    spare = huge_page;
+    return;
+  }
+  Uncut(huge_page);
+}
+
+void PageHeap::UncutSpares() {
+  for (HugePage*& spare : spares_) {
+    if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
+    spare = nullptr;
+  }
+}
+
+void PageHeap::Uncut(HugePage* huge_page) {
   FillerOf(huge_page).Remove(huge_page);
   const size_t dirty = huge_page->FreeDirtyPages();
   dirty_in_cut_ -= dirty;
@@ -381,6 +398,7 @@ size_t PageHeap::ReleaseLocked(size_t pages) {
 
 size_t PageHeap::Release(size_t pages) {
   os::LockHolder hold(lock_);
+  UncutSpares();
   return ReleaseLocked(pages);
 }
 
@@ -399,6 +417,7 @@ void PageHeap::NoteIdleReturned() {
 
 bool PageHeap::ReclaimForRetry() {
   os::LockHolder hold(lock_);
+  UncutSpares();
   const size_t released = ReleaseLocked(~size_t{0});
   const size_t unmapped = pool_.UnmapFree();
   return released + unmapped != 0;

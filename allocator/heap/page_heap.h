@@ -135,6 +135,8 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseHugePages(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseInside(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -155,6 +157,8 @@ class PageHeap {
   os::RankedLock lock_{LockRank::kPageHeap};
   HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
+  // The huge page of each kind that was last left empty, and stays cut.
+  HugePage* spares_[kSpanKinds] ABSL_GUARDED_BY(lock_) = {};
   ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);
   size_t dirty_in_cut_ ABSL_GUARDED_BY(lock_) = 0;  // free dirty pages of huge pages that are cut
   size_t cut_ ABSL_GUARDED_BY(lock_) = 0;           // huge pages that are cut
