@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/fork_handlers.h"
 
+#include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/os/thread.h"
 
@@ -23,6 +24,7 @@ void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
+  control().LockForFork();
   runtime.registry.LockAll();
   ForEachLockBelowRegistry([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
 }
@@ -32,12 +34,14 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachLockBelowRegistry(
       [](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
   runtime.registry.UnlockAll();
+  control().UnlockForFork();
 }
 
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.registry.ResetAfterFork(thread_locals.state);
+  control().ResetAfterFork();
 }
 
 }  // namespace

@@ -98,6 +98,12 @@ class PageHeap {
   // pages: at least `pages` of it, or all there is. Returns how many pages were given back.
   size_t Release(size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // For how long free memory is kept: milliseconds, -1 for ever, 0 not at all.
+  void SetDecay(int64_t ms) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    policy_.SetDecay(ms);
+  }
+
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
 

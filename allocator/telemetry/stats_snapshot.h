@@ -29,7 +29,7 @@ struct StatsSources {
   PageHeap& page_heap;
   PerCpuCentral& central;
   ThreadRegistry& registry;
-  ArenaSet& arenas;
+  ArenaSet* arenas = nullptr;  // may be absent
 };
 
 struct ClassStats {
