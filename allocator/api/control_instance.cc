@@ -10,6 +10,7 @@
 #include "allocator/api/zero_realloc.h"
 #include "allocator/control/load_options.h"
 #include "allocator/control/stats_print.h"
+#include "allocator/os/raw_output.h"
 #include "allocator/telemetry/corruption_report.h"
 
 // jemalloc. Options of the program, which may define the symbol itself.
@@ -90,6 +91,7 @@ Control& control() { return instance; }
 void LoadControl() {
   LoadOptions(malloc_conf, &options);
   SetAbortOnError(options.abort_on_error);
+  if (options.stats_print) os::KeepStderr();
   instance.Start();
 }
 

@@ -19,7 +19,7 @@ bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
   os::LockHolder hold(lock_);
   // Zero as it comes; constructing it would touch all of it.
   if (pool_maps_ == nullptr) {
-    pool_maps_ = static_cast<HugePagePool::Maps*>(metadata_.Allocate(sizeof(HugePagePool::Maps)));
+    pool_maps_ = static_cast<HugePagePool::Maps*>(memory_.Map(sizeof(HugePagePool::Maps)));
   }
   if (pool_maps_ == nullptr) return false;
   pool_.Init(base, limit, pool_maps_);
