@@ -54,8 +54,11 @@ TEST(SizeClassTableTest, SpansHoldTheirObjects) {
     EXPECT_LE(tail * 64, bytes) << "a tail of " << tail << " bytes in " << bytes;
     if (info.size > kMaxSharedSpanSize) {
       EXPECT_EQ(info.objects, 1u);
+      EXPECT_EQ(tail, 0u);
+    } else if (info.size <= 64) {
+      EXPECT_EQ(info.objects, kMaxObjectsPerSpan);
     } else {
-      EXPECT_GE(info.objects, 4u) << "a shared span";
+      EXPECT_GE(info.objects, 16384 / info.size);
     }
   }
 }
@@ -71,13 +74,32 @@ TEST(SizeClassTableTest, BatchesFitCachesAndLists) {
   }
 }
 
-// Exact for every byte of every span: the object's index, and by it the object's start.
-TEST(SizeClassTableTest, ReciprocalDividesEveryOffsetExactly) {
+// What a span makes of the byte at `offset`: the index of the object that starts there, or kNone.
+constexpr uint64_t kNone = ~uint64_t{0};
+uint64_t ObjectAt(const SizeClassInfo& info, uint64_t offset) {
+  const uint64_t index = (offset * info.reciprocal) >> 32;
+  return index < info.objects && index * info.size == offset ? index : kNone;
+}
+
+// Every byte of every span: starts of objects are found with their index, and no other byte (inside
+// an object or in the tail) is taken for one.
+TEST(SizeClassTableTest, ReciprocalTellsObjectStartsFromAllOtherBytes) {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     const SizeClassInfo& info = kSizeClassTable[c];
-    const uint64_t bytes = info.pages * kPageSize;
     size_t wrong = 0;
-    for (uint64_t offset = 0; offset < bytes; ++offset) {
+    for (uint64_t offset = 0; offset < info.pages * kPageSize; ++offset) {
+      const bool is_start = offset % info.size == 0 && offset / info.size < info.objects;
+      wrong += ObjectAt(info, offset) != (is_start ? offset / info.size : kNone);
+    }
+    EXPECT_EQ(wrong, 0u) << "offsets of size " << info.size;
+  }
+}
+
+TEST(SizeClassTableTest, ReciprocalIsExactForEveryByteOfASharedSpan) {
+  for (size_t c = 1; c <= SizeClassOf(kMaxSharedSpanSize); ++c) {
+    const SizeClassInfo& info = kSizeClassTable[c];
+    size_t wrong = 0;
+    for (uint64_t offset = 0; offset < info.pages * kPageSize; ++offset) {
       wrong += ((offset * info.reciprocal) >> 32) != offset / info.size;
     }
     EXPECT_EQ(wrong, 0u) << "offsets of size " << info.size;
