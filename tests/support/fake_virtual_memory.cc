@@ -168,7 +168,11 @@ bool FakeVirtualMemory::Move(void* from, void* to, size_t size) {
     return false;
   }
   const uintptr_t begin = Address(from);
-  memcpy(to, from, size);
+  // Kernels before 6.17 move pages of one mapping only.
+  if (mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+    Place(Address(to), Address(to) + size, PROT_READ | PROT_WRITE);
+    memcpy(to, from, size);
+  }
   if (InArena(begin, begin + size)) {
     Place(begin, begin + size, PROT_NONE);
   } else {
