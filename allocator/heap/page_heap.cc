@@ -341,7 +341,9 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   large_pages_ -= from->pages;
   if (from->huge_pages != 0) {
     const size_t index = HugePageIndex(from->start);
-    memory_.Unmap(source, size_t{from->huge_pages} << kHugePageShift);
+    // What moved is unmapped, or somebody else's by now; the run's tail is still ours.
+    const size_t tail = (size_t{from->huge_pages} << kHugePageShift) - bytes;
+    if (tail != 0) memory_.Unmap(static_cast<char*>(source) + bytes, tail);
     page_map_.ClearDirectory(index, from->huge_pages);
     pool_.PutUnmapped(index, from->huge_pages);
     used_pages_ -= from->pages;
