@@ -13,6 +13,7 @@
 #include "absl/numeric/bits.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/slow_path.h"
+#include "allocator/api/zero_realloc.h"
 #include "allocator/os/process.h"
 #include "allocator/params/memory_geometry.h"
 
@@ -35,13 +36,11 @@ inline void* AllocateZeroedArray(size_t count, size_t size) {
   return AllocateZeroed(bytes);
 }
 
-// realloc: NULL allocates, size 0 frees and returns NULL, as glibc's does.
+// realloc: NULL allocates; size 0 frees and returns NULL, as glibc's does, unless an option says
+// otherwise.
 inline void* ReallocateOrFree(void* block, size_t size) {
   if (block == nullptr) return Allocate<&AllocateSlow>(size);
-  if (size == 0) {
-    Deallocate(block);
-    return nullptr;
-  }
+  if (size == 0) return ReallocateToZero(block);
   return Reallocate(block, size);
 }
 

@@ -4,8 +4,8 @@
 // alignment, zeroing and sizes that the caller knows. Contracts: jemalloc(3), and the comments of
 // spanmalloc.h; what that leaves undefined (a NULL block, size 0) does what malloc's family does.
 //
-// Of the flags, the alignment and MALLOCX_ZERO are obeyed. Cache and arena indices are accepted:
-// there is one heap, and each thread has one cache.
+// Of the flags, the alignment and MALLOCX_ZERO are obeyed; mallocx obeys the arena too, the others
+// leave a block in the arena it is in. The index of a cache is accepted: each thread has just one.
 #include <errno.h>
 #include <spanmalloc/spanmalloc.h>
 #include <string.h>
@@ -23,7 +23,16 @@ namespace {
 
 constexpr int kLgAlignmentMask = 0x3f;
 
+constexpr int kArenaShift = 20;
+
 size_t AlignmentOf(int flags) { return size_t{1} << (flags & kLgAlignmentMask); }
+
+// The explicit arena that `flags` name; 0, the heap of all threads, if they name none that exists.
+unsigned ArenaFor(int flags) {
+  const unsigned index_plus_one = static_cast<unsigned>(flags) >> kArenaShift;
+  if (ABSL_PREDICT_TRUE(index_plus_one <= 1)) return 0;
+  return runtime.arenas.Exists(index_plus_one - 1) ? index_plus_one - 1 : 0;
+}
 
 // The usable size of a block that AllocateAligned(alignment, size) would return; 0 if none can.
 size_t UsableSizeFor(size_t size, size_t alignment) {
@@ -47,11 +56,17 @@ void* AllocateZeroedAligned(size_t alignment, size_t size) {
   return block;
 }
 
-// Whether a large block is of pages that were zero when it was made.
+void* AllocateInArenaFor(unsigned arena, size_t alignment, size_t size, bool zero) {
+  bool zeroed = false;
+  void* block = AllocateInArena(arena, alignment, size, &zeroed);
+  if (block != nullptr && zero && !zeroed) memset(block, 0, UsableSize(block));
+  return block;
+}
+
+// Whether `block` is a large one of pages that were zero when it was made.
 bool WasZeroed(const void* block) {
-  if (runtime.page_map.ClassOf(block) != kNoSizeClass) return false;
   const Span* span = runtime.page_map.SpanOf(block);
-  return span != nullptr && span->zeroed;
+  return span != nullptr && span->size_class == kNoSizeClass && span->zeroed;
 }
 
 }  // namespace
@@ -61,7 +76,10 @@ extern "C" {
 
 SPANMALLOC_EXPORT void* mallocx(size_t size, int flags) noexcept {
   const size_t alignment = spanmalloc::AlignmentOf(flags);
-  if ((flags & MALLOCX_ZERO) != 0) return spanmalloc::AllocateZeroedAligned(alignment, size);
+  const bool zero = (flags & MALLOCX_ZERO) != 0;
+  const unsigned arena = spanmalloc::ArenaFor(flags);
+  if (arena != 0) return spanmalloc::AllocateInArenaFor(arena, alignment, size, zero);
+  if (zero) return spanmalloc::AllocateZeroedAligned(alignment, size);
   if (alignment > spanmalloc::kMinAlignment) return spanmalloc::AllocateAligned(alignment, size);
   return spanmalloc::Allocate<&spanmalloc::AllocateSlow>(size);
 }
@@ -102,8 +120,14 @@ SPANMALLOC_EXPORT void dallocx(void* block, int) noexcept { spanmalloc::Dealloca
 
 SPANMALLOC_EXPORT void sdallocx(void* block, size_t size, int flags) noexcept {
   const size_t alignment = spanmalloc::AlignmentOf(flags);
-  if (alignment <= spanmalloc::kMinAlignment) return spanmalloc::DeallocateSized(block, size);
-  spanmalloc::FreeAlignedSized(block, alignment, size);
+  if (alignment > spanmalloc::kMinAlignment) {
+    return spanmalloc::FreeAlignedSized(block, alignment, size);
+  }
+  // The size says nothing about a block of an explicit arena: its page shows no class.
+  if (spanmalloc::runtime.page_map.ClassOf(block) == spanmalloc::kNoSizeClass) {
+    return spanmalloc::FreeSizedSlow(block, size);
+  }
+  spanmalloc::DeallocateSized(block, size);
 }
 
 SPANMALLOC_EXPORT size_t nallocx(size_t size, int flags) noexcept {

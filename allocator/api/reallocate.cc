@@ -26,7 +26,7 @@ constexpr size_t kAlwaysRemapSize = 32 * 1024 * 1024;
 
 // A block that realloc has grown past this size becomes a span of its own, which can go on growing
 // into the pages behind it.
-constexpr size_t kMinGrowableSize = 32 * 1024;
+constexpr size_t kMinGrowableSize = 16 * 1024;
 
 void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
   memcpy(target, block, old_size < size ? old_size : size);
@@ -93,6 +93,14 @@ bool ClassServes(SizeClass c, size_t size, size_t own_class) {
   return c == own_class || (size > kMaxTableSize && size <= object_size && size >= object_size / 2);
 }
 
+// A block of an explicit arena stays in it.
+void* ResizeInArena(void* block, size_t old_size, size_t size) {
+  if (size <= old_size && size >= old_size / 2) return block;
+  bool zeroed;
+  void* target = AllocateInArena(ArenaOf(block), kMinAlignment, size, &zeroed);
+  return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
+}
+
 }  // namespace
 
 void* Reallocate(void* block, size_t size) {
@@ -105,8 +113,9 @@ void* Reallocate(void* block, size_t size) {
   const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
   if (size > kMaxRequest) return AllocateSlow(size);
   Span* span = runtime.page_map.SpanOf(block);
-  if (span != nullptr) return ResizeLarge(block, span, size);
-  return Move(block, old_size, size);
+  if (span == nullptr) return Move(block, old_size, size);
+  if (ArenaSet::Owns(span)) return ResizeInArena(block, old_size, size);
+  return ResizeLarge(block, span, size);
 }
 
 void* ReallocateAligned(void* block, size_t alignment, size_t size) {
@@ -114,23 +123,27 @@ void* ReallocateAligned(void* block, size_t alignment, size_t size) {
   const size_t own_class =
       alignment <= kPageSize ? AlignedSizeClassOf(size, alignment) : size_t{kNoSizeClass};
   if (reinterpret_cast<uintptr_t>(block) % alignment == 0) {
-    const bool stays = c != kNoSizeClass
-                           ? ClassServes(c, size, own_class)
-                           : size > kMinGrowableSize && TryResizeInPlace(block, size) >= size;
-    if (stays) return block;
+    if (c != kNoSizeClass) {
+      if (ClassServes(c, size, own_class)) return block;
+    } else if (size > kMinGrowableSize) {
+      const size_t usable = TryResizeInPlace(block, size);
+      if (usable >= size && usable / 2 <= size) return block;
+    }
   }
   const size_t old_size = UsableSize(block);
-  void* target = AllocateAligned(alignment, size);
+  const unsigned arena = ArenaOf(block);
+  bool zeroed;
+  void* target = arena == 0 ? AllocateAligned(alignment, size)
+                            : AllocateInArena(arena, alignment, size, &zeroed);
   return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
 }
 
 size_t TryResizeInPlace(void* block, size_t size) {
   const size_t old_size = UsableSize(block);  // 0 for a pointer that isn't a block
-  if (old_size == 0 || size > kMaxRequest || runtime.page_map.ClassOf(block) != kNoSizeClass) {
-    return old_size;
-  }
+  if (old_size == 0 || size > kMaxRequest) return old_size;
   Span* span = runtime.page_map.SpanOf(block);
-  return span != nullptr && ResizeInPlace(span, size) ? span->bytes() : old_size;
+  const bool large = span != nullptr && span->size_class == kNoSizeClass;
+  return large && ResizeInPlace(span, size) ? span->bytes() : old_size;
 }
 
 }  // namespace spanmalloc

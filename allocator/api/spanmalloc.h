@@ -5,11 +5,12 @@
  *
  *   C23          free_sized, free_aligned_sized
  *   jemalloc's   mallocx, rallocx, xallocx, sallocx, dallocx, sdallocx, nallocx
- *                mallctl, mallctlnametomib, mallctlbymib, malloc_stats_print
+ *                mallctl, mallctlnametomib, mallctlbymib, malloc_stats_print,
+ *                malloc_message, malloc_conf
  *   spanmalloc's spanmalloc_version, spanmalloc_release_free_memory, spanmalloc_flush_thread_cache
  *
  * All sizes are in bytes. Every function is thread-safe and may be called before main, from a
- * destructor at exit and in the child of a fork. None throws. Blocks of all these functions and of
+ * destructor at exit and in the child of a fork. Blocks of all these functions and of
  * malloc, new and the rest are of one heap: any of them may be freed by free.
  *
  * A pointer that isn't a live block of this heap is a fault of the program; docs/trust.md says
@@ -72,14 +73,15 @@ void spanmalloc_flush_thread_cache(void) SPANMALLOC_NOEXCEPT;
 #ifndef MALLOCX_ZERO
 #define MALLOCX_ZERO ((int)0x40)
 #endif
-/* Accepted, and nothing follows from them: the calling thread's cache serves every call. */
+/* Accepted, and nothing follows from them: a thread has one cache. */
 #ifndef MALLOCX_TCACHE
 #define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
 #endif
 #ifndef MALLOCX_TCACHE_NONE
 #define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)
 #endif
-/* Accepted, and nothing follows from it: there is one heap. */
+/* The explicit arena of index `a`, made by mallctl("arenas.create"); an index without an arena
+ * means the heap of all threads. mallocx alone uses it: blocks stay in their arena. */
 #ifndef MALLOCX_ARENA
 #define MALLOCX_ARENA(a) ((int)((((unsigned)(a)) + 1) << 20))
 #endif
@@ -95,7 +97,7 @@ void* rallocx(void* block, size_t size, int flags) SPANMALLOC_NOEXCEPT;
 
 /* Makes `block`, not NULL, hold at least `size` bytes, not 0, and `extra` more if possible, without
  * moving it. Returns its usable size afterwards, which is less than `size` if it couldn't grow.
- * Blocks above 256 KiB, and those that realloc has grown past 32 KiB, can grow and shrink in place;
+ * Blocks above 256 KiB, and those that realloc has grown past 16 KiB, can grow and shrink in place;
  * others keep their usable size. A block that isn't aligned as `flags` says is left as it is. */
 size_t xallocx(void* block, size_t size, size_t extra, int flags) SPANMALLOC_NOEXCEPT;
 
@@ -138,10 +140,18 @@ int mallctlnametomib(const char* name, size_t* mibp, size_t* miblenp) SPANMALLOC
 int mallctlbymib(const size_t* mib, size_t miblen, void* oldp, size_t* oldlenp, void* newp,
                  size_t newlen) SPANMALLOC_NOEXCEPT;
 
-/* Composes the statistics and passes them to write_cb(opaque, text) in pieces; to stderr if
- * write_cb is NULL. `options` has letters that leave parts out or choose the form; NULL for all. */
-void malloc_stats_print(void (*write_cb)(void* opaque, const char* text), void* opaque,
-                        const char* options) SPANMALLOC_NOEXCEPT;
+/* Composes the statistics and passes them to write(opaque, text) in NUL-terminated pieces; to
+ * malloc_message if `write` is NULL, and to stderr if both are. The letters in `options` leave
+ * parts out or choose JSON (J); NULL for none. */
+void malloc_stats_print(void (*write)(void* opaque, const char* text), void* opaque,
+                        const char* options);
+
+/* Where messages go that have no callback of their own; NULL: to stderr. */
+extern void (*malloc_message)(void* opaque, const char* text);
+
+/* Options of the program, if it defines this symbol: "name:value,name:value". Read once, before
+ * the first allocation. docs/options.md lists them. */
+extern const char* malloc_conf;
 
 #ifdef __cplusplus
 }

@@ -72,8 +72,10 @@ constexpr SizeClassInfo MakeInfo(size_t size) {
       size > kMaxSharedSpanSize ? 1 : static_cast<uint32_t>(info.pages * kPageSize / size);
   info.reciprocal = static_cast<uint32_t>(((uint64_t{1} << 32) + size - 1) / size);
   info.batch = Clamp(8192 / size, size > kMaxSharedSpanSize ? 1 : 2, 64);
-  info.cache_limit = Clamp(64 * 1024 / size, size > kMaxSharedSpanSize ? 1 : 2, 1024);
-  info.central_limit = Clamp(64 * 1024 / size, size > kMaxSharedSpanSize ? 1 : 4, 512);
+  info.cache_limit =
+      size > kMaxSharedSpanSize ? Clamp(128 * 1024 / size, 1, 4) : Clamp(64 * 1024 / size, 4, 1024);
+  info.central_limit =
+      size > kMaxSharedSpanSize ? Clamp(512 * 1024 / size, 2, 8) : Clamp(64 * 1024 / size, 16, 512);
   return info;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 namespace {
@@ -137,6 +138,50 @@ TEST(Mallocx, AcceptsCachesAndArenas) {
     EXPECT_TRUE(AllAre(block, 0, 100, 5));
     sdallocx(block, 5000, flags);
   }
+}
+
+TEST(Mallocx, TakesBlocksOfAnExplicitArena) {
+  unsigned arena = 0;
+  size_t length = sizeof(arena);
+  ASSERT_EQ(mallctl("arenas.create", &arena, &length, nullptr, 0), 0);
+  const int flags = MALLOCX_ARENA(arena);
+  for (int lg : {0, 6, 12, 14}) {
+    for (size_t size : SomeSizes()) {
+      const int align = MALLOCX_LG_ALIGN(lg);
+      SoilHeap(size, flags | align);
+      void* block = mallocx(size, flags | align | MALLOCX_ZERO);
+      ASSERT_NE(block, nullptr);
+      ASSERT_TRUE(IsAligned(block, size_t{1} << lg));
+      ASSERT_EQ(sallocx(block, 0), nallocx(size, align));
+      ASSERT_TRUE(AllAre(block, 0, sallocx(block, 0), 0));
+      memset(block, 0x12, size);
+      const size_t more = size + size / 2 + 1;
+      const size_t usable = sallocx(block, 0);
+      ASSERT_GE(xallocx(block, size, 0, 0), size);
+      block = rallocx(block, more, align | MALLOCX_ZERO);
+      ASSERT_NE(block, nullptr);
+      ASSERT_TRUE(IsAligned(block, size_t{1} << lg));
+      ASSERT_TRUE(AllAre(block, 0, size, 0x12));
+      ASSERT_TRUE(AllAre(block, usable, sallocx(block, 0), 0));
+      // With or without the arena, with or without the size: the block finds its way home.
+      switch (size % 4) {
+        case 0:
+          sdallocx(block, more, flags | align);
+          break;
+        case 1:
+          sdallocx(block, more, align);
+          break;
+        case 2:
+          dallocx(block, flags);
+          break;
+        default:
+          free(block);
+      }
+    }
+  }
+  EXPECT_EQ(mallctl(("arena." + std::to_string(arena) + ".destroy").c_str(), nullptr, nullptr,
+                    nullptr, 0),
+            0);
 }
 
 // A block whose every usable byte is 0x11, resized.
