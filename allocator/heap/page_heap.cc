@@ -116,9 +116,9 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page = fit <= kPagesPerHugePage ? filler.Find(fit) : nullptr;
   if (huge_page == nullptr) {
-    // The heap is about to take another huge page although many free pages are resident, in runs
+    // The heap is about to touch another huge page although many free pages are resident, in runs
     // too short: let as many of those go.
-    if (dirty_in_cut_ > used_pages_ / 8 + ReleasePolicy::kFloorPages) {
+    if (pool_.dirty() == 0 && dirty_in_cut_ > used_pages_ / 16 + ReleasePolicy::kFloorPages) {
       ReleaseInside(kPagesPerHugePage);
     }
     huge_page = CutHugePage(kind);
