@@ -118,22 +118,25 @@ mapfile -t wanted <<<"$list"
 mapfile -t missing < <(missing_of "${wanted[@]}")
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
-if [[ $EUID -ne 0 ]]; then
-  if sudo -n true 2>/dev/null; then
-    exec sudo -n "$PWD/tools/bootstrap.sh" "$@"
+if [[ $EUID -eq 0 ]]; then
+  exec 9>/var/lock/spanmalloc_bootstrap
+  flock 9
+  echo "Installing Debian packages: ${missing[*]}"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  forbid_services
+  if ! install "${missing[@]}" >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
   fi
+elif sudo -n true 2>/dev/null; then
+  sudo -n "$PWD/tools/bootstrap.sh" "$@"
+else
   echo "These Debian packages are missing; as root: apt-get install ${missing[*]}" >&2
   exit 1
 fi
 
-exec 9>/var/lock/spanmalloc_bootstrap
-flock 9
-
-echo "Installing Debian packages: ${missing[*]}"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-forbid_services
-if ! install "${missing[@]}" >"$log" 2>&1; then
-  cat "$log" >&2
-  exit 1
+# Bazel listed the system's headers when it first looked for the compiler; let it look again.
+if [[ -O bazel-out ]]; then
+  bazel sync --configure --noshow_progress --ui_event_filters=-info
 fi
