@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/fork_handlers.h"
 
+#include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/os/thread.h"
 
@@ -14,13 +15,16 @@ bool InterruptedSlowPath() { return thread_locals.depth != 0; }
 template <typename Visit>
 void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   visit(runtime.central.table_lock());
+  visit(runtime.arenas.table_lock());
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
+  runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
   visit(runtime.page_heap.lock());
   visit(runtime.metadata.lock());
 }
 
 void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
+  control().LockForFork();
   runtime.registry.LockAll();
   ForEachLockBelowRegistry([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
 }
@@ -30,12 +34,14 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachLockBelowRegistry(
       [](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
   runtime.registry.UnlockAll();
+  control().UnlockForFork();
 }
 
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.registry.ResetAfterFork(thread_locals.state);
+  control().ResetAfterFork();
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "allocator/api/exported.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/slow_path.h"
+#include "allocator/api/zero_realloc.h"
 #include "allocator/os/process.h"
 #include "allocator/params/memory_geometry.h"
 
@@ -30,13 +31,11 @@ bool MultiplyOverflows(size_t a, size_t b, size_t* product) {
   return __builtin_mul_overflow(a, b, product);
 }
 
-// realloc: NULL allocates, size 0 frees and returns NULL, as glibc's does.
+// realloc: NULL allocates; size 0 frees and returns NULL, as glibc's does, unless an option says
+// otherwise.
 void* ReallocateOrFree(void* block, size_t size) {
   if (block == nullptr) return Allocate<&AllocateSlow>(size);
-  if (size == 0) {
-    Deallocate(block);
-    return nullptr;
-  }
+  if (size == 0) return ReallocateToZero(block);
   return Reallocate(block, size);
 }
 

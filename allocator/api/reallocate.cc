@@ -26,7 +26,7 @@ constexpr size_t kAlwaysRemapSize = 32 * 1024 * 1024;
 
 // A block that realloc has grown past this size becomes a span of its own, which can go on growing
 // into the pages behind it.
-constexpr size_t kMinGrowableSize = 32 * 1024;
+constexpr size_t kMinGrowableSize = 16 * 1024;
 
 void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
   memcpy(target, block, old_size < size ? old_size : size);
@@ -84,6 +84,14 @@ void* ResizeLarge(void* block, Span* span, size_t size) {
   return MoveToLarge(block, old_size, size);
 }
 
+// A block of an explicit arena stays in it.
+void* ResizeInArena(void* block, size_t old_size, size_t size) {
+  if (size <= old_size && size >= old_size / 2) return block;
+  bool zeroed;
+  void* target = AllocateInArena(ArenaOf(block), kMinAlignment, size, &zeroed);
+  return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
+}
+
 }  // namespace
 
 void* Reallocate(void* block, size_t size) {
@@ -99,8 +107,9 @@ void* Reallocate(void* block, size_t size) {
   const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
   if (size > kMaxRequest) return AllocateSlow(size);
   Span* span = runtime.page_map.SpanOf(block);
-  if (span != nullptr) return ResizeLarge(block, span, size);
-  return Move(block, old_size, size);
+  if (span == nullptr) return Move(block, old_size, size);
+  if (ArenaSet::Owns(span)) return ResizeInArena(block, old_size, size);
+  return ResizeLarge(block, span, size);
 }
 
 }  // namespace spanmalloc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/runtime.h"
 
+#include "allocator/api/control_instance.h"
 #include "allocator/api/fork_handlers.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
@@ -26,6 +27,7 @@ constexpr int64_t kMinCacheBytes = int64_t{4} << 20;
 constexpr int64_t kMaxCacheBytes = int64_t{64} << 20;
 
 int64_t CacheBytes() {
+  if (options.thread_cache_bytes != 0) return static_cast<int64_t>(options.thread_cache_bytes);
   const int64_t bytes = kCacheBytesPerCpu * os::UsableCpus();
   return bytes < kMinCacheBytes ? kMinCacheBytes : bytes > kMaxCacheBytes ? kMaxCacheBytes : bytes;
 }
@@ -68,6 +70,7 @@ bool Runtime::Initialize() {
     state.store(kNotReady, std::memory_order_relaxed);
     return false;
   }
+  LoadControl();
   budget.Init(CacheBytes());
   thread_exit.Create(&OnThreadExit);
   RegisterForkHandlers();
@@ -82,7 +85,7 @@ ThreadState* Runtime::ThreadStateOrNull() {
     registry.AdoptOrphans();
     return own;
   }
-  if (thread_locals.ended) return nullptr;
+  if (thread_locals.ended || !options.tcache) return nullptr;
   own = registry.Create();
   if (own == nullptr) return nullptr;
   thread_locals.state = own;

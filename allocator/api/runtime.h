@@ -11,6 +11,7 @@
 #include "allocator/api/reentrant_heap.h"
 #include "allocator/api/thread_locals.h"
 #include "allocator/cache/thread_registry.h"
+#include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/bad_pointer.h"
 #include "allocator/heap/metadata_allocator.h"
@@ -29,6 +30,7 @@ struct Runtime {
         page_heap(memory, clock, metadata, page_map),
         reentrant(memory),
         central(Heap{metadata, page_map, page_heap, report}),
+        arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock}) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
@@ -65,6 +67,7 @@ struct Runtime {
   PageHeap page_heap;
   ReentrantHeap reentrant;
   PerCpuCentral central;
+  ArenaSet arenas;
   CacheBudget budget;
   ThreadRegistry registry;
   os::ThreadExitHook thread_exit;

@@ -122,7 +122,10 @@ bool SizeFits(const void* block, size_t size, size_t claimed) {
     return size > kMaxTableSize && size <= block_size && size >= block_size / 2;
   }
   const Span* span = runtime.page_map.SpanOf(block);
-  if (span == nullptr || span->start != reinterpret_cast<uintptr_t>(block)) return true;
+  if (span == nullptr || span->size_class != kNoSizeClass ||
+      span->start != reinterpret_cast<uintptr_t>(block)) {
+    return true;
+  }
   return size <= span->bytes() && span->pages - PagesFor(size) < kMinReturnedPages;
 }
 
@@ -133,12 +136,17 @@ void ReportSize(const void* block, size_t size) {
   Report(span == nullptr ? MissingFault(block) : Fault::kSizeMismatch, block, span, size);
 }
 
-void FreeLarge(void* block) {
+// Frees a block whose page shows no class: a large one, or one of an explicit arena.
+void FreeUnclassed(void* block) {
   const LargeFault fault = runtime.page_heap.FreeLarge(block);
   if (ABSL_PREDICT_TRUE(fault == LargeFault::kNone)) return;
+  Span* span = runtime.page_map.SpanOf(block);
+  if (span != nullptr && span->size_class != kNoSizeClass && ArenaSet::Owns(span)) {
+    return runtime.arenas.Free(span, block);
+  }
   if (runtime.reentrant.Free(block)) return;
   if (fault == LargeFault::kInterior) {
-    return Report(InteriorFault(block), block, runtime.page_map.SpanOf(block), 0);
+    return Report(InteriorFault(block), block, span, 0);
   }
   Report(MissingFault(block), block, nullptr, 0);
 }
@@ -199,9 +207,29 @@ void FreeSlow(void* block) {
   if (c != kNoSizeClass) {
     PutObject(c, block);
   } else {
-    FreeLarge(block);
+    FreeUnclassed(block);
   }
   runtime.Maintain();
+}
+
+void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
+  void* block = nullptr;
+  if (size <= kMaxRequest) {
+    SlowPathScope scope;
+    *zeroed = false;
+    if (!scope.nested() && runtime.EnsureInitialized()) {
+      block = runtime.arenas.Allocate(arena, ClassFor(size, alignment), size == 0 ? 1 : size,
+                                      alignment, zeroed);
+    }
+  }
+  if (block == nullptr) errno = ENOMEM;
+  return block;
+}
+
+unsigned ArenaOf(const void* block) {
+  const Span* span = runtime.page_map.SpanOf(block);
+  if (span == nullptr || !ArenaSet::Owns(span)) return 0;
+  return span->shard.load(std::memory_order_relaxed) - unsigned{PerCpuCentral::kMaxShards};
 }
 
 void FreeMovedBlock(void* block) {
@@ -228,7 +256,8 @@ size_t UsableSize(const void* block) {
   const SizeClass c = runtime.page_map.ClassOf(block);
   if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) return kSizeClassTable[c].size;
   const Span* span = runtime.page_map.SpanOf(block);
-  if (span != nullptr && span->state == SpanState::kLarge) {
+  if (span != nullptr && span->size_class != kNoSizeClass) return span->object_size;
+  if (span != nullptr) {
     if (span->start == reinterpret_cast<uintptr_t>(block)) return span->bytes();
     Report(InteriorFault(block), block, span, 0);
     return 0;

@@ -48,6 +48,13 @@ size_t UsableSize(const void* block);
 // can't be had.
 void* AllocateLargeBlock(size_t size);
 
+// A block of explicit arena `arena`; nullptr and errno = ENOMEM if it can't be had or there is no
+// such arena. `*zeroed`: it is known to read as zeros.
+void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed);
+
+// The explicit arena that `block` belongs to; 0 for a block of the heap that all threads share.
+unsigned ArenaOf(const void* block);
+
 // Frees a block whose pages were moved away, be it a large span or an object that fills its span.
 void FreeMovedBlock(void* block);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What happens when the library is loaded: the runtime is made, if an earlier malloc hasn't made
-// it, so that from here on every pointer can be looked up.
+// it, so that from here on every pointer can be looked up. And what happens when the process exits:
+// the statistics are printed, if that is wanted.
+#include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path_scope.h"
 
@@ -13,6 +15,9 @@ __attribute__((constructor(101))) void OnLoad() {
   SlowPathScope scope;
   if (!scope.nested()) runtime.EnsureInitialized();
 }
+
+// Run after the program's own destructors.
+__attribute__((destructor(101))) void OnExit() { DumpStatsAtExit(); }
 
 }  // namespace
 }  // namespace spanmalloc

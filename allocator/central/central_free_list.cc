@@ -69,7 +69,7 @@ size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool*
   *zeroed = false;
   const size_t held = Take(out, want, 0);
   if (held != 0) return held;
-  Span* span = heap.page_heap.AllocateShared(size_class_);
+  Span* span = heap.page_heap.AllocateShared(size_class_, in_page_map_);
   if (span == nullptr) return 0;
   span->shard.store(shard_, std::memory_order_relaxed);
   *zeroed = span->zeroed;
@@ -143,6 +143,19 @@ void CentralFreeList::FreeEmptySpans(Heap& heap) {
     if (span->free_objects == span->objects) FreeSpan(heap, span);
     span = next;
   }
+  UpdateHint();
+}
+
+void CentralFreeList::Forget() {
+  os::LockHolder hold(lock_);
+  for (SpanList& list : nonfull_) {
+    while (!list.empty()) list.PopFront();
+  }
+  totals_.returned = totals_.taken;
+  totals_.spans_freed += totals_.spans;
+  totals_.spans = 0;
+  totals_.nonfull_spans = 0;
+  totals_.span_objects = 0;
   UpdateHint();
 }
 

@@ -51,11 +51,17 @@ class CentralFreeList {
  public:
   constexpr CentralFreeList() = default;
 
-  // Requires: called once, before any other call.
-  void Init(SizeClass size_class, uint16_t shard) {
+  // Requires: called once, before any other call. `in_page_map`: whether the pages of its spans
+  // show their class to the fast path of free.
+  void Init(SizeClass size_class, uint16_t shard, InPageMap in_page_map) {
     size_class_ = size_class;
     shard_ = shard;
+    in_page_map_ = in_page_map;
   }
+
+  // Forgets all spans, which the caller gives back to the page heap. Their live objects count as
+  // returned. Requires: the array is empty.
+  void Forget() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Takes up to `want` objects, at most what the list holds beyond `reserve` in its array, into
   // `out`, lowest addresses first where they come from a span. Returns how many.
@@ -119,6 +125,7 @@ class CentralFreeList {
   std::atomic<uint32_t> held_hint_{0};
   SizeClass size_class_ = kNoSizeClass;
   uint16_t shard_ = 0;
+  InPageMap in_page_map_ = InPageMap::kYes;
   uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;     // objects in the array
   uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;  // of the array
   uint32_t low_water_ ABSL_GUARDED_BY(lock_) = 0;  // least count_ since TakeLowWater

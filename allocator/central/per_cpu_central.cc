@@ -24,7 +24,8 @@ PerCpuCentral::Shard* PerCpuCentral::MakeShard(size_t index) {
     return shard;
   }
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    shard->lists[c].Init(static_cast<SizeClass>(c), static_cast<uint16_t>(index));
+    shard->lists[c].Init(static_cast<SizeClass>(c), static_cast<uint16_t>(index),
+                         InPageMap::kYes);
   }
   // Release: pairs with the acquires of those who find the shard here.
   shards_[index].store(shard, std::memory_order_release);

@@ -9,7 +9,8 @@ constexpr int kMaxSkips = 12;
 
 }  // namespace
 
-void HugePagePool::Init(uintptr_t base, uintptr_t limit) {
+void HugePagePool::Init(uintptr_t base, uintptr_t limit, Maps* maps) {
+  maps_ = maps;
   block_ = base & ~(uintptr_t{kWindowSize} - 1);
   base_ = base;
   begin_ = end_ = (base - block_) >> kHugePageShift;
@@ -18,7 +19,7 @@ void HugePagePool::Init(uintptr_t base, uintptr_t limit) {
 
 bool HugePagePool::RunIsFree(size_t index, size_t count, bool allow_holes, size_t* busy_at) const {
   for (size_t i = index; i < index + count; ++i) {
-    if (!free_.Get(i) && !(allow_holes && hole_.Get(i))) {
+    if (!maps_->free.Get(i) && !(allow_holes && maps_->hole.Get(i))) {
       *busy_at = i;
       return false;
     }
@@ -35,7 +36,7 @@ size_t HugePagePool::FindRun(size_t count, size_t alignment, bool allow_holes) c
     index = busy_at + 1;
     if (!allow_holes) {
       // Skip a whole word of busy huge pages at a time.
-      while (index % 64 == 0 && index < end_ && free_.word(index / 64) == 0) index += 64;
+      while (index % 64 == 0 && index < end_ && maps_->free.word(index / 64) == 0) index += 64;
     }
     index = RoundUp(index, alignment);
   }
@@ -43,9 +44,9 @@ size_t HugePagePool::FindRun(size_t count, size_t alignment, bool allow_holes) c
 }
 
 HugeRun HugePagePool::Claim(size_t index, size_t count) {
-  const size_t dirty = dirty_.CountRange(index, count);
-  free_.ClearRange(index, count);
-  dirty_.ClearRange(index, count);
+  const size_t dirty = maps_->dirty.CountRange(index, count);
+  maps_->free.ClearRange(index, count);
+  maps_->dirty.ClearRange(index, count);
   free_count_ -= count;
   dirty_count_ -= dirty;
   return {index, count, dirty != 0};
@@ -53,7 +54,7 @@ HugeRun HugePagePool::Claim(size_t index, size_t count) {
 
 HugeRun HugePagePool::Take(size_t count, size_t alignment) {
   size_t index = kWindowHugePages;
-  if (count == 1 && alignment == 1 && dirty_count_ != 0) index = dirty_.FindSet(begin_);
+  if (count == 1 && alignment == 1 && dirty_count_ != 0) index = maps_->dirty.FindSet(begin_);
   if (index == kWindowHugePages) index = FindRun(count, alignment, /*allow_holes=*/false);
   if (index == kWindowHugePages) {
     if (Grow(count, alignment)) {
@@ -79,33 +80,33 @@ HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
 }
 
 void HugePagePool::Put(size_t index, size_t count, bool dirty) {
-  free_.SetRange(index, count);
+  maps_->free.SetRange(index, count);
   free_count_ += count;
   if (!dirty) return;
-  dirty_.SetRange(index, count);
+  maps_->dirty.SetRange(index, count);
   dirty_count_ += count;
 }
 
 HugeRun HugePagePool::TakeDirty(size_t max_count) {
   if (dirty_count_ == 0) return {};
   size_t last = end_ - 1;
-  while (!dirty_.Get(last)) {
-    if (last % 64 == 63 && dirty_.word(last / 64) == 0) {
+  while (!maps_->dirty.Get(last)) {
+    if (last % 64 == 63 && maps_->dirty.word(last / 64) == 0) {
       last -= 64;
     } else {
       --last;
     }
   }
   size_t first = last;
-  while (first > begin_ && last - first + 1 < max_count && dirty_.Get(first - 1)) --first;
+  while (first > begin_ && last - first + 1 < max_count && maps_->dirty.Get(first - 1)) --first;
   return Claim(first, last - first + 1);
 }
 
 size_t HugePagePool::UnmapFree() {
   size_t unmapped = 0;
-  for (size_t index = free_.FindSet(begin_); index < end_; index = free_.FindSet(index + 1)) {
+  for (size_t index = maps_->free.FindSet(begin_); index < end_; index = maps_->free.FindSet(index + 1)) {
     size_t count = 1;
-    while (index + count < end_ && free_.Get(index + count)) ++count;
+    while (index + count < end_ && maps_->free.Get(index + count)) ++count;
     if (!memory_.Unmap(AddressOf(index), count << kHugePageShift)) continue;
     Claim(index, count);
     PutUnmapped(index, count);
@@ -116,9 +117,9 @@ size_t HugePagePool::UnmapFree() {
 
 bool HugePagePool::FillHoles(size_t index, size_t count) {
   for (size_t i = index; i < index + count; ++i) {
-    if (!hole_.Get(i)) continue;
+    if (!maps_->hole.Get(i)) continue;
     if (!memory_.MapAt(AddressOf(i), kHugePageSize)) return false;
-    hole_.Clear(i);
+    maps_->hole.Clear(i);
     ++mapped_;
     Put(i, 1, /*dirty=*/false);
   }
@@ -151,7 +152,7 @@ bool HugePagePool::Grow(size_t count, size_t alignment) {
     const size_t start = RoundUp(end_ + skip, alignment);
     if (start + count > limit_ || !page_map_.Cover(end_, start + count)) return false;
     if (!memory_.MapAt(AddressOf(start), count << kHugePageShift)) continue;
-    hole_.SetRange(end_, start - end_);
+    maps_->hole.SetRange(end_, start - end_);
     end_ = start + count;
     mapped_ += count;
     Put(start, count, /*dirty=*/false);
@@ -161,11 +162,11 @@ bool HugePagePool::Grow(size_t count, size_t alignment) {
 }
 
 bool HugePagePool::CheckInvariants() const {
-  if (free_.CountRange(begin_, end_ - begin_) != free_count_) return false;
-  if (dirty_.CountRange(begin_, end_ - begin_) != dirty_count_) return false;
+  if (maps_->free.CountRange(begin_, end_ - begin_) != free_count_) return false;
+  if (maps_->dirty.CountRange(begin_, end_ - begin_) != dirty_count_) return false;
   for (size_t i = begin_; i < end_; ++i) {
-    if (dirty_.Get(i) && !free_.Get(i)) return false;
-    if (hole_.Get(i) && free_.Get(i)) return false;
+    if (maps_->dirty.Get(i) && !maps_->free.Get(i)) return false;
+    if (maps_->hole.Get(i) && maps_->free.Get(i)) return false;
   }
   return true;
 }

@@ -30,9 +30,16 @@ class HugePagePool {
   constexpr HugePagePool(os::VirtualMemory& memory, PageMap& page_map)
       : memory_(memory), page_map_(page_map) {}
 
+  // A bit for each huge page of the window. Zero to begin with, and never touched beyond the heap.
+  struct Maps {
+    Bitmap<kWindowHugePages> free;   // mapped, and nobody's
+    Bitmap<kWindowHugePages> dirty;  // free, and perhaps resident
+    Bitmap<kWindowHugePages> hole;   // below the end, not mapped: given back, or never ours
+  };
+
   // Sets the window: it starts at `base` (a multiple of the huge page size) and ends at `limit`,
-  // both within one aligned 4 TiB block.
-  void Init(uintptr_t base, uintptr_t limit);
+  // both within one aligned 4 TiB block. `maps` is all zero, and the pool's from then on.
+  void Init(uintptr_t base, uintptr_t limit, Maps* maps);
 
   // Takes `count` huge pages whose first index is a multiple of `alignment`. An empty run if
   // neither the free ones nor the kernel can serve it.
@@ -50,7 +57,7 @@ class HugePagePool {
 
   // Marks huge pages that the caller holds as no longer mapped.
   void PutUnmapped(size_t index, size_t count) {
-    hole_.SetRange(index, count);
+    maps_->hole.SetRange(index, count);
     mapped_ -= count;
   }
 
@@ -77,8 +84,6 @@ class HugePagePool {
   bool CheckInvariants() const;
 
  private:
-  using Bits = Bitmap<kWindowHugePages>;
-
   // The heap grows by an eighth of itself at a time, within these bounds.
   static constexpr size_t kMinGrowth = 2;
   static constexpr size_t kMaxGrowth = 32;
@@ -100,9 +105,7 @@ class HugePagePool {
   size_t mapped_ = 0;
   size_t free_count_ = 0;
   size_t dirty_count_ = 0;
-  Bits free_;   // mapped, and nobody's
-  Bits dirty_;  // free, and perhaps resident
-  Bits hole_;   // below end_, not mapped by us: given back, or never ours
+  Maps* maps_ = nullptr;
 };
 
 }  // namespace spanmalloc

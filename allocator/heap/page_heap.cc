@@ -17,7 +17,12 @@ constexpr size_t kReleaseAtOnce = 16;
 
 bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
   os::LockHolder hold(lock_);
-  pool_.Init(base, limit);
+  // Zero as it comes; constructing it would touch all of it.
+  if (pool_maps_ == nullptr) {
+    pool_maps_ = static_cast<HugePagePool::Maps*>(memory_.Map(sizeof(HugePagePool::Maps)));
+  }
+  if (pool_maps_ == nullptr) return false;
+  pool_.Init(base, limit, pool_maps_);
   // The first huge page is for small objects, which every program has.
   return CutHugePage(SpanKind::kShared) != nullptr;
 }
@@ -76,8 +81,25 @@ void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
   FillerOf(huge_page).Insert(huge_page);
 }
 
+// One empty huge page of each kind stays cut: the next span is likely to want it.
 void PageHeap::UncutIfEmpty(HugePage* huge_page) {
   if (huge_page->used_pages != 0) return;
+  HugePage*& spare = spares_[static_cast<size_t>(huge_page->kind)];
+  if (spare == nullptr || spare == huge_page || spare->used_pages != 0) {
+    spare = huge_page;
+    return;
+  }
+  Uncut(huge_page);
+}
+
+void PageHeap::UncutSpares() {
+  for (HugePage*& spare : spares_) {
+    if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
+    spare = nullptr;
+  }
+}
+
+void PageHeap::Uncut(HugePage* huge_page) {
   FillerOf(huge_page).Remove(huge_page);
   const size_t dirty = huge_page->FreeDirtyPages();
   dirty_in_cut_ -= dirty;
@@ -135,7 +157,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   return span;
 }
 
-Span* PageHeap::AllocateShared(SizeClass size_class) {
+Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
   const SizeClassInfo& info = kSizeClassTable[size_class];
   const SpanKind kind = info.objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   os::LockHolder hold(lock_);
@@ -143,7 +165,9 @@ Span* PageHeap::AllocateShared(SizeClass size_class) {
   if (span == nullptr) return nullptr;
   span->Carve(size_class);
   span->state = SpanState::kDetached;
-  page_map_.SetClasses(span->start, span->pages, size_class);
+  if (in_page_map == InPageMap::kYes) {
+    page_map_.SetClasses(span->start, span->pages, size_class);
+  }
   return span;
 }
 
@@ -206,6 +230,29 @@ void PageHeap::FreeShared(Span* span) {
   RemoveSpan(span);
 }
 
+void PageHeap::RemoveLarge(Span* span) {
+  large_pages_ -= span->pages;
+  --large_spans_;
+  ++totals_.large_freed;
+  RemoveSpan(span);
+}
+
+void PageHeap::FreeSpansOf(uint16_t shard) {
+  os::LockHolder hold(lock_);
+  for (size_t i = 0; i < pool_.extent(); ++i) {
+    char* address = static_cast<char*>(pool_.AddressOf(pool_.first_index() + i));
+    for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+      Span* span = page_map_.SpanOf(address + page * kPageSize);
+      if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard) continue;
+      if (span->state == SpanState::kLarge) {
+        RemoveLarge(span);
+      } else {
+        RemoveSpan(span);
+      }
+    }
+  }
+}
+
 LargeFault PageHeap::FreeLarge(void* block) {
   size_t huge_pages;
   {
@@ -216,10 +263,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
     if (span->start != reinterpret_cast<uintptr_t>(block)) return LargeFault::kInterior;
     policy_.Note(used_pages_, clock_.NowMs());
     huge_pages = span->huge_pages;
-    large_pages_ -= span->pages;
-    --large_spans_;
-    ++totals_.large_freed;
-    RemoveSpan(span);
+    RemoveLarge(span);
     if (huge_pages >= kReleaseAtOnce) ReleaseHugePages(huge_pages * kPagesPerHugePage);
   }
   return LargeFault::kNone;
@@ -381,6 +425,7 @@ size_t PageHeap::ReleaseLocked(size_t pages) {
 
 size_t PageHeap::Release(size_t pages) {
   os::LockHolder hold(lock_);
+  UncutSpares();
   return ReleaseLocked(pages);
 }
 
@@ -399,6 +444,7 @@ void PageHeap::NoteIdleReturned() {
 
 bool PageHeap::ReclaimForRetry() {
   os::LockHolder hold(lock_);
+  UncutSpares();
   const size_t released = ReleaseLocked(~size_t{0});
   const size_t unmapped = pool_.UnmapFree();
   return released + unmapped != 0;

@@ -44,6 +44,10 @@ struct PageHeapStats {
   uint64_t copied;           // large blocks moved by copying
 };
 
+// Whether a span's pages show its size class in the page map. If not, free finds none there and
+// goes to the slow path, which asks the span.
+enum class InPageMap : uint8_t { kNo, kYes };
+
 // What FreeLarge found at a pointer.
 enum class LargeFault : uint8_t {
   kNone,
@@ -62,8 +66,8 @@ class PageHeap {
   // addresses; another place may then be tried.
   bool Init(uintptr_t base, uintptr_t limit) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // A span cut into objects of `size_class`, entered in the page map. nullptr if out of memory.
-  Span* AllocateShared(SizeClass size_class) ABSL_LOCKS_EXCLUDED(lock_);
+  // A span cut into objects of `size_class`. nullptr if out of memory.
+  Span* AllocateShared(SizeClass size_class, InPageMap in_page_map) ABSL_LOCKS_EXCLUDED(lock_);
 
   // A large span of `pages` pages whose start is a multiple of `alignment` bytes (a power of two).
   // span->zeroed tells whether it reads as zeros. nullptr if out of memory.
@@ -74,6 +78,10 @@ class PageHeap {
 
   // Takes back the large span that starts at `block`; reports if there is none.
   LargeFault FreeLarge(void* block) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Takes back every span, of either kind, whose shard is `shard`. Takes time in proportion to the
+  // heap.
+  void FreeSpansOf(uint16_t shard) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Grows a large span to `pages` pages where it is. False if what follows it isn't free.
   bool GrowLarge(Span* span, size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
@@ -89,6 +97,12 @@ class PageHeap {
   // Returns free resident memory to the kernel, whole huge pages first, then runs inside huge
   // pages: at least `pages` of it, or all there is. Returns how many pages were given back.
   size_t Release(size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // For how long free memory is kept: milliseconds, -1 for ever, 0 not at all.
+  void SetDecay(int64_t ms) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    policy_.SetDecay(ms);
+  }
 
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
@@ -127,8 +141,11 @@ class PageHeap {
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseHugePages(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseInside(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -147,8 +164,11 @@ class PageHeap {
   MetadataAllocator& metadata_;
   PageMap& page_map_;
   os::RankedLock lock_{LockRank::kPageHeap};
+  HugePagePool::Maps* pool_maps_ ABSL_GUARDED_BY(lock_) = nullptr;
   HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
+  // The huge page of each kind that was last left empty, and stays cut.
+  HugePage* spares_[kSpanKinds] ABSL_GUARDED_BY(lock_) = {};
   ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);
   size_t dirty_in_cut_ ABSL_GUARDED_BY(lock_) = 0;  // free dirty pages of huge pages that are cut
   size_t cut_ ABSL_GUARDED_BY(lock_) = 0;           // huge pages that are cut

@@ -19,9 +19,15 @@ class ReleasePolicy {
   // Free pages up to this many are always kept: 4 MiB.
   static constexpr size_t kFloorPages = 512;
 
+  // For how long what was needed is kept: -1 for ever, 0 not at all.
+  void SetDecay(int64_t ms) {
+    decay_ms_ = ms;
+    current_window_ = 0;
+  }
+
   // Notes that `used_pages` are in use at `now_ms`.
   void Note(size_t used_pages, uint64_t now_ms) {
-    const uint64_t window = now_ms / kWindowMs;
+    const uint64_t window = now_ms / WindowMs();
     if (window != current_window_) Advance(window, used_pages);
     size_t& peak = peaks_[current_window_ % kWindows];
     if (used_pages > peak) peak = used_pages;
@@ -29,6 +35,8 @@ class ReleasePolicy {
 
   // How many of `dirty_pages` free pages are to be returned now, with `used_pages` in use.
   size_t Excess(size_t used_pages, size_t dirty_pages) const {
+    if (decay_ms_ < 0) return 0;
+    if (decay_ms_ == 0) return dirty_pages;
     const size_t peak = RecentPeak();
     // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
     const size_t wanted = peak + peak / 8;
@@ -46,8 +54,12 @@ class ReleasePolicy {
   }
 
  private:
-  static constexpr uint64_t kWindowMs = 500;
   static constexpr size_t kWindows = 4;
+
+  uint64_t WindowMs() const {
+    return decay_ms_ < static_cast<int64_t>(kWindows) ? 1
+                                                      : static_cast<uint64_t>(decay_ms_) / kWindows;
+  }
 
   void Advance(uint64_t window, size_t used_pages) {
     uint64_t passed = window - current_window_;
@@ -56,6 +68,7 @@ class ReleasePolicy {
     current_window_ = window;
   }
 
+  int64_t decay_ms_ = 2000;
   uint64_t current_window_ = 0;
   size_t peaks_[kWindows] = {};
 };

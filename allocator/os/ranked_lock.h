@@ -52,8 +52,11 @@ class ABSL_LOCKABLE RankedLock {
   }
 
   // For a forked child that inherited the lock from the thread which forked: no other thread
-  // exists, so the word is simply set free.
-  void ResetAfterFork() { word_.store(kFree, std::memory_order_relaxed); }
+  // exists, so the word is simply set free. Requires: the forking thread held it.
+  void ResetAfterFork() {
+    NoteReleased();
+    word_.store(kFree, std::memory_order_relaxed);
+  }
 
  private:
   static constexpr uint32_t kFree = 0;

@@ -13,6 +13,10 @@ namespace spanmalloc::os {
 // be written (a closed descriptor, a full pipe that doesn't block) is dropped.
 void WriteToStderr(std::string_view text);
 
+// Keeps a second descriptor of what is standard error now, for text that is to be written when the
+// program may have closed its own, as many do before they exit.
+void KeepStderr();
+
 // Writes `text`, then ends the process by SIGABRT.
 [[noreturn]] void DieWith(std::string_view text);
 

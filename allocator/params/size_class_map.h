@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a request to its size class. Small requests read a table of one byte per 16-byte step, a
-// copy of which sits in every thread cache; larger ones compute the class, four to a doubling.
+// copy of which sits in every thread cache; larger ones a second table, and the largest compute
+// the class.
 // Called by every entry point; no state.
 #ifndef SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_MAP_H_
 #define SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_MAP_H_
@@ -32,12 +33,38 @@ constexpr SmallClassTable MakeSmallClassTable() {
 
 inline constexpr SmallClassTable kSmallClassTable = MakeSmallClassTable();
 
-// Requires: kMaxTableSize < size <= kMaxClassSize.
-ALLOC_FAST_PATH size_t MediumSizeClass(size_t size) {
+// Requests up to kMaxSharedSpanSize read a second table, of 64-byte steps, of which every class
+// above kMaxTableSize is a multiple.
+inline constexpr size_t kMediumStep = 64;
+using MediumClassTable = std::array<SizeClass, kMaxSharedSpanSize / kMediumStep + 1>;
+
+constexpr MediumClassTable MakeMediumClassTable() {
+  MediumClassTable table = {};
+  SizeClass c = 1;
+  for (size_t i = 0; i < table.size(); ++i) {
+    while (kSizeClassTable[c].size < i * kMediumStep) ++c;
+    table[i] = c;
+  }
+  return table;
+}
+
+inline constexpr MediumClassTable kMediumClassTable = MakeMediumClassTable();
+
+// Requires: kMaxSharedSpanSize < size <= kMaxClassSize. Four classes to a doubling.
+constexpr size_t WideSizeClass(size_t size) {
   const size_t last = size - 1;
   // Of a number that isn't 0 the compiler makes this one instruction.
   const unsigned exponent = 63u ^ static_cast<unsigned>(__builtin_clzll(last));
-  return 4 * exponent + (last >> (exponent - 2)) - 11;
+  // Counted from the largest class, whose exponent is 17 and whose quarter is 7.
+  return kSizeClasses + 4 * exponent + (last >> (exponent - 2)) - (4 * 17 + 7);
+}
+
+// Requires: kMaxTableSize < size <= kMaxClassSize.
+ALLOC_FAST_PATH size_t MediumSizeClass(size_t size) {
+  if (ABSL_PREDICT_TRUE(size <= kMaxSharedSpanSize)) {
+    return kMediumClassTable[(size + kMediumStep - 1) / kMediumStep];
+  }
+  return WideSizeClass(size);
 }
 
 // Requires: size <= kMaxClassSize.

@@ -9,7 +9,10 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   snapshot->threads = sources.registry.AddCounts(cached);
   snapshot->shards = sources.central.shards();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
+    CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
+    if (sources.arenas != nullptr) {
+      sources.arenas->AddStats(static_cast<SizeClass>(c), &central);
+    }
     // Between the caches' count and this one, objects may have moved. What a cache held at most
     // is what was taken and not yet returned.
     const uint64_t outside = central.taken - central.returned;

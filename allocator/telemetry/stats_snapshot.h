@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "allocator/cache/thread_registry.h"
+#include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
 #include "allocator/heap/page_heap.h"
@@ -28,6 +29,7 @@ struct StatsSources {
   PageHeap& page_heap;
   PerCpuCentral& central;
   ThreadRegistry& registry;
+  ArenaSet* arenas = nullptr;  // may be absent
 };
 
 struct ClassStats {

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/api/control_instance.h"
+
+#include <errno.h>
+
+#include "allocator/api/exported.h"
+#include "allocator/api/runtime.h"
+#include "allocator/api/slow_path.h"
+#include "allocator/api/slow_path_scope.h"
+#include "allocator/api/zero_realloc.h"
+#include "allocator/control/load_options.h"
+#include "allocator/control/stats_print.h"
+#include "allocator/os/raw_output.h"
+#include "allocator/telemetry/corruption_report.h"
+
+// jemalloc. Options of the program, which may define the symbol itself.
+extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf;
+const char* malloc_conf = nullptr;
+
+namespace spanmalloc {
+
+constinit Options options;
+
+namespace {
+
+bool InitializeRuntime() {
+  if (thread_locals.depth != 0) return true;  // a slow path that it interrupted initialises it
+  SlowPathScope scope;
+  return runtime.EnsureInitialized();
+}
+
+bool RunInSlowPath(void (*work)(void*), void* argument) {
+  SlowPathScope scope;
+  if (scope.nested()) return false;
+  work(argument);
+  return true;
+}
+
+// A thread that gave its cache up is as one that has ended.
+bool ThreadCacheEnabled() { return options.tcache && !thread_locals.ended; }
+
+bool EnableThreadCache(bool enabled) {
+  if (enabled && !options.tcache) return false;
+  if (enabled) {
+    thread_locals.ended = false;
+  } else {
+    runtime.EndThread();
+  }
+  return true;
+}
+
+// jemalloc's answers: EAGAIN where an arena can't be made, EFAULT where there is none to steer.
+int CreateArena(unsigned* index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.arenas.Create(index) ? 0 : EAGAIN;
+}
+
+int DestroyArena(unsigned index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.arenas.Destroy(index) ? 0 : EFAULT;
+}
+
+int ResetArena(unsigned index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.arenas.Reset(index) ? 0 : EFAULT;
+}
+
+constinit Control instance({
+    .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
+                runtime.registry, &runtime.arenas},
+    .options = options,
+    .initialize = &InitializeRuntime,
+    .run_inside = &RunInSlowPath,
+    .flush_thread_cache = &FlushThreadCache,
+    .thread_cache_enabled = &ThreadCacheEnabled,
+    .enable_thread_cache = &EnableThreadCache,
+    .purge = &PurgeAll,
+    .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
+    .zero_reallocs = &ZeroReallocCount,
+    .arena_count = [] { return runtime.arenas.end(); },
+    .arena_initialized = [](unsigned index) { return runtime.arenas.Exists(index); },
+    .arena_create = &CreateArena,
+    .arena_destroy = &DestroyArena,
+    .arena_reset = &ResetArena,
+});
+
+}  // namespace
+
+Control& control() { return instance; }
+
+void LoadControl() {
+  LoadOptions(malloc_conf, &options);
+  SetAbortOnError(options.abort_on_error);
+  if (options.stats_print) os::KeepStderr();
+  instance.Start();
+}
+
+void DumpStatsAtExit() {
+  if (!options.stats_print) return;
+  PrintStats(instance, &WriteStatsToStderr, nullptr, options.stats_print_opts.text);
+}
+
+}  // namespace spanmalloc

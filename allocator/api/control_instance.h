@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one Control and the one Options of the process, wired to the runtime. mallctl_api.cc calls
+// them; the runtime loads the options when it is made, and reads them.
+#ifndef SPANMALLOC_ALLOCATOR_API_CONTROL_INSTANCE_H_
+#define SPANMALLOC_ALLOCATOR_API_CONTROL_INSTANCE_H_
+
+#include "allocator/control/control.h"
+#include "allocator/params/options.h"
+
+namespace spanmalloc {
+
+// Read only, once LoadControl has run.
+extern __attribute__((visibility("hidden"))) Options options;
+
+Control& control();
+
+// Loads the options and starts the control floor. Called by Runtime::Initialize, once, before
+// anything reads the options.
+void LoadControl();
+
+// Prints the statistics that opt.stats_print asks for; nothing if it doesn't. Called when the
+// process exits.
+void DumpStatsAtExit();
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_API_CONTROL_INSTANCE_H_

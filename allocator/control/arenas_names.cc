@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Handlers of arenas.*: what holds for every arena, and the size classes.
+#include <errno.h>
+
+#include "allocator/control/ctl_handlers.h"
+
+namespace spanmalloc {
+namespace {
+
+const SizeClassInfo& BinInfo(const CtlCall& call) { return kSizeClassTable[call.indices[0] + 1]; }
+
+int DecaySetting(const CtlCall& call, int64_t* setting) {
+  call.value->number = static_cast<uint64_t>(*setting);
+  if (call.write == nullptr) return 0;
+  const auto wanted = static_cast<int64_t>(call.write->number);
+  if (wanted < -1) return EFAULT;
+  *setting = wanted;
+  return 0;
+}
+
+}  // namespace
+
+int NumberOfArenas(const CtlCall& call) {
+  call.value->number = call.target().ArenaCount();
+  return 0;
+}
+
+int ArenasDirtyDecay(const CtlCall& call) {
+  return DecaySetting(call, &call.state->default_dirty_decay_ms);
+}
+
+int ArenasMuzzyDecay(const CtlCall& call) {
+  return DecaySetting(call, &call.state->default_muzzy_decay_ms);
+}
+
+int ArenasCreate(const CtlCall& call) {
+  if (call.write != nullptr || call.target().arena_create == nullptr) return EAGAIN;
+  unsigned index = 0;
+  const int error = call.target().arena_create(&index);
+  call.value->number = index;
+  return error;
+}
+
+int BinSize(const CtlCall& call) {
+  call.value->number = BinInfo(call).size;
+  return 0;
+}
+
+int BinRegions(const CtlCall& call) {
+  call.value->number = BinInfo(call).objects;
+  return 0;
+}
+
+int BinSlabSize(const CtlCall& call) {
+  call.value->number = BinInfo(call).pages * kPageSize;
+  return 0;
+}
+
+int BinShards(const CtlCall& call) {
+  call.value->number = call.state->snapshot.shards;
+  return 0;
+}
+
+int LargeClassBytes(const CtlCall& call) {
+  call.value->number = LargeClassSize(call.indices[0]);
+  return 0;
+}
+
+}  // namespace spanmalloc

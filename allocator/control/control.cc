@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/control/control.h"
+
+#include "allocator/control/stats_print.h"
+#include "allocator/os/clock.h"
+
+namespace spanmalloc {
+
+void Control::Start() {
+  os::LockHolder hold(lock_);
+  state_.start_ns = os::MonotonicNs();
+  state_.dirty_decay_ms = target_.options.dirty_decay_ms;
+  state_.default_dirty_decay_ms = target_.options.dirty_decay_ms;
+  state_.muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  state_.default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  if (target_.set_dirty_decay_ms != nullptr) target_.set_dirty_decay_ms(state_.dirty_decay_ms);
+}
+
+void Control::NextEpoch(ControlState* state) {
+  collector_.Collect(target_.sources, &state->snapshot);
+  ++state->epoch;
+  state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
+  state->zero_reallocs = target_.ZeroReallocs();
+}
+
+bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
+  return target_.RunInside([&] {
+    os::LockHolder hold(lock_);
+    collector_.Collect(target_.sources, snapshot);
+  });
+}
+
+void Control::ResetAfterFork() {
+  lock_.ResetAfterFork();
+  ResetStatsPrintAfterFork();
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The control floor's state: the numbers of the current epoch and the settings that can be
+// written. mallctl and the statistics dump read it; the entry points' floor owns the one instance.
+// One lock, the first in rank order, so that numbers may be taken from every floor under it.
+#ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_H_
+#define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_H_
+
+#include <errno.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/control/control_target.h"
+#include "allocator/os/ranked_lock.h"
+#include "allocator/telemetry/stats_snapshot.h"
+
+namespace spanmalloc {
+
+inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
+
+struct ControlState {
+  StatsSnapshot snapshot = {};  // the current epoch's
+  uint64_t epoch = 0;           // 0: none yet
+  uint64_t uptime_ns = 0;       // at the epoch
+  uint64_t zero_reallocs = 0;   // at the epoch
+  uint64_t start_ns = 0;        // 0: not started
+  int64_t dirty_decay_ms = 0;
+  int64_t muzzy_decay_ms = 0;
+  int64_t default_dirty_decay_ms = 0;  // of arenas made from now on
+  int64_t default_muzzy_decay_ms = 0;
+};
+
+class Control {
+ public:
+  explicit constexpr Control(const ControlTarget& target) : target_(target) {}
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  // Takes over the options, once they are loaded. Call once, before the other calls, inside the
+  // allocator (see ControlTarget::run_inside).
+  void Start() ABSL_LOCKS_EXCLUDED(lock_);
+
+  const ControlTarget& target() const { return target_; }
+
+  // Runs use(ControlState&), which returns an errno number, under the lock and with the numbers of
+  // some epoch in the state. Returns what it returns; EAGAIN from a signal handler that interrupted
+  // the allocator.
+  template <typename Use>
+  int WithState(Use use) ABSL_LOCKS_EXCLUDED(lock_) {
+    int result = EAGAIN;
+    target_.RunInside([&] {
+      os::LockHolder hold(lock_);
+      if (state_.epoch == 0) NextEpoch(&state_);
+      result = use(state_);
+    });
+    return result;
+  }
+
+  // Takes all numbers anew. Requires: inside WithState.
+  void NextEpoch(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
+  // signal handler that interrupted the allocator.
+  bool TakeSnapshot(StatsSnapshot* snapshot) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Around fork().
+  void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_) { lock_.Lock(); }
+  void UnlockForFork() ABSL_UNLOCK_FUNCTION(lock_) { lock_.Unlock(); }
+  // In the child, instead of UnlockForFork.
+  void ResetAfterFork() ABSL_UNLOCK_FUNCTION(lock_) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+
+ private:
+  const ControlTarget target_;
+  os::RankedLock lock_{LockRank::kControl};
+  StatsCollector collector_ ABSL_GUARDED_BY(lock_);
+  ControlState state_ ABSL_GUARDED_BY(lock_);
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_H_

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The handlers that names.def refers to. Those that only read a number of the snapshot are made
+// here from the number's name; the others are in the file of their family, *_names.cc.
+#ifndef SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_
+#define SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_
+
+#include "allocator/control/ctl_table.h"
+#include "allocator/telemetry/stats_dump.h"
+
+namespace spanmalloc {
+
+// A number that never changes.
+template <size_t kNumber>
+int Fixed(const CtlCall& call) {
+  call.value->number = kNumber;
+  return 0;
+}
+
+// The snapshot that an arena index of stats.arenas.<i> names. The one heap serves all arenas: the
+// sum (4096) and arena 0 are the same, and destroyed arenas (4097) have left nothing.
+const StatsSnapshot& SnapshotOf(const CtlCall& call);
+
+// kGet: a data member or member function of StatsSnapshot, or a function of one.
+template <auto kGet>
+uint64_t ReadSnapshot(const StatsSnapshot& snapshot) {
+  if constexpr (requires { kGet(snapshot); }) {
+    return kGet(snapshot);
+  } else if constexpr (requires { (snapshot.*kGet)(); }) {
+    return (snapshot.*kGet)();
+  } else {
+    return snapshot.*kGet;
+  }
+}
+
+template <auto kGet>
+int Stat(const CtlCall& call) {
+  call.value->number = ReadSnapshot<kGet>(call.state->snapshot);
+  return 0;
+}
+
+template <auto kGet>
+int ArenaStat(const CtlCall& call) {
+  call.value->number = ReadSnapshot<kGet>(SnapshotOf(call));
+  return 0;
+}
+
+template <auto kMember>
+int HeapStat(const CtlCall& call) {
+  call.value->number = call.state->snapshot.heap.*kMember;
+  return 0;
+}
+
+template <auto kMember>
+int ArenaHeapStat(const CtlCall& call) {
+  call.value->number = SnapshotOf(call).heap.*kMember;
+  return 0;
+}
+
+// stats.arenas.<i>.bins.<j>: bins are numbered from 0, size classes from 1.
+template <auto kMember>
+int BinStat(const CtlCall& call) {
+  call.value->number = SnapshotOf(call).classes[call.indices[1] + 1].*kMember;
+  return 0;
+}
+
+template <size_t kFact>
+int BuildConfig(const CtlCall& call) {
+  call.value->number = kBuildFacts[kFact].value;
+  return 0;
+}
+
+// The options' rows by name.
+enum class OptionIndex : size_t {
+#define OPTION(name, kind, default_value, bounds, effect, help) name,
+#include "allocator/params/options.def"
+#undef OPTION
+};
+
+int ReadOption(const CtlCall& call, size_t row);
+
+template <OptionIndex kIndex>
+int OptionRow(const CtlCall& call) {
+  return ReadOption(call, static_cast<size_t>(kIndex));
+}
+
+// general_names.cc
+int Version(const CtlCall& call);
+int Epoch(const CtlCall& call);
+int BackgroundThread(const CtlCall& call);
+int MaxBackgroundThreads(const CtlCall& call);
+int ConfigMallocConf(const CtlCall& call);
+int Names(const CtlCall& call);
+int CpuSource(const CtlCall& call);
+
+// thread_names.cc
+int ThreadArena(const CtlCall& call);
+int ThreadCacheEnabled(const CtlCall& call);
+int ThreadCacheFlush(const CtlCall& call);
+int ThreadIdle(const CtlCall& call);
+
+// arena_names.cc
+int ArenaInitialized(const CtlCall& call);
+int ArenaPurge(const CtlCall& call);
+int ArenaDecay(const CtlCall& call);
+int ArenaReset(const CtlCall& call);
+int ArenaDestroy(const CtlCall& call);
+int ArenaDss(const CtlCall& call);
+int ArenaDirtyDecay(const CtlCall& call);
+int ArenaMuzzyDecay(const CtlCall& call);
+
+// arenas_names.cc
+int NumberOfArenas(const CtlCall& call);
+int ArenasDirtyDecay(const CtlCall& call);
+int ArenasMuzzyDecay(const CtlCall& call);
+int ArenasCreate(const CtlCall& call);
+int BinSize(const CtlCall& call);
+int BinRegions(const CtlCall& call);
+int BinSlabSize(const CtlCall& call);
+int BinShards(const CtlCall& call);
+int LargeClassBytes(const CtlCall& call);
+
+// stats_names.cc
+int ZeroReallocs(const CtlCall& call);
+int ArenaUptime(const CtlCall& call);
+int ApproximateActive(const CtlCall& call);
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_

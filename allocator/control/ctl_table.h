@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of mallctl's names: its rows, from names.def, and their place in the tree of names.
+// Constant data. Handlers (in the files *_names.cc) get and set values; mallctl.cc checks and
+// copies them.
+#ifndef SPANMALLOC_ALLOCATOR_CONTROL_CTL_TABLE_H_
+#define SPANMALLOC_ALLOCATOR_CONTROL_CTL_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "allocator/control/control.h"
+
+namespace spanmalloc {
+
+// Types of values, with jemalloc's sizes.
+enum class CtlType : uint8_t {
+  kNone,
+  kBool,      // bool, one byte
+  kUnsigned,  // unsigned, and uint32_t: four bytes
+  kUint64,
+  kSize,    // size_t
+  kSigned,  // ssize_t
+  kString,  // const char*
+};
+
+enum class CtlAccess : uint8_t {
+  kRead,
+  kReadWrite,
+  kAction,  // neither read nor written: naming it does it
+  kCreate,  // makes something and returns its index, which must be asked for
+};
+
+struct CtlValue {
+  uint64_t number = 0;           // of every type but kString
+  const char* string = nullptr;  // of kString
+};
+
+// One access to a name.
+struct CtlCall {
+  Control& control;
+  ControlState* state;    // nullptr for actions and creations, which run without the lock
+  size_t indices[2];      // what stood for <i> and <j>
+  const CtlValue* write;  // nullptr if nothing is written
+  CtlValue* value;        // to be set to what is read
+
+  const ControlTarget& target() const { return control.target(); }
+  size_t arena() const { return indices[0]; }
+};
+
+// Returns an errno number.
+using CtlHandler = int (*)(const CtlCall& call);
+
+inline constexpr size_t kMaxCtlDepth = 7;
+
+struct CtlRow {
+  std::string_view name;  // with <i>, <j> and <k> where an index stands
+  CtlType type;
+  CtlAccess access;
+  const char* unit;
+  CtlHandler handler;
+  const char* help;
+};
+
+// A row's name taken apart. The number of a component (its value in a MIB, unless it is an index)
+// is the number of the first row that has the same name up to there.
+struct CtlPath {
+  std::string_view name;
+  uint8_t depth = 0;
+  uint8_t begins[kMaxCtlDepth] = {};
+  uint8_t sizes[kMaxCtlDepth] = {};
+  uint16_t numbers[kMaxCtlDepth] = {};
+
+  constexpr std::string_view Part(size_t d) const { return {name.data() + begins[d], sizes[d]}; }
+  // An index stands there.
+  constexpr bool IsIndex(size_t d) const { return Part(d)[0] == '<'; }
+};
+
+size_t CtlRowCount();
+const CtlRow& CtlRowAt(size_t row);
+const CtlPath& CtlPathAt(size_t row);
+
+// All names, one in a line.
+const char* CtlNames();
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CONTROL_CTL_TABLE_H_

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Handlers of the names at the top, of opt.* and of spanmalloc.*.
+#include <errno.h>
+
+#include "allocator/control/ctl_handlers.h"
+#include "allocator/control/stats_print.h"
+
+namespace spanmalloc {
+
+int Version(const CtlCall& call) {
+  call.value->string = kVersion;
+  return 0;
+}
+
+int Epoch(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (call.write != nullptr) call.control.NextEpoch(call.state);
+  call.value->number = call.state->epoch;
+  return 0;
+}
+
+int BackgroundThread(const CtlCall& call) {
+  call.value->number = 0;
+  return call.write != nullptr && call.write->number != 0 ? EFAULT : 0;
+}
+
+int MaxBackgroundThreads(const CtlCall& call) {
+  call.value->number = 0;
+  return call.write != nullptr ? EINVAL : 0;
+}
+
+int ConfigMallocConf(const CtlCall& call) {
+  call.value->string = "";
+  return 0;
+}
+
+int ReadOption(const CtlCall& call, size_t row) {
+  const OptionValue value = ValueOf(call.target().options, row);
+  call.value->number = static_cast<uint64_t>(value.number);
+  call.value->string = value.text;
+  return 0;
+}
+
+int Names(const CtlCall& call) {
+  call.value->string = CtlNames();
+  return 0;
+}
+
+int CpuSource(const CtlCall& call) {
+  call.value->string = CpuSourceName();
+  return 0;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where the options come from, weakest first: the program's `malloc_conf`, then the environment
+// variables MALLOC_CONF and SPANMALLOC_CONF. Called once, when the allocator initialises itself:
+// usable before the C library is, allocates nothing.
+#ifndef SPANMALLOC_ALLOCATOR_CONTROL_LOAD_OPTIONS_H_
+#define SPANMALLOC_ALLOCATOR_CONTROL_LOAD_OPTIONS_H_
+
+#include "allocator/params/options.h"
+
+namespace spanmalloc {
+
+// `malloc_conf`: the value of that symbol, or nullptr. Faults go to stderr, one line each; with
+// abort_conf:true they end the process.
+void LoadOptions(const char* malloc_conf, Options* options);
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CONTROL_LOAD_OPTIONS_H_

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Handlers of stats.* that don't just read a number of the snapshot.
+#include "allocator/control/ctl_handlers.h"
+
+namespace spanmalloc {
+namespace {
+
+constinit const StatsSnapshot kNothing = {};
+
+}  // namespace
+
+const StatsSnapshot& SnapshotOf(const CtlCall& call) {
+  return call.arena() == kDestroyedArenas ? kNothing : call.state->snapshot;
+}
+
+int ZeroReallocs(const CtlCall& call) {
+  call.value->number = call.state->zero_reallocs;
+  return 0;
+}
+
+int ArenaUptime(const CtlCall& call) {
+  call.value->number = call.arena() == kDestroyedArenas ? 0 : call.state->uptime_ns;
+  return 0;
+}
+
+int ApproximateActive(const CtlCall& call) {
+  call.value->number = call.target().sources.page_heap.Stats().span_pages * kPageSize;
+  return 0;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the preloaded library: where they are read, what is said about bad ones, and what
+they do to a program."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+READ = """
+import ctypes, sys
+lib = ctypes.CDLL(None)
+def read(name, kind):
+    value = kind()
+    length = ctypes.c_size_t(ctypes.sizeof(value))
+    error = lib.mallctl(name, ctypes.byref(value), ctypes.byref(length), None, ctypes.c_size_t(0))
+    assert error == 0, (name, error)
+    return value.value
+"""
+
+PROGRAM_WITH_CONF = """
+#include <stddef.h>
+#include <stdio.h>
+const char *malloc_conf = "dirty_decay_ms:4321,thread_cache_bytes:1048576";
+int mallctl(const char *, void *, size_t *, void *, size_t);
+int main(void) {
+  long decay = 0;
+  size_t length = sizeof(decay);
+  if (mallctl("opt.dirty_decay_ms", &decay, &length, NULL, 0) != 0) return 1;
+  printf("%ld\\n", decay);
+  return 0;
+}
+"""
+
+
+def library():
+    return os.path.abspath(sys.argv[1])
+
+
+def run(code, **conf):
+    """Runs Python code preloaded."""
+    return subprocess.run(
+        [sys.executable, "-c", READ + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LD_PRELOAD": library(), "PYTHONMALLOC": "malloc", **conf},
+    )
+
+
+class OptionsTest(unittest.TestCase):
+
+    def test_both_variables_are_read(self):
+        made = run(
+            "print(read(b'opt.dirty_decay_ms', ctypes.c_ssize_t),"
+            " read(b'arena.0.dirty_decay_ms', ctypes.c_ssize_t),"
+            " read(b'opt.thread_cache_bytes', ctypes.c_size_t))",
+            MALLOC_CONF="dirty_decay_ms:11,thread_cache_bytes:22",
+            SPANMALLOC_CONF="dirty_decay_ms:33",
+        )
+        self.assertEqual(made.stdout, "33 33 22\n")
+        self.assertEqual(made.stderr, "")
+
+    def test_a_bad_pair_is_named_and_ignored(self):
+        made = run("print('ran')", SPANMALLOC_CONF="foo:bar")
+        self.assertEqual(made.stdout, "ran\n")
+        self.assertEqual(
+            made.stderr, 'spanmalloc: unknown option "foo:bar" in SPANMALLOC_CONF (ignored)\n')
+
+    def test_a_bad_pair_ends_the_process_if_asked_to(self):
+        made = run("print('ran')", SPANMALLOC_CONF="abort_conf:true,foo:bar")
+        self.assertEqual(made.stdout, "")
+        self.assertEqual(made.returncode, -6)
+
+    def test_statistics_at_exit(self):
+        made = run("", SPANMALLOC_CONF="stats_print:true,stats_print_opts:bl")
+        self.assertTrue(made.stderr.startswith("___ Begin jemalloc statistics ___\n"))
+        self.assertTrue(made.stderr.endswith("--- End jemalloc statistics ---\n"))
+        self.assertNotIn("bins:", made.stderr)
+        self.assertEqual(run("").stderr, "")
+
+    def test_without_thread_caches(self):
+        made = run("print(read(b'spanmalloc.threads', ctypes.c_size_t))",
+                   SPANMALLOC_CONF="tcache:false")
+        self.assertEqual((made.stdout, made.stderr), ("0\n", ""))
+
+    def test_decay(self):
+        code = """
+import time
+def churn():
+    for i in range(200):
+        blocks = [bytearray(1000) for _ in range(20000)]
+        del blocks
+        time.sleep(0.001)
+churn()
+print(read(b'stats.arenas.0.dirty_purged', ctypes.c_uint64))
+"""
+        self.assertEqual(run(code, SPANMALLOC_CONF="dirty_decay_ms:-1").stdout, "0\n")
+        self.assertGreater(int(run(code, SPANMALLOC_CONF="dirty_decay_ms:0").stdout), 0)
+
+    def test_realloc_to_zero(self):
+        code = """
+for f in (lib.malloc, lib.realloc):
+    f.restype = ctypes.c_void_p
+block = lib.malloc(ctypes.c_size_t(100))
+moved = lib.realloc(ctypes.c_void_p(block), ctypes.c_size_t(0))
+print(moved is not None, read(b'stats.zero_reallocs', ctypes.c_size_t))
+"""
+        self.assertEqual(run(code).stdout, "False 1\n")
+        self.assertEqual(run(code, SPANMALLOC_CONF="zero_realloc:alloc").stdout, "True 1\n")
+        made = run(code, SPANMALLOC_CONF="zero_realloc:abort")
+        self.assertEqual(made.returncode, -6)
+        self.assertIn("spanmalloc: realloc to size 0", made.stderr)
+
+    def test_the_programs_own_symbol(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source, program = os.path.join(folder, "own.c"), os.path.join(folder, "own")
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(PROGRAM_WITH_CONF)
+            subprocess.run(["clang-19", source, "-o", program, library(),
+                            "-Wl,-rpath," + os.path.dirname(library())], check=True)
+            made = subprocess.run([program], capture_output=True, text=True, check=True)
+        self.assertEqual((made.stdout, made.stderr), ("4321\n", ""))

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The statistics dump: headings in the order that scripts look for them, one piece for what fits,
+// letters that leave parts out, and a callback that may itself ask for statistics.
+#include "allocator/control/stats_print.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "allocator/control/mallctl.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/telemetry/test_heap.h"
+
+namespace spanmalloc {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+void Append(void* pieces, const char* piece) {
+  static_cast<std::vector<std::string>*>(pieces)->emplace_back(piece);
+}
+
+class StatsPrintTest : public ::testing::Test {
+ protected:
+  StatsPrintTest() { heap_->page_heap.AllocateLarge(1000, kPageSize); }
+
+  std::string Print(const char* letters) {
+    std::vector<std::string> pieces;
+    PrintStats(control_, Append, &pieces, letters);
+    EXPECT_EQ(pieces.size(), 1u) << "small outputs arrive in one piece";
+    std::string all;
+    for (const std::string& piece : pieces) all += piece;
+    return all;
+  }
+
+  std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
+  Options options_;
+  Control control_{{.sources = heap_->sources(), .options = options_}};
+};
+
+TEST_F(StatsPrintTest, HeadingsStandInOrder) {
+  const std::string text = Print(nullptr);
+  size_t at = 0;
+  for (const char* heading : {"___ Begin jemalloc statistics ___",
+                              "Version: \"5.3.0-spanmalloc",
+                              "Build-time option settings",
+                              "Run-time option settings",
+                              "opt.dirty_decay_ms: 2000",
+                              "Arenas: 1",
+                              "Quantum size: 16",
+                              "Page size: 8192",
+                              "Maximum thread-cached size class: 262144",
+                              "Number of bin size classes: 64",
+                              "Number of thread-cache bin size classes: 64",
+                              "Number of large size classes: 96",
+                              "Allocated: 8192000, active: ",
+                              ", metadata: ",
+                              " (n_thp 0), resident: ",
+                              ", mapped: ",
+                              ", retained: ",
+                              "Background threads: 0",
+                              "arenas[0]:",
+                              "assigned threads: 0",
+                              "decaying:",
+                              "dirty:",
+                              "muzzy:",
+                              "small:",
+                              "large:",
+                              "total:",
+                              "bins:",
+                              "large:",
+                              "spanmalloc: where the memory is",
+                              "--- End jemalloc statistics ---\n"}) {
+    const size_t found = text.find(heading, at);
+    ASSERT_NE(found, std::string::npos) << heading << " is missing after\n" << text.substr(0, at);
+    at = found;
+  }
+  EXPECT_THAT(text, StartsWith("___ Begin"));
+  EXPECT_THAT(text, EndsWith("--- End jemalloc statistics ---\n"));
+}
+
+TEST_F(StatsPrintTest, LettersLeavePartsOut) {
+  EXPECT_THAT(Print("g"), Not(HasSubstr("Version:")));
+  EXPECT_THAT(Print("b"), Not(HasSubstr("bins:")));
+  EXPECT_THAT(Print("a"), Not(HasSubstr("arenas[0]:")));
+  EXPECT_THAT(Print("a"), HasSubstr("Merged arenas stats:"));
+  EXPECT_THAT(Print("ma"), Not(HasSubstr("assigned threads")));
+  EXPECT_EQ(Print("?Z dhex"), Print(""));
+}
+
+TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
+  EXPECT_THAT(Print("J"), StartsWith("{\"jemalloc\":{\"version\":"));
+  EXPECT_THAT(Print("J"), HasSubstr("\"stats.arenas\":{\"0\":{"));
+  EXPECT_THAT(Print("Ja"), HasSubstr("\"stats.arenas\":{\"merged\":{"));
+  EXPECT_THAT(Print("Jg"), StartsWith("{\"jemalloc\":{\"stats\":{\"allocated\":8192000,"));
+  EXPECT_THAT(Print("Jmdablxeg"), Not(HasSubstr("stats.arenas")));
+  EXPECT_THAT(Print("J"), Not(HasSubstr("\n")));
+}
+
+TEST_F(StatsPrintTest, ThePrintedNumbersAreOfANewEpoch) {
+  Print("J");
+  heap_->page_heap.AllocateLarge(1000, kPageSize);
+  EXPECT_THAT(Print("J"), HasSubstr("\"allocated\":16384000,"));
+}
+
+TEST_F(StatsPrintTest, TheCallbackMayAskForStatistics) {
+  struct Context {
+    Control& control;
+    size_t allocated;
+  } context = {control_, 0};
+  PrintStats(
+      control_,
+      [](void* opaque, const char*) {
+        auto* inner = static_cast<Context*>(opaque);
+        size_t length = sizeof(inner->allocated);
+        MallctlByName(inner->control, "stats.allocated", &inner->allocated, &length, nullptr, 0);
+      },
+      &context, "J");
+  EXPECT_EQ(context.allocated, 1000 * kPageSize);
+}
+
+}  // namespace
+}  // namespace spanmalloc

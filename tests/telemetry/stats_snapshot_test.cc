@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The numbers add up: within a snapshot whatever threads do meanwhile, and against what the
+// threads hold once they stand still.
+#include "allocator/telemetry/stats_snapshot.h"
+
+#include <atomic>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/telemetry/test_heap.h"
+
+namespace spanmalloc {
+namespace {
+
+// A thread of the program, with a cache and the objects that it holds.
+class Worker {
+ public:
+  Worker(TestHeap& heap, unsigned seed)
+      : heap_(heap), random_(seed), state_(heap.registry.Create()) {}
+
+  void Allocate(size_t c) {
+    void* object = state_->cache.Pop(c);
+    bool zeroed = false;
+    if (object == nullptr) object = state_->Refill(c, &zeroed);
+    ASSERT_NE(object, nullptr);
+    held_[c].push_back(object);
+  }
+
+  void Free(size_t c) {
+    if (held_[c].empty()) return;
+    const size_t i = random_() % held_[c].size();
+    void* object = held_[c][i];
+    held_[c][i] = held_[c].back();
+    held_[c].pop_back();
+    if (!state_->cache.Push(c, object)) state_->Overflow(c, object);
+  }
+
+  // Mostly small classes; grows and shrinks in turn.
+  void Run(size_t steps) {
+    for (size_t i = 0; i < steps; ++i) {
+      const size_t c = 1 + random_() % (random_() % 16 == 0 ? kSizeClasses : 20);
+      const bool growing = (i / 512) % 2 == 0;
+      if (random_() % 8 < (growing ? 5u : 3u)) {
+        Allocate(c);
+      } else {
+        Free(c);
+      }
+    }
+  }
+
+  void FreeAll() {
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      while (!held_[c].empty()) Free(c);
+    }
+  }
+
+  void End() {
+    heap_.registry.Destroy(state_);
+    state_ = nullptr;
+  }
+
+  size_t held(size_t c) const { return held_[c].size(); }
+
+ private:
+  TestHeap& heap_;
+  std::mt19937 random_;
+  ThreadState* state_;
+  std::vector<void*> held_[kSizeClassEnd];
+};
+
+void ExpectAddsUp(const StatsSnapshot& s) {
+  size_t live = 0;
+  uint64_t allocations = 0;
+  uint64_t deallocations = 0;
+  size_t thread_cached = 0;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const ClassStats& stats = s.classes[c];
+    EXPECT_EQ(stats.allocations - stats.deallocations, stats.live) << c;
+    EXPECT_LE(stats.nonfull_spans, stats.spans) << c;
+    EXPECT_LE(stats.spans, stats.spans_made) << c;
+    live += stats.live * kSizeClassTable[c].size;
+    allocations += stats.allocations;
+    deallocations += stats.deallocations;
+    thread_cached += stats.thread_cached * kSizeClassTable[c].size;
+  }
+  EXPECT_EQ(s.small_live, live);
+  EXPECT_EQ(s.small_allocations, allocations);
+  EXPECT_EQ(s.small_deallocations, deallocations);
+  EXPECT_EQ(s.thread_cached, thread_cached);
+  EXPECT_EQ(s.allocated(), s.small_live + s.large_live());
+  EXPECT_LE(s.active(), s.resident());
+  EXPECT_LE(s.resident(), s.mapped() - s.retained());
+  EXPECT_EQ(s.active() + s.dirty() + s.retained(), s.heap.mapped_pages * kPageSize);
+}
+
+void ExpectWentForward(const StatsSnapshot& before, const StatsSnapshot& after) {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    EXPECT_LE(before.classes[c].allocations, after.classes[c].allocations) << c;
+    EXPECT_LE(before.classes[c].deallocations, after.classes[c].deallocations) << c;
+    EXPECT_LE(before.classes[c].fills, after.classes[c].fills) << c;
+    EXPECT_LE(before.classes[c].flushes, after.classes[c].flushes) << c;
+    EXPECT_LE(before.classes[c].spans_made, after.classes[c].spans_made) << c;
+  }
+  EXPECT_LE(before.heap.large_allocated, after.heap.large_allocated);
+  EXPECT_LE(before.heap.released_pages, after.heap.released_pages);
+}
+
+// Requires: nobody allocates or frees.
+void ExpectMatches(const StatsSnapshot& s, const std::vector<std::unique_ptr<Worker>>& workers) {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    size_t held = 0;
+    for (const auto& worker : workers) held += worker->held(c);
+    const ClassStats& stats = s.classes[c];
+    EXPECT_EQ(stats.live, held) << c;
+    EXPECT_EQ(stats.spans * kSizeClassTable[c].objects,
+              stats.live + stats.thread_cached + stats.central_cached + stats.span_free)
+        << c;
+  }
+  EXPECT_LE(s.allocated(), s.active());
+}
+
+TEST(StatsSnapshotTest, AFreshHeapIsEmpty) {
+  const auto heap = std::make_unique<TestHeap>();
+  StatsCollector collector;
+  StatsSnapshot s;
+  collector.Collect(heap->sources(), &s);
+  ExpectAddsUp(s);
+  EXPECT_EQ(s.allocated(), 0u);
+  EXPECT_EQ(s.threads, 0u);
+  EXPECT_EQ(s.small_allocations, 0u);
+}
+
+TEST(StatsSnapshotTest, CountsWhatOneThreadHolds) {
+  const auto heap = std::make_unique<TestHeap>();
+  StatsCollector collector;
+  std::vector<std::unique_ptr<Worker>> workers;
+  workers.push_back(std::make_unique<Worker>(*heap, 1));
+  for (int i = 0; i < 100; ++i) workers[0]->Allocate(3);
+  for (int i = 0; i < 30; ++i) workers[0]->Free(3);
+  StatsSnapshot s;
+  collector.Collect(heap->sources(), &s);
+  ExpectAddsUp(s);
+  ExpectMatches(s, workers);
+  EXPECT_EQ(s.threads, 1u);
+  EXPECT_EQ(s.classes[3].live, 70u);
+  EXPECT_EQ(s.small_live, 70 * kSizeClassTable[3].size);
+  EXPECT_GE(s.classes[3].thread_cached, 30u);
+  EXPECT_GT(s.metadata(), 0u);
+}
+
+TEST(StatsSnapshotTest, LargeBlocksCountInPages) {
+  const auto heap = std::make_unique<TestHeap>();
+  StatsCollector collector;
+  Span* span = heap->page_heap.AllocateLarge(1000, kPageSize);
+  ASSERT_NE(span, nullptr);
+  StatsSnapshot s;
+  collector.Collect(heap->sources(), &s);
+  ExpectAddsUp(s);
+  EXPECT_EQ(s.large_live(), 1000 * kPageSize);
+  EXPECT_EQ(s.heap.large_allocated - s.heap.large_freed, s.heap.large_spans);
+  EXPECT_EQ(heap->page_heap.FreeLarge(reinterpret_cast<void*>(span->start)), LargeFault::kNone);
+  collector.Collect(heap->sources(), &s);
+  ExpectAddsUp(s);
+  EXPECT_EQ(s.large_live(), 0u);
+  EXPECT_EQ(s.heap.large_freed, 1u);
+}
+
+// Several threads at work, snapshots all the while; then, standing still, the exact sums; then,
+// after all was freed and every thread has ended, nothing is held anywhere but in spans.
+TEST(StatsSnapshotTest, NumbersAddUpUnderTraffic) {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 4;
+  const auto heap = std::make_unique<TestHeap>();
+  StatsCollector collector;
+  StatsSnapshot before;
+  StatsSnapshot after;
+  collector.Collect(heap->sources(), &before);
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (unsigned i = 0; i < kThreads; ++i) workers.push_back(std::make_unique<Worker>(*heap, i));
+  for (int round = 0; round < kRounds; ++round) {
+    std::atomic<int> running{kThreads};
+    std::vector<std::thread> threads;
+    for (auto& worker : workers) {
+      threads.emplace_back([&worker, &running] {
+        worker->Run(20000);
+        running.fetch_sub(1);
+      });
+    }
+    do {
+      collector.Collect(heap->sources(), &after);
+      ExpectAddsUp(after);
+      ExpectWentForward(before, after);
+      before = after;
+    } while (running.load() != 0);
+    for (std::thread& thread : threads) thread.join();
+    collector.Collect(heap->sources(), &after);
+    ExpectAddsUp(after);
+    ExpectWentForward(before, after);
+    ExpectMatches(after, workers);
+    EXPECT_EQ(after.threads, size_t{kThreads});
+    EXPECT_GT(after.small_live, 0u);
+    before = after;
+  }
+  for (auto& worker : workers) {
+    worker->FreeAll();
+    worker->End();
+  }
+  heap->central.Drain();
+  collector.Collect(heap->sources(), &after);
+  ExpectAddsUp(after);
+  ExpectWentForward(before, after);
+  ExpectMatches(after, workers);
+  EXPECT_EQ(after.small_live, 0u);
+  EXPECT_EQ(after.thread_cached + after.central_cached, 0u);
+  EXPECT_EQ(after.threads, 0u);
+}
+
+}  // namespace
+}  // namespace spanmalloc

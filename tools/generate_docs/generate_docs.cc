@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Prints a page of the documentation made from a table:
+//   generate_docs options     from allocator/params/options.def
+//   generate_docs mallctl     from allocator/control/names.def
+#include <cstring>
+#include <iostream>
+#include <string>
+
+#include "allocator/control/ctl_table.h"
+#include "allocator/params/options.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr char kOptionsHead[] = R"(# Options
+
+<!-- Made by tools/generate_docs/update.sh from allocator/params/options.def. Don't edit. -->
+
+Options are `name:value` pairs with commas between them. They are read once, before the first
+allocation, from three places; where two set the same option, the later of this list wins:
+
+1. the program's own `const char* malloc_conf = "...";`
+2. the environment variable `MALLOC_CONF`
+3. the environment variable `SPANMALLOC_CONF`
+
+```
+SPANMALLOC_CONF=dirty_decay_ms:10000,stats_print:true ./server
+```
+
+The environment of a program that runs with more privileges than its caller (setuid) is ignored.
+Numbers are decimal. A pair that is unknown, malformed or out of bounds is named on stderr and
+ignored, unless `abort_conf:true` is given. Names are jemalloc's where the meaning is the same, so
+that a `MALLOC_CONF` written for it can stay. `mallctl("opt.<name>")` reads the value in effect.
+)";
+
+constexpr char kMallctlHead[] = R"(# mallctl
+
+<!-- Made by tools/generate_docs/update.sh from allocator/control/names.def. Don't edit. -->
+
+`mallctl`, `mallctlnametomib` and `mallctlbymib` read and set the allocator's numbers and settings
+by name. They follow jemalloc 5.3's rules; they return an error number and leave `errno` alone.
+
+* `stats.*` and `spanmalloc.*` numbers are of one moment, the epoch, and add up. Writing any
+  `uint64_t` to `epoch` takes them anew.
+* A value is copied if `oldp` and `oldlenp` aren't NULL. A buffer of another size gets the shorter
+  of both, `*oldlenp` becomes the length copied, and the result is `EINVAL`. Written values must
+  have their exact size.
+* `EPERM`: a write to a name that is read-only, or any argument to an action. `ENOENT`: no such
+  name or index. `EFAULT`: the name can't do that here. `EAGAIN`: out of memory, a feature that is
+  absent, or a call from a signal handler that interrupted the allocator.
+* `<i>` is the index of an arena: below `arenas.narenas`, or 4096 for all arenas; `arena.<i>` takes
+  `arenas.narenas` for all arenas too, and `stats.arenas.<i>` takes 4097 for destroyed ones. `<j>`
+  is a size class below `arenas.nbins`, `<k>` a large one below `arenas.nlextents`.
+* Counts of blocks are made where batches pass between thread caches and central free lists:
+  `nmalloc` doesn't count blocks that a cache hands out again, and a block in a cache counts as
+  free. `nmalloc - ndalloc` is exactly what the program holds.
+* Names of jemalloc's that aren't listed answer `ENOENT`: their value isn't known here.
+
+Types: `b` bool, `u` unsigned (4 bytes), `u64` uint64_t, `z` size_t, `s` ssize_t, `str` const char*.
+Access: `r` read, `rw` read and write, `-` an action.
+)";
+
+std::string DefaultText(size_t row) {
+  const Options defaults;
+  const OptionValue value = ValueOf(defaults, row);
+  if (OptionAt(row).kind == OptionKind::kBool) return value.number != 0 ? "true" : "false";
+  if (value.text == nullptr) return std::to_string(value.number);
+  return value.text;
+}
+
+void PrintOptions(OptionEffect effect) {
+  std::cout << "\n| option | default | values | |\n|---|---|---|---|\n";
+  for (size_t row = 0; row < OptionCount(); ++row) {
+    const OptionInfo& info = OptionAt(row);
+    if (info.effect != effect) continue;
+    char bounds[128];
+    const std::string values(bounds, DescribeBounds(row, bounds, sizeof(bounds)));
+    const std::string text = DefaultText(row);
+    std::cout << "| `" << info.name << "` | " << (text.empty() ? "" : "`" + text + "`") << " | "
+              << values << " | " << info.help << " |\n";
+  }
+}
+
+void PrintOptionsPage() {
+  std::cout << kOptionsHead << "\n## Options that act\n";
+  PrintOptions(OptionEffect::kActs);
+  std::cout << "\n## Accepted for compatibility\n\nAny of the values is accepted and changes "
+               "nothing; the default is what is in effect.\n";
+  PrintOptions(OptionEffect::kIgnored);
+  std::cout << "\n## Features that aren't there\n\nOnly the default is accepted; another value is "
+               "named on stderr.\n";
+  PrintOptions(OptionEffect::kFixed);
+}
+
+const char* TypeText(CtlType type) {
+  switch (type) {
+    case CtlType::kNone:
+      return "";
+    case CtlType::kBool:
+      return "b";
+    case CtlType::kUnsigned:
+      return "u";
+    case CtlType::kUint64:
+      return "u64";
+    case CtlType::kSize:
+      return "z";
+    case CtlType::kSigned:
+      return "s";
+    case CtlType::kString:
+      return "str";
+  }
+  return "";
+}
+
+const char* AccessText(CtlAccess access) {
+  switch (access) {
+    case CtlAccess::kRead:
+    case CtlAccess::kCreate:
+      return "r";
+    case CtlAccess::kReadWrite:
+      return "rw";
+    case CtlAccess::kAction:
+      return "-";
+  }
+  return "";
+}
+
+void PrintMallctlPage() {
+  std::cout << kMallctlHead << "\n| name | type | access | unit | |\n|---|---|---|---|---|\n";
+  for (size_t row = 0; row < CtlRowCount(); ++row) {
+    const CtlRow& entry = CtlRowAt(row);
+    std::cout << "| `" << entry.name << "` | " << TypeText(entry.type) << " | "
+              << AccessText(entry.access) << " | " << entry.unit << " | " << entry.help << " |\n";
+  }
+}
+
+}  // namespace
+}  // namespace spanmalloc
+
+int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "options") == 0) {
+    spanmalloc::PrintOptionsPage();
+    return 0;
+  }
+  if (argc == 2 && strcmp(argv[1], "mallctl") == 0) {
+    spanmalloc::PrintMallctlPage();
+    return 0;
+  }
+  std::cerr << "usage: generate_docs options|mallctl\n";
+  return 2;
+}
