@@ -4,7 +4,7 @@
 # Installs the Debian 12 packages that are missing and says which. Called by every command of this
 # folder with the groups it needs; when nothing is missing it only looks.
 #
-#   tools/bootstrap.sh [build] [test] [run] [bench] [format] [aarch64]      default: build
+#   tools/bootstrap.sh [build] [test] [python] [run] [bench] [format] [aarch64]   default: build
 #
 # No service is started: redis, nginx and memcached are used as programs only.
 
@@ -31,7 +31,8 @@ packages=(
   test:python3
   test:python3-rich
 
-  # The server of tools/run's comparison, its client, and the other allocators.
+  # What starts tools/run; then its server, the server's client and the other allocators.
+  python:python3
   run:libjemalloc2
   run:libmimalloc2.0
   run:libtcmalloc-minimal4
