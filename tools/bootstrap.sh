@@ -1,12 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what is missing on Debian 12 and says what it installs. Called by tools/build, tools/test
-# and tools/run; calling it again costs a moment.
+# Installs the Debian 12 packages that are missing and says which. Called by every command of this
+# folder with the groups it needs; when nothing is missing it only looks.
 #
-#   tools/bootstrap.sh [build] [test] [run] [bench] [format] [aarch64]      default: build
+#   tools/bootstrap.sh [build] [test] [python] [run] [bench] [format] [aarch64]   default: build
+#
+# No service is started: redis, nginx and memcached are used as programs only.
 
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 packages=(
   build:bazel-bootstrap
@@ -14,60 +17,127 @@ packages=(
   build:bazel-rules-java
   build:bazel-rules-proto
   build:bazel-skylib
-  build:clang-19
-  build:lld-19
   build:binutils
+  build:clang-19
+  build:libabsl-dev
   build:libc6-dev
   build:libstdc++-12-dev
-  build:libabsl-dev
+  build:lld-19
+
+  # And the programs of tests/programs/packages.txt.
   test:googletest
+  test:libbenchmark-dev
   test:libclang-rt-19-dev
   test:python3
+  test:python3-rich
+
+  # What starts tools/run; then its server, the server's client and the other allocators.
+  python:python3
+  run:libjemalloc2
+  run:libmimalloc2.0
+  run:libtcmalloc-minimal4
   run:python3
   run:python3-rich
+  run:redis-server
+  run:redis-tools
+
+  bench:g++
   bench:libbenchmark-dev
+  bench:libjemalloc2
+  bench:libmimalloc2.0
+  bench:libtcmalloc-minimal4
+  bench:perl
   bench:python3
-  bench:python3-rich
   bench:python3-matplotlib
+  bench:python3-rich
+  bench:redis-server
+  bench:redis-tools
+  bench:sqlite3
+
   format:clang-format-19
+  format:git
+
   aarch64:g++-aarch64-linux-gnu
   aarch64:qemu-user-static
 )
+while read -r package; do
+  [[ -z $package || $package == \#* ]] || packages+=("test:$package")
+done <tests/programs/packages.txt
 
-is_installed() {
-  [[ $(dpkg-query -W -f='${Status}' "$1" 2>/dev/null) == 'install ok installed' ]]
+# Prints the packages of the groups, each once.
+packages_of() {
+  local group entry
+  for group in "$@"; do
+    if [[ " ${packages[*]}" != *" $group:"* ]]; then
+      echo "tools/bootstrap.sh: no group named $group" >&2
+      return 2
+    fi
+    for entry in "${packages[@]}"; do
+      [[ $entry != "$group:"* ]] || echo "${entry#*:}"
+    done
+  done | sort -u
 }
 
-missing=()
-for group in "${@:-build}"; do
-  known=false
-  for entry in "${packages[@]}"; do
-    [[ ${entry%%:*} == "$group" ]] || continue
-    known=true
-    package=${entry#*:}
-    [[ " ${missing[*]} " == *" $package "* ]] || is_installed "$package" || missing+=("$package")
+# Prints those of the packages that are not installed.
+missing_of() {
+  local installed package
+  installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+  for package in "$@"; do
+    grep -qxF "installed $package" <<<"$installed" || echo "$package"
   done
-  if [[ $known == false ]]; then
-    echo "tools/bootstrap.sh: no group named $group" >&2
-    exit 2
-  fi
-done
+}
+
+# Maintainer scripts ask this file before they start a service. A machine that has one keeps it.
+policy=/usr/sbin/policy-rc.d
+forbid_services() {
+  [[ ! -e $policy ]] || return 0
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy" "$log"' EXIT
+}
+
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -y -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600 "$@" </dev/null
+}
+
+# Package lists are fetched when there are none, or when the installation fails: they may be stale.
+install() {
+  local attempt
+  for attempt in 1 2 3; do
+    if [[ $attempt -gt 1 || -z $(find /var/lib/apt/lists -name '*_Packages*' -print -quit) ]]; then
+      apt_get update || true  # of some source nobody needs, perhaps: the installation decides
+    fi
+    apt_get install --no-install-recommends "$@" && return
+    dpkg --configure -a || true
+  done
+  return 1
+}
+
+list=$(packages_of "${@:-build}")
+mapfile -t wanted <<<"$list"
+mapfile -t missing < <(missing_of "${wanted[@]}")
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
-if [[ $EUID -ne 0 ]]; then
-  echo "These packages are missing; as root: apt-get install ${missing[*]}" >&2
+if [[ $EUID -eq 0 ]]; then
+  exec 9>/var/lock/spanmalloc_bootstrap
+  flock 9
+  echo "Installing Debian packages: ${missing[*]}"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  forbid_services
+  if ! install "${missing[@]}" >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+  fi
+elif sudo -n true 2>/dev/null; then
+  sudo -n "$PWD/tools/bootstrap.sh" "$@"
+else
+  echo "These Debian packages are missing; as root: apt-get install ${missing[*]}" >&2
   exit 1
 fi
 
-echo "Installing: ${missing[*]}"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-install() {
-  DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1
-}
-# A fresh machine has no package lists, or stale ones; one update settles both.
-if ! install; then
-  apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
-  install || { cat "$log" >&2; exit 1; }
+# Bazel listed the system's headers when it first looked for the compiler; let it look again.
+if [[ -O bazel-out ]]; then
+  bazel sync --configure --noshow_progress --ui_event_filters=-info
 fi

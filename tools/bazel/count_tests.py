@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts test cases for tools/test: count_tests.py BAZEL_STATUS BUILD_EVENT_FILE
+"""Sums up runs of bazel test for tools/test: count_tests.py {CONFIG BAZEL_STATUS EVENT_FILE}...
 
 Bazel counts targets; people count test cases. The build events (one JSON object a line) name the
 test.xml of every test of this very run, cached or not. A target that could not be built, or that
-died before it wrote its cases, is one failed case. The last line printed is `N passed, N failed`;
-the exit status is 0 only if something ran, nothing failed, and Bazel succeeded.
+died before it wrote its cases, is one failed case. Printed are each target's cases and seconds,
+then the failed cases, and last `N passed, N failed`; the exit status is 0 only if something ran,
+nothing failed, and Bazel succeeded.
 """
 
 import collections
@@ -14,13 +15,23 @@ import urllib.parse
 import xml.etree.ElementTree as ET
 
 Counts = collections.namedtuple("Counts", "passed failed skipped")
+Run = collections.namedtuple("Run", "label status xml_path seconds cached")
+
+# Statuses of bazel test that say nothing the events don't: all well, some tests failed, and no
+# test was asked for (a sanitizer may have none; tools/test as a whole must run something).
+EVENTS_SAY_ALL = (0, 3, 4)
+
+
+def is_failed(case):
+    """True for a <testcase> that failed."""
+    return case.find("failure") is not None or case.find("error") is not None
 
 
 def count_cases(root):
     """Counts the cases of one parsed test.xml."""
     passed = failed = skipped = 0
     for case in root.iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
+        if is_failed(case):
             failed += 1
         elif case.find("skipped") is not None or case.get("result") in ("skipped", "suppressed"):
             skipped += 1
@@ -29,12 +40,30 @@ def count_cases(root):
     return Counts(passed, failed, skipped)
 
 
-def count_target(status, xml_text):
-    """Counts one run of one target: its status in the events, and its test.xml if it has one."""
+def failed_cases(root):
+    """Yields each failed case as `name: reason`, of which one line is told."""
+    for case in root.iter("testcase"):
+        if is_failed(case):
+            element = case.find("failure")
+            if element is None:
+                element = case.find("error")
+            lines = (element.get("message") or element.text or "").strip().splitlines() or [""]
+            reason = lines[-1 if lines[0].startswith("Traceback") else 0]
+            name = ".".join(filter(None, (case.get("classname"), case.get("name"))))
+            yield f"{name}: {reason[:200]}"
+
+
+def parse(xml_text):
+    """The root of a test.xml; an empty one if a test died before it had written it."""
     try:
-        counts = count_cases(ET.fromstring(xml_text)) if xml_text else Counts(0, 0, 0)
+        return ET.fromstring(xml_text)
     except ET.ParseError:
-        counts = Counts(0, 0, 0)
+        return ET.Element("testsuites")
+
+
+def count_target(status, root):
+    """Counts one run of one target: its status in the events, and its parsed test.xml."""
+    counts = count_cases(root)
     if status in ("PASSED", "FLAKY"):
         # A test that wrote no cases is itself the case.
         return counts if any(counts) else Counts(1, 0, 0)
@@ -42,7 +71,7 @@ def count_target(status, xml_text):
 
 
 def read_events(lines):
-    """Yields (label, status, path of test.xml or None), the last attempt of each run only."""
+    """Yields a Run for every target (and shard), the last attempt of each only."""
     runs = {}
     for line in lines:
         event = json.loads(line)
@@ -53,37 +82,56 @@ def read_events(lines):
             uris = [o.get("uri") for o in result.get("testActionOutput", [])
                     if o.get("name") == "test.xml"]
             path = urllib.parse.unquote(urllib.parse.urlparse(uris[0]).path) if uris else None
-            runs[(key["label"], key.get("run", 1), key.get("shard", 1))] = (
-                result.get("status", "NO_STATUS"), path)
+            cached = result.get("cachedLocally", False)
+            runs[(key["label"], key.get("run", 1), key.get("shard", 1))] = Run(
+                key["label"], result.get("status", "NO_STATUS"), path,
+                int(result.get("testAttemptDurationMillis", 0)) / 1000, cached)
         elif "targetCompleted" in identity:
             if not event.get("completed", {}).get("success"):
-                runs[(identity["targetCompleted"]["label"], 0, 0)] = ("FAILED_TO_BUILD", None)
+                label = identity["targetCompleted"]["label"]
+                runs[(label, 0, 0)] = Run(label, "FAILED_TO_BUILD", None, 0, False)
     for key in sorted(runs):
-        yield (key[0], *runs[key])
+        yield runs[key]
 
 
-def main():
-    """Prints what failed, then the counts."""
-    bazel_status, events_path = int(sys.argv[1]), sys.argv[2]
+def summarize(config, bazel_status, lines):
+    """Prints the targets of one run of bazel; returns its Counts and descriptions of failures."""
     total = Counts(0, 0, 0)
-    with open(events_path, encoding="utf-8") as events:
-        for label, status, path in read_events(events):
-            xml_text = None
-            if path:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    xml_text = file.read()
-            counts = count_target(status, xml_text)
-            if counts.failed:
-                print(f"{status} {label}: {counts.failed} failed")
-            total = Counts(*(sum(pair) for pair in zip(total, counts)))
+    failures = []
+    for run in read_events(lines):
+        root = ET.Element("testsuites")
+        if run.xml_path:
+            with open(run.xml_path, encoding="utf-8", errors="replace") as file:
+                root = parse(file.read())
+        counts = count_target(run.status, root)
+        name = run.label if config == "opt" else f"{config} {run.label}"
+        if counts.failed:
+            cases = list(failed_cases(root)) or ["before any test case"]
+            failures += [f"{run.status} {name} {case}" for case in cases]
+        time = "cached" if run.cached else f"{run.seconds:.1f} s"
+        print(f"{time:>8}  {sum(counts):3} cases  {name}")
+        total = Counts(*map(sum, zip(total, counts)))
+    if bazel_status not in EVENTS_SAY_ALL and not total.failed:
+        failures.append(f"{config}: bazel ended with status {bazel_status}")
+        total = total._replace(failed=1)
+    return total, failures
+
+
+def main(arguments):
+    """Prints the targets of every run of bazel, what failed, then the counts."""
+    total = Counts(0, 0, 0)
+    failures = []
+    for config, bazel_status, path in zip(arguments[0::3], arguments[1::3], arguments[2::3]):
+        with open(path, encoding="utf-8") as lines:
+            counts, failed = summarize(config, int(bazel_status), lines)
+        total = Counts(*map(sum, zip(total, counts)))
+        failures += failed
+    print(*failures, sep="\n", end="\n" if failures else "")
     if total.skipped:
         print(f"{total.skipped} skipped")
-    if bazel_status != 0 and total.failed == 0:
-        print(f"bazel ended with status {bazel_status}")
-        total = total._replace(failed=1)
     print(f"{total.passed} passed, {total.failed} failed")
     return 0 if total.passed and not total.failed else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,9 @@ def _relocatable_archive_impl(ctx):
         fail("no objects in %s" % ctx.attr.library.label)
 
     args = ctx.actions.args()
+
+    # Set when compiling for another architecture.
+    args.add(ctx.var.get("binutils_prefix", "") + "objcopy")
     args.add(ctx.outputs.out)
     args.add_all(objects)
     ctx.actions.run_shell(
@@ -22,9 +25,9 @@ def _relocatable_archive_impl(ctx):
         outputs = [ctx.outputs.out],
         arguments = [args],
         command = """set -eu
-out=$1; shift
+objcopy=$1; out=$2; shift 2
 ld.lld-19 -r --force-group-allocation -o "$out.o" "$@"
-objcopy --localize-hidden "$out.o"
+"$objcopy" --localize-hidden "$out.o"
 rm -f "$out"
 ar crsD "$out" "$out.o"
 rm "$out.o"

@@ -5,22 +5,10 @@ Called by main.py. Everything printed on the way goes to stderr: stdout is the p
 """
 
 import os
-import shutil
 import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-# What the comparison runs: the server, its load, and the peers as Debian packages them.
-_COMPARISON_PACKAGES = [
-    "redis-server",
-    "redis-tools",
-    "libjemalloc2",
-    "libmimalloc2.0",
-    "libtcmalloc-minimal4",
-    "python3-rich",
-]
-
 
 class SetupError(Exception):
     """The machine or the build isn't ready: a message of one line."""
@@ -28,16 +16,7 @@ class SetupError(Exception):
 
 def install_for_comparison():
     """Installs the Debian packages of the comparison that are missing."""
-    missing = [package for package in _COMPARISON_PACKAGES if not _installed(package)]
-    if not missing:
-        return
-    as_root = [] if os.getuid() == 0 else ["sudo"]
-    if as_root and not shutil.which("sudo"):
-        raise SetupError(f"packages are missing; as root: apt-get install {' '.join(missing)}")
-    print(f"Installing: {' '.join(missing)}", file=sys.stderr)
-    _run([*as_root, "apt-get", "update", "-qq"], "apt-get update")
-    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
-    _run([*as_root, *command], "the installation")
+    _run([os.path.join(ROOT, "tools", "bootstrap.sh"), "run"], "the installation")
 
 
 def build():
@@ -63,22 +42,9 @@ def _built_library():
     return path if os.path.isfile(path) and "-opt/" in path else None
 
 
-def _installed(package):
-    result = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Status}", package],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout == "installed"
-
-
 def _run(command, what):
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     try:
-        status = subprocess.run(
-            command, cwd=ROOT, stdout=sys.stderr, env=environment, check=False
-        ).returncode
+        status = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode
     except OSError as error:
         raise SetupError(f"{what} failed: {command[0]}: {error.strerror}") from error
     if status != 0:
