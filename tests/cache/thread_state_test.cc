@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One thread's cache: what it fetches and gives back, how much it may hold, and that neither
+// objects nor budget are lost.
+#include "allocator/cache/thread_state.h"
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/cache/caches_on_fakes.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr size_t kClass = 6;  // 96 bytes
+
+class ThreadStateTest : public testing::Test {
+ protected:
+  explicit ThreadStateTest(int64_t budget = CachesOnFakes::kBudget)
+      : on_(budget), whole_budget_(budget), state_(std::make_unique<ThreadState>(on_.context)) {}
+  ~ThreadStateTest() {
+    Check();
+    state_->TearDown();
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      EXPECT_EQ(state_->cache.Pop(c), nullptr);
+      EXPECT_FALSE(state_->cache.Push(c, &on_));
+    }
+    EXPECT_EQ(on_.budget.left(), whole_budget_) << "the budget isn't whole again";
+    EXPECT_TRUE(on_.central.CheckInvariants());
+    EXPECT_TRUE(FaultLog::Take().empty());
+  }
+
+  void Check() {
+    EXPECT_TRUE(state_->CheckInvariants());
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      ASSERT_LE(Held(c), kSizeClassTable[c].cache_limit) << "class " << c;
+    }
+  }
+  void* Allocate(size_t c) { return on_.Allocate(state_.get(), c); }
+  void Free(size_t c, void* object) { on_.Free(state_.get(), c, object); }
+  size_t Held(size_t c) {
+    size_t counts[kSizeClassEnd] = {};
+    state_->AddCounts(counts);
+    return counts[c];
+  }
+  size_t Outside(size_t c) { return on_.Outside(c, Held(c)); }
+  std::vector<void*> AllocateMany(size_t c, size_t count) {
+    std::vector<void*> objects;
+    for (size_t i = 0; i < count; ++i) objects.push_back(Allocate(c));
+    return objects;
+  }
+  void FreeAll(size_t c, const std::vector<void*>& objects) {
+    for (void* object : objects) Free(c, object);
+  }
+  // An object that the thread never allocated.
+  void* Stray(size_t c) {
+    void* object = nullptr;
+    EXPECT_EQ(on_.central.Remove(static_cast<SizeClass>(c), &object, 1), 1u);
+    return object;
+  }
+
+  CachesOnFakes on_;
+  const int64_t whole_budget_;
+  std::unique_ptr<ThreadState> state_;
+};
+
+TEST_F(ThreadStateTest, ANewStateHoldsNothing) {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) EXPECT_EQ(Held(c), 0u);
+  EXPECT_EQ(on_.budget.left(), whole_budget_);
+}
+
+TEST_F(ThreadStateTest, AMissFetchesSomeAndKeepsTheRest) {
+  void* first = Allocate(kClass);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(Held(kClass), 3u);
+  auto* previous = static_cast<char*>(first);
+  for (int i = 0; i < 3; ++i) {
+    auto* next = static_cast<char*>(Allocate(kClass));
+    EXPECT_EQ(next, previous + kSizeClassTable[kClass].size) << "not the next higher address";
+    previous = next;
+  }
+  EXPECT_EQ(Held(kClass), 0u);
+  EXPECT_EQ(Outside(kClass), 4u);
+}
+
+TEST_F(ThreadStateTest, EveryClassConservesItsObjects) {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const std::vector<void*> objects = AllocateMany(c, 100);
+    ASSERT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), 100u);
+    ASSERT_EQ(Outside(c), 100u);
+    FreeAll(c, objects);
+    ASSERT_EQ(Outside(c), 0u);
+    Check();
+  }
+}
+
+TEST_F(ThreadStateTest, FreshObjectsMayBeZeroedAndCachedOnesAreNot) {
+  bool zeroed = false;
+  void* object = on_.Allocate(state_.get(), kClass, &zeroed);
+  EXPECT_TRUE(zeroed);
+  EXPECT_EQ(*static_cast<char*>(object), 0);
+  Free(kClass, object);
+  on_.Allocate(state_.get(), kClass, &zeroed);
+  EXPECT_FALSE(zeroed);
+}
+
+TEST_F(ThreadStateTest, AFullBinFlushesItsOldest) {
+  // With all the objects it may ever hold and more.
+  const std::vector<void*> objects = AllocateMany(kClass, 3000);
+  FreeAll(kClass, objects);
+  EXPECT_LE(Held(kClass), kSizeClassTable[kClass].cache_limit);
+  EXPECT_GT(Held(kClass), 0u);
+  // On top lies what was freed last.
+  EXPECT_EQ(Allocate(kClass), objects.back());
+  Free(kClass, objects.back());
+  EXPECT_EQ(Outside(kClass), 0u);
+}
+
+TEST_F(ThreadStateTest, FlushAllReturnsEverything) {
+  for (size_t c = 1; c < kSizeClassEnd; c += 5) FreeAll(c, AllocateMany(c, 50));
+  state_->FlushAll();
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    ASSERT_EQ(Held(c), 0u);
+    ASSERT_EQ(Outside(c), 0u);
+  }
+  on_.central.Drain();
+  EXPECT_EQ(on_.page_heap.Stats().span_pages, 0u);
+}
+
+TEST_F(ThreadStateTest, StraysGoHomeUntilThereAreMany) {
+  constexpr int kStrays = 64;
+  for (int i = 0; i < kStrays; ++i) {
+    Free(kClass, Stray(kClass));
+    ASSERT_EQ(Held(kClass), 0u) << "stray " << i << " was kept";
+    ASSERT_EQ(on_.central.Stats(kClass).array_objects, 0u) << "not in its span";
+    ASSERT_EQ(Outside(kClass), 0u);
+  }
+  Free(kClass, Stray(kClass));
+  EXPECT_EQ(Held(kClass), 1u) << "a thread that frees so many gets a bin";
+}
+
+TEST_F(ThreadStateTest, IdleBinsAreReturnedAndBusyOnesStay) {
+  constexpr size_t kIdle = 9;
+  FreeAll(kIdle, AllocateMany(kIdle, 40));
+  FreeAll(kClass, AllocateMany(kClass, 40));
+  const size_t held = Held(kIdle);
+  ASSERT_GT(held, 0u);
+  state_->ReturnIdle();  // both were touched since the beginning
+  EXPECT_EQ(Held(kIdle), held);
+  void* object = Allocate(kClass);
+  state_->ReturnIdle();
+  EXPECT_EQ(Held(kIdle), 0u);
+  EXPECT_GT(Held(kClass), 0u);
+  EXPECT_EQ(Outside(kIdle), 0u);
+  Free(kClass, object);
+}
+
+TEST_F(ThreadStateTest, BudgetComesBackFromIdleBins) {
+  for (size_t c = 1; c < 50; ++c) FreeAll(c, AllocateMany(c, 200));
+  const int64_t left = on_.budget.left();
+  ASSERT_LT(left, whole_budget_);
+  for (int i = 0; i < 40; ++i) {
+    state_->ReturnIdle();
+    Check();
+  }
+  // All but what a thread keeps at hand.
+  EXPECT_GE(on_.budget.left(), whole_budget_ - 2 * CacheBudget::kQuantum);
+}
+
+TEST_F(ThreadStateTest, SlowPathsReturnIdleBinsFromTimeToTime) {
+  constexpr size_t kIdle = 9;
+  FreeAll(kIdle, AllocateMany(kIdle, 40));
+  ASSERT_GT(Held(kIdle), 0u);
+  // Hundreds of misses and overflows of another class.
+  const auto keep_busy = [&] { FreeAll(kClass, AllocateMany(kClass, 20000)); };
+  keep_busy();
+  EXPECT_GT(Held(kIdle), 0u) << "returned although no time has passed";
+  for (int i = 0; i < 3; ++i) {
+    on_.clock.Advance(1000);
+    keep_busy();
+  }
+  EXPECT_EQ(Held(kIdle), 0u);
+}
+
+TEST_F(ThreadStateTest, OutOfMemoryIsNull) {
+  on_.memory.RefuseAll(FakeVirtualMemory::kMapAt);
+  size_t count = 0;
+  while (Allocate(kSizeClasses) != nullptr) ++count;
+  EXPECT_EQ(Outside(kSizeClasses), count);
+  on_.memory.RefuseNothing();
+  EXPECT_NE(Allocate(kSizeClasses), nullptr);
+}
+
+// A thread without memory for arrays still allocates and frees, through the central lists.
+TEST_F(ThreadStateTest, WorksWithoutMemoryForArrays) {
+  void* warm = Stray(kClass);  // makes the shard and a span
+  on_.memory.RefuseAll(FakeVirtualMemory::kMap);
+  while (on_.metadata.Allocate(64) != nullptr) {
+  }
+  const std::vector<void*> objects = AllocateMany(kClass, 50);
+  EXPECT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), 50u);
+  EXPECT_EQ(Held(kClass), 0u);
+  Check();
+  FreeAll(kClass, objects);
+  Free(kClass, warm);
+  EXPECT_EQ(Outside(kClass), 0u);
+  on_.memory.RefuseNothing();
+}
+
+TEST_F(ThreadStateTest, RandomUseKeepsAllInvariants) {
+  std::mt19937 random(12);
+  std::vector<std::pair<size_t, void*>> live;
+  for (int step = 0; step < 30000; ++step) {
+    const bool growing = step / 3000 % 2 == 0;
+    if (live.empty() || random() % 10 < (growing ? 6u : 4u)) {
+      const size_t c = 1 + random() % kSizeClasses;
+      live.emplace_back(c, Allocate(c));
+    } else {
+      std::swap(live[random() % live.size()], live.back());
+      Free(live.back().first, live.back().second);
+      live.pop_back();
+    }
+    if (step % 500 == 0) {
+      on_.clock.Advance(random() % 300);
+      Check();
+      ASSERT_FALSE(HasFailure()) << "step " << step;
+    }
+  }
+  size_t live_of[kSizeClassEnd] = {};
+  for (const auto& [c, object] : live) ++live_of[c];
+  for (size_t c = 1; c < kSizeClassEnd; ++c) ASSERT_EQ(Outside(c), live_of[c]);
+  for (const auto& [c, object] : live) Free(c, object);
+}
+
+class NoBudgetTest : public ThreadStateTest {
+ protected:
+  NoBudgetTest() : ThreadStateTest(0) {}
+};
+
+TEST_F(NoBudgetTest, AThreadKeepsNoMoreThanItsRefills) {
+  for (size_t c : {size_t{1}, kClass, size_t{30}, kSizeClasses}) {
+    FreeAll(c, AllocateMany(c, 1000));
+    EXPECT_LE(Held(c), kSizeClassTable[c].batch) << "class " << c;
+    EXPECT_EQ(Outside(c), 0u);
+    Check();
+  }
+}
+
+}  // namespace
+}  // namespace spanmalloc
