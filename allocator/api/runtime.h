@@ -29,7 +29,7 @@ struct Runtime {
         page_map(memory),
         page_heap(memory, clock, metadata, page_map),
         reentrant(memory),
-        central(Heap{metadata, page_map, page_heap, report}),
+        central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock}) {}
 

@@ -24,12 +24,15 @@
 
 namespace spanmalloc {
 
-// What the central floor needs from the one below.
+class ArenaSet;
+
+// What the central floor needs from the one below, and where objects of explicit arenas belong.
 struct Heap {
   MetadataAllocator& metadata;
   PageMap& page_map;
   PageHeap& page_heap;
   FaultReporter report;
+  ArenaSet* arenas = nullptr;
 };
 
 // Counts of one list (or a sum of lists) since the start, and what it holds now.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/central/per_cpu_central.h"
 
+#include "allocator/central/arena_set.h"
 #include "allocator/os/current_cpu.h"
 
 namespace spanmalloc {
@@ -86,6 +87,11 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
     Span* span = heap_.page_map.SpanOf(objects[i]);
     if (ABSL_PREDICT_TRUE(span != nullptr && span->size_class == size_class)) {
       spans[i] = span;
+      // A sized free, which looks nothing up, may bring an object of an explicit arena.
+      if (ABSL_PREDICT_FALSE(ArenaSet::Owns(span)) && heap_.arenas != nullptr) {
+        heap_.arenas->Free(span, objects[i]);
+        objects[i] = nullptr;
+      }
       continue;
     }
     if (objects[i] == nullptr) continue;

@@ -120,7 +120,7 @@ TEST_F(MallctlTest, UnknownNamesAreNoEntries) {
                            ".stats",
                            "version.more",
                            "epoch.",
-                           "arenas.bin.64.size",
+                           "arenas.bin.69.size",
                            "arenas.bin.-1.size",
                            "arenas.bin.x.size",
                            "arenas.bin.1x.size",
@@ -128,7 +128,7 @@ TEST_F(MallctlTest, UnknownNamesAreNoEntries) {
                            "arenas.bin.99999999999999999999999.size",
                            "arena.5.purge",
                            "stats.arenas.1.pactive",
-                           "stats.arenas.0.bins.64.curregs",
+                           "stats.arenas.0.bins.69.curregs",
                            "arena.<i>.purge",
                            "a.b.c.d.e.f.g.h.i.j",
                            "stats.cactive",
@@ -420,8 +420,8 @@ TEST_F(MallctlTest, OptionsReadWhatIsInEffect) {
 
 TEST_F(MallctlTest, SizeClassesAreTheAllocators) {
   EXPECT_EQ(Read<size_t>("arenas.quantum"), kMinAlignment);
-  EXPECT_EQ(Read<unsigned>("arenas.nbins"), 64u);
-  EXPECT_EQ(Read<size_t>("arenas.bin.63.size"), kMaxClassSize);
+  EXPECT_EQ(Read<unsigned>("arenas.nbins"), kSizeClasses);
+  EXPECT_EQ(Read<size_t>("arenas.bin.68.size"), kMaxClassSize);
   EXPECT_EQ(Read<unsigned>("arenas.bin.0.nregs"), kSizeClassTable[1].objects);
   EXPECT_EQ(Read<size_t>("arenas.bin.0.slab_size"), kSizeClassTable[1].pages * kPageSize);
   const auto large = Read<unsigned>("arenas.nlextents");
