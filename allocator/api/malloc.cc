@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The C family: what C, POSIX, GNU and C23 programs call. Each entry point is its contract's
-// special cases and a call; the paths are in fast_path.h, slow_path.h and reallocate.cc. All are
-// thread-safe, and none changes errno unless it fails.
+// special cases (c_contracts.h) and a call; the paths are in fast_path.h, slow_path.h and
+// reallocate.cc. All are thread-safe, and none changes errno unless it fails.
 //
 // They stand in one file so that a static link which finds one finds all, and never pulls the
 // C library's own allocator in beside them.
@@ -11,60 +11,11 @@
 #include <stdint.h>
 
 #include "absl/numeric/bits.h"
+#include "allocator/api/c_contracts.h"
 #include "allocator/api/exported.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/slow_path.h"
-#include "allocator/api/zero_realloc.h"
-#include "allocator/os/process.h"
 #include "allocator/params/memory_geometry.h"
-
-namespace spanmalloc {
-namespace {
-
-void* FailWith(int error) {
-  errno = error;
-  return nullptr;
-}
-
-// Whether a * b overflows; the product in `*product` if it doesn't.
-bool MultiplyOverflows(size_t a, size_t b, size_t* product) {
-  return __builtin_mul_overflow(a, b, product);
-}
-
-// realloc: NULL allocates; size 0 frees and returns NULL, as glibc's does, unless an option says
-// otherwise.
-void* ReallocateOrFree(void* block, size_t size) {
-  if (block == nullptr) return Allocate<&AllocateSlow>(size);
-  if (size == 0) return ReallocateToZero(block);
-  return Reallocate(block, size);
-}
-
-// memalign: an alignment that is no power of two is rounded up to one, as glibc's does.
-void* AlignedOrRoundUp(size_t alignment, size_t size) {
-  if (alignment > SIZE_MAX / 2 + 1) return FailWith(EINVAL);
-  return AllocateAligned(absl::bit_ceil(alignment), size);
-}
-
-int PosixAligned(void** result, size_t alignment, size_t size) {
-  if (!absl::has_single_bit(alignment) || alignment % sizeof(void*) != 0) return EINVAL;
-  const int saved = errno;
-  void* block = AllocateAligned(alignment, size);
-  errno = saved;
-  if (block == nullptr) return ENOMEM;
-  *result = block;
-  return 0;
-}
-
-void* PageAligned(size_t size) { return AllocateAligned(os::SystemPageSize(), size); }
-
-void* WholePages(size_t size) {
-  const size_t page = os::SystemPageSize();
-  if (size > kMaxRequest - page) return FailWith(ENOMEM);
-  return AllocateAligned(page, RoundUp(size, page));
-}
-
-}  // namespace
-}  // namespace spanmalloc
 
 extern "C" {
 
@@ -89,9 +40,7 @@ SPANMALLOC_ENTRY void free_aligned_sized(void* block, size_t alignment, size_t s
 
 // C23 7.24.3.2. ENOMEM if count * size overflows.
 SPANMALLOC_ENTRY void* calloc(size_t count, size_t size) noexcept {
-  size_t bytes;
-  if (spanmalloc::MultiplyOverflows(count, size, &bytes)) return spanmalloc::FailWith(ENOMEM);
-  return spanmalloc::AllocateZeroed(bytes);
+  return spanmalloc::AllocateZeroedArray(count, size);
 }
 
 // C23 7.24.3.8, with glibc's answer to size 0: the block is freed and NULL returned.

@@ -65,23 +65,32 @@ void* Move(void* block, size_t old_size, size_t size) {
   return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
 }
 
-void* ResizeLarge(void* block, Span* span, size_t size) {
-  const size_t old_size = span->bytes();
+// Makes a large span hold `size` bytes where it is. False, and nothing changed, if it can't, or if
+// so small a block belongs in a size class.
+bool ResizeInPlace(Span* span, size_t size) {
+  if (size <= kMinGrowableSize) return false;
   const size_t pages = PagesFor(size);
-  if (size <= kMinGrowableSize) return Move(block, old_size, size);
-  if (pages <= span->pages) {
-    // Returning a short tail isn't worth the work, and the block may grow again.
-    if (span->pages - pages >= kMinReturnedPages) {
-      SlowPathScope scope;
-      if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
-    }
-    return block;
+  SlowPathScope scope;
+  if (pages > span->pages) return !scope.nested() && runtime.page_heap.GrowLarge(span, pages);
+  // Returning a short tail isn't worth the work, and the block may grow again.
+  if (span->pages - pages >= kMinReturnedPages && !scope.nested()) {
+    runtime.page_heap.ShrinkLarge(span, pages);
   }
-  {
-    SlowPathScope scope;
-    if (!scope.nested() && runtime.page_heap.GrowLarge(span, pages)) return block;
-  }
-  return MoveToLarge(block, old_size, size);
+  return true;
+}
+
+void* ResizeLarge(void* block, Span* span, size_t size) {
+  if (ResizeInPlace(span, size)) return block;
+  const size_t old_size = span->bytes();
+  return size <= kMinGrowableSize ? Move(block, old_size, size)
+                                  : MoveToLarge(block, old_size, size);
+}
+
+// Whether an object of class `c` may be said to have `size` bytes by a sized free that computes
+// `own_class` from them.
+bool ClassServes(SizeClass c, size_t size, size_t own_class) {
+  const size_t object_size = kSizeClassTable[c].size;
+  return c == own_class || (size > kMaxTableSize && size <= object_size && size >= object_size / 2);
 }
 
 // A block of an explicit arena stays in it.
@@ -98,10 +107,7 @@ void* Reallocate(void* block, size_t size) {
   const SizeClass c = runtime.page_map.ClassOf(block);
   if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) {
     const size_t old_size = kSizeClassTable[c].size;
-    if (size <= old_size) {
-      if (size > kMaxTableSize && size >= old_size / 2) return block;
-      if (SizeClassOf(size) == c) return block;
-    }
+    if (size <= old_size && ClassServes(c, size, SizeClassOf(size))) return block;
     return Move(block, old_size, size);
   }
   const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
@@ -110,6 +116,34 @@ void* Reallocate(void* block, size_t size) {
   if (span == nullptr) return Move(block, old_size, size);
   if (ArenaSet::Owns(span)) return ResizeInArena(block, old_size, size);
   return ResizeLarge(block, span, size);
+}
+
+void* ReallocateAligned(void* block, size_t alignment, size_t size) {
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  const size_t own_class =
+      alignment <= kPageSize ? AlignedSizeClassOf(size, alignment) : size_t{kNoSizeClass};
+  if (reinterpret_cast<uintptr_t>(block) % alignment == 0) {
+    if (c != kNoSizeClass) {
+      if (ClassServes(c, size, own_class)) return block;
+    } else if (size > kMinGrowableSize) {
+      const size_t usable = TryResizeInPlace(block, size);
+      if (usable >= size && usable / 2 <= size) return block;
+    }
+  }
+  const size_t old_size = UsableSize(block);
+  const unsigned arena = ArenaOf(block);
+  bool zeroed;
+  void* target = arena == 0 ? AllocateAligned(alignment, size)
+                            : AllocateInArena(arena, alignment, size, &zeroed);
+  return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
+}
+
+size_t TryResizeInPlace(void* block, size_t size) {
+  const size_t old_size = UsableSize(block);  // 0 for a pointer that isn't a block
+  if (old_size == 0 || size > kMaxRequest) return old_size;
+  Span* span = runtime.page_map.SpanOf(block);
+  const bool large = span != nullptr && span->size_class == kNoSizeClass;
+  return large && ResizeInPlace(span, size) ? span->bytes() : old_size;
 }
 
 }  // namespace spanmalloc

@@ -62,6 +62,13 @@ void FreeMovedBlock(void* block);
 // ENOMEM, and the old block untouched, if it can't be had.
 void* Reallocate(void* block, size_t size);
 
+// As Reallocate, with the result aligned to `alignment`, a power of two.
+void* ReallocateAligned(void* block, size_t alignment, size_t size);
+
+// Grows or shrinks a block to hold `size` bytes where it is, if it can: only blocks larger than
+// every size class can. Returns its usable bytes afterwards.
+size_t TryResizeInPlace(void* block, size_t size);
+
 // Gives the calling thread's cached objects back.
 void FlushThreadCache();
 

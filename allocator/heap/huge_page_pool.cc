@@ -17,9 +17,14 @@ void HugePagePool::Init(uintptr_t base, uintptr_t limit, Maps* maps) {
   limit_ = (limit - block_) >> kHugePageShift;
 }
 
-bool HugePagePool::RunIsFree(size_t index, size_t count, bool allow_holes, size_t* busy_at) const {
+// Whether all of a run may be taken; if not, `*busy_at` is one that may not.
+bool HugePagePool::RunIsFree(size_t index, size_t count, Choice choice, size_t* busy_at) const {
   for (size_t i = index; i < index + count; ++i) {
-    if (!maps_->free.Get(i) && !(allow_holes && maps_->hole.Get(i))) {
+    const bool good = choice == Choice::kResident ? maps_->dirty.Get(i)
+                                                  : maps_->free.Get(i) ||
+                                                        (choice == Choice::kHolesToo &&
+                                                         maps_->hole.Get(i));
+    if (!good) {
       *busy_at = i;
       return false;
     }
@@ -27,14 +32,15 @@ bool HugePagePool::RunIsFree(size_t index, size_t count, bool allow_holes, size_
   return true;
 }
 
-size_t HugePagePool::FindRun(size_t count, size_t alignment, bool allow_holes) const {
-  if (!allow_holes && free_count_ < count) return kWindowHugePages;
+size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice) const {
+  if (choice == Choice::kResident && dirty_count_ < count) return kWindowHugePages;
+  if (choice == Choice::kFree && free_count_ < count) return kWindowHugePages;
   size_t index = RoundUp(begin_, alignment);
   while (index + count <= end_) {
     size_t busy_at;
-    if (RunIsFree(index, count, allow_holes, &busy_at)) return index;
+    if (RunIsFree(index, count, choice, &busy_at)) return index;
     index = busy_at + 1;
-    if (!allow_holes) {
+    if (choice != Choice::kHolesToo) {
       // Skip a whole word of busy huge pages at a time.
       while (index % 64 == 0 && index < end_ && maps_->free.word(index / 64) == 0) index += 64;
     }
@@ -53,15 +59,15 @@ HugeRun HugePagePool::Claim(size_t index, size_t count) {
 }
 
 HugeRun HugePagePool::Take(size_t count, size_t alignment) {
-  size_t index = kWindowHugePages;
-  if (count == 1 && alignment == 1 && dirty_count_ != 0) index = maps_->dirty.FindSet(begin_);
-  if (index == kWindowHugePages) index = FindRun(count, alignment, /*allow_holes=*/false);
+  // Resident memory first: it costs no page faults, and the heap grows no larger.
+  size_t index = FindRun(count, alignment, Choice::kResident);
+  if (index == kWindowHugePages) index = FindRun(count, alignment, Choice::kFree);
   if (index == kWindowHugePages) {
     if (Grow(count, alignment)) {
-      index = FindRun(count, alignment, /*allow_holes=*/false);
+      index = FindRun(count, alignment, Choice::kFree);
     } else {
       // The end can't grow. Holes left by earlier returns may still be mapped again.
-      index = FindRun(count, alignment, /*allow_holes=*/true);
+      index = FindRun(count, alignment, Choice::kHolesToo);
       if (index != kWindowHugePages && !FillHoles(index, count)) index = kWindowHugePages;
     }
   }
@@ -75,7 +81,7 @@ HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
     if (index > end_ || !MapAtEnd(index + count - end_)) return {};
   }
   size_t busy_at;
-  if (!RunIsFree(index, count, /*allow_holes=*/false, &busy_at)) return {};
+  if (!RunIsFree(index, count, Choice::kFree, &busy_at)) return {};
   return Claim(index, count);
 }
 

@@ -88,8 +88,11 @@ class HugePagePool {
   static constexpr size_t kMinGrowth = 2;
   static constexpr size_t kMaxGrowth = 32;
 
-  size_t FindRun(size_t count, size_t alignment, bool allow_holes) const;
-  bool RunIsFree(size_t index, size_t count, bool allow_holes, size_t* busy_at) const;
+  // Which huge pages a run may be made of.
+  enum class Choice { kResident, kFree, kHolesToo };
+
+  size_t FindRun(size_t count, size_t alignment, Choice choice) const;
+  bool RunIsFree(size_t index, size_t count, Choice choice, size_t* busy_at) const;
   bool FillHoles(size_t index, size_t count);
   HugeRun Claim(size_t index, size_t count);
   bool Grow(size_t count, size_t alignment);

@@ -116,9 +116,9 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page = fit <= kPagesPerHugePage ? filler.Find(fit) : nullptr;
   if (huge_page == nullptr) {
-    // The heap is about to take another huge page although many free pages are resident, in runs
+    // The heap is about to touch another huge page although many free pages are resident, in runs
     // too short: let as many of those go.
-    if (dirty_in_cut_ > used_pages_ / 8 + ReleasePolicy::kFloorPages) {
+    if (pool_.dirty() == 0 && dirty_in_cut_ > used_pages_ / 16 + ReleasePolicy::kFloorPages) {
       ReleaseInside(kPagesPerHugePage);
     }
     huge_page = CutHugePage(kind);
@@ -186,25 +186,28 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   return span;
 }
 
-// Returns whole huge pages to the pool.
-void PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
+// Returns whole huge pages to the pool. Returns whether they were mapped afresh.
+bool PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
   page_map_.ClearDirectory(index, count);
   const bool fresh = moved && Merge(reinterpret_cast<uintptr_t>(pool_.AddressOf(index)),
                                     count << kHugePageShift);
   pool_.Put(index, count, /*dirty=*/!fresh);
+  return fresh;
 }
 
 void PageHeap::RemoveSpan(Span* span) {
+  bool fresh;
   if (span->huge_pages != 0) {
     used_pages_ -= span->pages;
-    FreeHugePages(HugePageIndex(span->start), span->huge_pages, span->moved);
+    fresh = FreeHugePages(HugePageIndex(span->start), span->huge_pages, span->moved);
   } else {
     HugePage* huge_page = HugePageOf(span);
-    const bool fresh = span->moved && Merge(span->start, span->bytes());
+    fresh = span->moved && Merge(span->start, span->bytes());
     FreePages(huge_page, FirstPage(span), span->pages);
     if (fresh) CleanPages(huge_page, FirstPage(span), span->pages);
     UncutIfEmpty(huge_page);
   }
+  if (fresh) --moved_mappings_;
   metadata_.Delete(span);
 }
 
@@ -213,9 +216,7 @@ void PageHeap::RemoveSpan(Span* span) {
 // afresh. Returns whether that happened, which leaves them clean.
 bool PageHeap::Merge(uintptr_t start, size_t bytes) {
   if (moved_mappings_ < kMaxMovedMappings / 2) return false;
-  if (!memory_.MapOver(reinterpret_cast<void*>(start), bytes)) return false;
-  --moved_mappings_;
-  return true;
+  return memory_.MapOver(reinterpret_cast<void*>(start), bytes);
 }
 
 // Notes that free pages are clean.
@@ -341,7 +342,9 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   large_pages_ -= from->pages;
   if (from->huge_pages != 0) {
     const size_t index = HugePageIndex(from->start);
-    memory_.Unmap(source, size_t{from->huge_pages} << kHugePageShift);
+    // What moved is unmapped, or somebody else's by now; the run's tail is still ours.
+    const size_t tail = (size_t{from->huge_pages} << kHugePageShift) - bytes;
+    if (tail != 0) memory_.Unmap(static_cast<char*>(source) + bytes, tail);
     page_map_.ClearDirectory(index, from->huge_pages);
     pool_.PutUnmapped(index, from->huge_pages);
     used_pages_ -= from->pages;

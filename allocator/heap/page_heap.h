@@ -137,7 +137,7 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreePages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void FreeHugePages(size_t index, size_t count, bool moved) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool FreeHugePages(size_t index, size_t count, bool moved) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -37,7 +37,10 @@ bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
   const size_t covered = covered_end_.load(std::memory_order_relaxed);
   if (covered != 0 && begin_huge_page >= covered_begin_ && end_huge_page <= covered) return true;
   if (end_huge_page > huge_pages_) return false;
-  const size_t begin = covered == 0 ? begin_huge_page : covered;
+  // A heap that was refused one place and tries another starts afresh there.
+  const bool goes_on =
+      covered != 0 && begin_huge_page >= covered_begin_ && begin_huge_page <= covered;
+  const size_t begin = goes_on ? covered : begin_huge_page;
   const ByteRange directory = Widen(begin * sizeof(uintptr_t), end_huge_page * sizeof(uintptr_t),
                                     RoundUp(huge_pages_ * sizeof(uintptr_t), kCommitStep));
   const ByteRange classes = Widen(begin * kPagesPerHugePage, end_huge_page * kPagesPerHugePage,
@@ -47,7 +50,7 @@ bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
       !memory_.Commit(classes_ + classes.begin, classes.end - classes.begin)) {
     return false;
   }
-  if (covered == 0) covered_begin_ = begin_huge_page;
+  if (!goes_on) covered_begin_ = begin_huge_page;
   covered_bytes_ += directory.end - directory.begin + classes.end - classes.begin;
   // The whole step is writable; claim all of it, so that growth rarely comes here.
   const size_t end = classes.end / kPagesPerHugePage;

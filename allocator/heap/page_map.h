@@ -32,8 +32,9 @@ class PageMap {
   // size). False if the kernel refuses. Call once.
   bool Init(size_t window_bytes);
 
-  // Makes the entries of huge pages [0, end) writable. False if the kernel refuses; what was
-  // writable stays so.
+  // Makes the entries of huge pages [begin, end) writable, and those between them and the ones that
+  // are already if begin lies no farther than these end. Away from these, Cover starts afresh.
+  // False if the kernel refuses; what was writable stays so.
   bool Cover(size_t begin_huge_page, size_t end_huge_page);
 
   // The size class of the page at `pointer`; any pointer may be asked for in a full window.

@@ -33,9 +33,9 @@ constexpr SmallClassTable MakeSmallClassTable() {
 
 inline constexpr SmallClassTable kSmallClassTable = MakeSmallClassTable();
 
-// Requests up to kMaxSharedSpanSize read a second table, of 64-byte steps, of which every class
+// Requests up to kMaxSharedSpanSize read a second table, of 32-byte steps, of which every class
 // above kMaxTableSize is a multiple.
-inline constexpr size_t kMediumStep = 64;
+inline constexpr size_t kMediumStep = 32;
 using MediumClassTable = std::array<SizeClass, kMaxSharedSpanSize / kMediumStep + 1>;
 
 constexpr MediumClassTable MakeMediumClassTable() {

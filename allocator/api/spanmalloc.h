@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What spanmalloc offers beyond malloc and free. A program needs this header only to use these
+ * functions; malloc, free, new and delete are replaced without it.
+ *
+ *   C23          free_sized, free_aligned_sized
+ *   jemalloc's   mallocx, rallocx, xallocx, sallocx, dallocx, sdallocx, nallocx
+ *                mallctl, mallctlnametomib, mallctlbymib, malloc_stats_print,
+ *                malloc_message, malloc_conf
+ *   spanmalloc's spanmalloc_version, spanmalloc_release_free_memory, spanmalloc_flush_thread_cache
+ *
+ * All sizes are in bytes. Every function is thread-safe and may be called before main, from a
+ * destructor at exit and in the child of a fork. Blocks of all these functions and of
+ * malloc, new and the rest are of one heap: any of them may be freed by free.
+ *
+ * A pointer that isn't a live block of this heap is a fault of the program; docs/trust.md says
+ * which faults are found and how they are reported.
+ *
+ * C and C++, no other header of the project needed.
+ */
+#ifndef SPANMALLOC_SPANMALLOC_H_
+#define SPANMALLOC_SPANMALLOC_H_
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+#define SPANMALLOC_NOEXCEPT noexcept
+extern "C" {
+#else
+#define SPANMALLOC_NOEXCEPT
+#endif
+
+/* ---- C23, for C libraries whose <stdlib.h> doesn't declare them yet ---- */
+
+/* Frees `block`, which malloc, calloc or realloc made and which was last asked for with `size`
+ * bytes. NULL is allowed. Another size is a fault of the program. C23 7.24.3.4. */
+void free_sized(void* block, size_t size) SPANMALLOC_NOEXCEPT;
+
+/* Frees `block`, which aligned_alloc(alignment, size) made. NULL is allowed. Another alignment or
+ * size is a fault of the program. C23 7.24.3.5. */
+void free_aligned_sized(void* block, size_t alignment, size_t size) SPANMALLOC_NOEXCEPT;
+
+/* ---- spanmalloc's own ---- */
+
+/* The version of the library that is loaded, "major.minor.patch"; a constant string. */
+const char* spanmalloc_version(void) SPANMALLOC_NOEXCEPT;
+
+/* Gives free memory back to the kernel: what the calling thread's cache and the CPUs' lists hold,
+ * then every free page. Other threads' caches stay as they are. Returns the number of bytes given
+ * back. Address space stays mapped. It works under the heap's locks for as long as the kernel
+ * takes; call it after a peak of use, not periodically: the library returns memory by itself. */
+size_t spanmalloc_release_free_memory(void) SPANMALLOC_NOEXCEPT;
+
+/* Gives the free blocks in the calling thread's cache to the CPUs' lists, where any thread finds
+ * them. For a thread that is about to be idle for long. */
+void spanmalloc_flush_thread_cache(void) SPANMALLOC_NOEXCEPT;
+
+/* ---- jemalloc's extended allocation functions, after jemalloc(3) ---- */
+
+/* The argument `flags` of the functions below is 0 or several of these, or-ed: */
+
+/* Alignment of 1 << la bytes. */
+#ifndef MALLOCX_LG_ALIGN
+#define MALLOCX_LG_ALIGN(la) ((int)(la))
+#endif
+/* Alignment of `a` bytes, a power of two. */
+#ifndef MALLOCX_ALIGN
+#define MALLOCX_ALIGN(a)                                                \
+  ((int)(((size_t)(a) < (size_t)1 << 31) ? __builtin_ctz((unsigned)(a)) \
+                                         : __builtin_ctz((unsigned)((size_t)(a) >> 31)) + 31))
+#endif
+/* New bytes are zero: of a new block all, of a resized one those beyond its old usable size. */
+#ifndef MALLOCX_ZERO
+#define MALLOCX_ZERO ((int)0x40)
+#endif
+/* Accepted, and nothing follows from them: a thread has one cache. */
+#ifndef MALLOCX_TCACHE
+#define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
+#endif
+#ifndef MALLOCX_TCACHE_NONE
+#define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)
+#endif
+/* The explicit arena of index `a`, made by mallctl("arenas.create"); an index without an arena
+ * means the heap of all threads. mallocx alone uses it: blocks stay in their arena. */
+#ifndef MALLOCX_ARENA
+#define MALLOCX_ARENA(a) ((int)((((unsigned)(a)) + 1) << 20))
+#endif
+
+/* A block of at least `size` bytes; NULL, and errno = ENOMEM, if it can't be had. jemalloc leaves
+ * size 0 undefined; here it makes a block of the smallest size. */
+void* mallocx(size_t size, int flags) SPANMALLOC_NOEXCEPT;
+
+/* Makes `block`, not NULL, hold at least `size` bytes, not 0, at the alignment in `flags`, moving
+ * it if need be; the contents stay up to the smaller of the sizes. NULL, errno = ENOMEM, and the
+ * block as it was, if that can't be done. */
+void* rallocx(void* block, size_t size, int flags) SPANMALLOC_NOEXCEPT;
+
+/* Makes `block`, not NULL, hold at least `size` bytes, not 0, and `extra` more if possible, without
+ * moving it. Returns its usable size afterwards, which is less than `size` if it couldn't grow.
+ * Blocks above 256 KiB, and those that realloc has grown past 16 KiB, can grow and shrink in place;
+ * others keep their usable size. A block that isn't aligned as `flags` says is left as it is. */
+size_t xallocx(void* block, size_t size, size_t extra, int flags) SPANMALLOC_NOEXCEPT;
+
+/* The usable size of `block`, not NULL: what may be read and written there. `flags` is 0. */
+size_t sallocx(const void* block, int flags) SPANMALLOC_NOEXCEPT;
+
+/* Frees `block`, not NULL. */
+void dallocx(void* block, int flags) SPANMALLOC_NOEXCEPT;
+
+/* Frees `block`, not NULL, faster, given what is known of it: `size` is anything from the size it
+ * was last asked for up to its usable size, and `flags` has the alignment it was asked for with. */
+void sdallocx(void* block, size_t size, int flags) SPANMALLOC_NOEXCEPT;
+
+/* The usable size that mallocx(size, flags) would give, without allocating; 0 if no block can be
+ * as large or as aligned. */
+size_t nallocx(size_t size, int flags) SPANMALLOC_NOEXCEPT;
+
+/* ---- jemalloc's control interface, after jemalloc(3) ---- */
+
+/* In names, in place of an arena's index: all arenas; the arenas destroyed so far. */
+#ifndef MALLCTL_ARENAS_ALL
+#define MALLCTL_ARENAS_ALL 4096
+#endif
+#ifndef MALLCTL_ARENAS_DESTROYED
+#define MALLCTL_ARENAS_DESTROYED 4097
+#endif
+
+/* Reads the value called `name` into *oldp (of *oldlenp bytes) and writes *newp (of newlen bytes)
+ * to it; NULL for what isn't wanted. Returns 0 or an errno number: ENOENT (no such name), EPERM
+ * (not readable, or not writable), EINVAL (a length that isn't the value's), EAGAIN, EFAULT.
+ * docs/mallctl.md lists the names. */
+int mallctl(const char* name, void* oldp, size_t* oldlenp, void* newp,
+            size_t newlen) SPANMALLOC_NOEXCEPT;
+
+/* Translates `name` into at most *miblenp numbers, for mallctlbymib; *miblenp becomes their
+ * count. Returns 0 or ENOENT. */
+int mallctlnametomib(const char* name, size_t* mibp, size_t* miblenp) SPANMALLOC_NOEXCEPT;
+
+/* As mallctl, for the value that `mib` names; numbers that stand for an index may be changed. */
+int mallctlbymib(const size_t* mib, size_t miblen, void* oldp, size_t* oldlenp, void* newp,
+                 size_t newlen) SPANMALLOC_NOEXCEPT;
+
+/* Composes the statistics and passes them to write(opaque, text) in NUL-terminated pieces; to
+ * malloc_message if `write` is NULL, and to stderr if both are. The letters in `options` leave
+ * parts out or choose JSON (J); NULL for none. */
+void malloc_stats_print(void (*write)(void* opaque, const char* text), void* opaque,
+                        const char* options);
+
+/* Where messages go that have no callback of their own; NULL: to stderr. */
+extern void (*malloc_message)(void* opaque, const char* text);
+
+/* Options of the program, if it defines this symbol: "name:value,name:value". Read once, before
+ * the first allocation. docs/options.md lists them. */
+extern const char* malloc_conf;
+
+#ifdef __cplusplus
+}
+#endif
+
+#undef SPANMALLOC_NOEXCEPT
+
+#endif /* SPANMALLOC_SPANMALLOC_H_ */

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// spanmalloc for C++ containers: an allocator for the standard's containers, and a
+// std::pmr::memory_resource. Header-only, over the C functions of spanmalloc.h; C++17 and later.
+//
+//   std::vector<int, spanmalloc::allocator<int>> v;
+//   std::pmr::vector<int> w(spanmalloc::default_resource());
+//
+// In a program whose operator new is spanmalloc's, std::allocator is as good. These are for
+// programs that want this heap whatever operator new is, and for the size: every block is freed
+// with its size, whether or not the compiler was told to use sized delete.
+//
+// Both are stateless and thread-safe, and both throw std::bad_alloc when memory can't be had
+// (compiled without exceptions: std::abort). Over-aligned types are served.
+#ifndef SPANMALLOC_SPANMALLOC_HPP_
+#define SPANMALLOC_SPANMALLOC_HPP_
+
+#include <spanmalloc/spanmalloc.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <memory_resource>
+#include <new>
+#include <type_traits>
+
+namespace spanmalloc {
+namespace detail {
+
+// The alignment every block has, as mallocx's flags.
+inline constexpr std::size_t kMallocAlignment = alignof(std::max_align_t);
+
+constexpr int alignment_flags(std::size_t alignment) noexcept {
+  return alignment <= kMallocAlignment ? 0 : MALLOCX_ALIGN(alignment);
+}
+
+[[noreturn]] inline void fail() {
+#ifdef __cpp_exceptions
+  throw std::bad_alloc();
+#else
+  std::abort();
+#endif
+}
+
+// `bytes` bytes at `alignment`, a power of two.
+inline void* allocate(std::size_t bytes, std::size_t alignment) {
+  void* block = ::mallocx(bytes != 0 ? bytes : 1, alignment_flags(alignment));
+  if (block == nullptr) fail();
+  return block;
+}
+
+// Frees what allocate(bytes, alignment) returned.
+inline void deallocate(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+  ::sdallocx(block, bytes != 0 ? bytes : 1, alignment_flags(alignment));
+}
+
+}  // namespace detail
+
+// What allocator::allocate_at_least returns; C++23's std::allocation_result has the same members.
+template <typename Pointer>
+struct allocation_result {
+  Pointer ptr;
+  std::size_t count;
+};
+
+// [allocator.requirements]. Any two are equal.
+template <typename T>
+class allocator {
+ public:
+  using value_type = T;
+  using is_always_equal = std::true_type;
+  using propagate_on_container_move_assignment = std::true_type;
+
+  constexpr allocator() noexcept = default;
+  template <typename U>
+  constexpr allocator(const allocator<U>&) noexcept {}
+
+  // Room for `count` objects; std::bad_array_new_length if their bytes can't be counted.
+  [[nodiscard]] T* allocate(std::size_t count) {
+    return static_cast<T*>(detail::allocate(bytes_of(count), alignof(T)));
+  }
+
+  // Room for at least `count` objects, and for how many: rounding up wastes nothing then. Any
+  // number from `count` to that one may be given to deallocate.
+  [[nodiscard]] allocation_result<T*> allocate_at_least(std::size_t count) {
+    const std::size_t bytes = bytes_of(count);
+    const std::size_t usable =
+        ::nallocx(bytes != 0 ? bytes : 1, detail::alignment_flags(alignof(T)));
+    const std::size_t fitting = usable / sizeof(T) > count ? usable / sizeof(T) : count;
+    return {allocate(fitting), fitting};
+  }
+
+  // Takes back what allocate(count) returned.
+  void deallocate(T* block, std::size_t count) noexcept {
+    detail::deallocate(block, count * sizeof(T), alignof(T));
+  }
+
+  template <typename U>
+  friend constexpr bool operator==(const allocator&, const allocator<U>&) noexcept {
+    return true;
+  }
+  template <typename U>
+  friend constexpr bool operator!=(const allocator&, const allocator<U>&) noexcept {
+    return false;
+  }
+
+ private:
+  static std::size_t bytes_of(std::size_t count) {
+    if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) {
+#ifdef __cpp_exceptions
+      throw std::bad_array_new_length();
+#else
+      std::abort();
+#endif
+    }
+    return count * sizeof(T);
+  }
+};
+
+// [mem.res.class]. Any two are equal.
+class memory_resource final : public std::pmr::memory_resource {
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return detail::allocate(bytes, alignment);
+  }
+
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    detail::deallocate(block, bytes, alignment);
+  }
+
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+#ifdef __cpp_rtti
+    return dynamic_cast<const memory_resource*>(&other) != nullptr;
+#else
+    return this == &other;
+#endif
+  }
+};
+
+// One resource for all, alive from before main until the process ends.
+inline memory_resource* default_resource() noexcept {
+  alignas(memory_resource) static char storage[sizeof(memory_resource)];
+  static memory_resource* const resource = new (storage) memory_resource;
+  return resource;
+}
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_SPANMALLOC_HPP_

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Each tc_ function does what the function it is named after does, on the same heap.
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <new>
+
+extern "C" {
+void* tc_malloc(size_t size) noexcept;
+void* tc_malloc_skip_new_handler(size_t size) noexcept;
+void tc_free(void* block) noexcept;
+void tc_cfree(void* block) noexcept;
+void tc_free_sized(void* block, size_t size) noexcept;
+void* tc_calloc(size_t count, size_t size) noexcept;
+void* tc_realloc(void* block, size_t size) noexcept;
+void* tc_memalign(size_t alignment, size_t size) noexcept;
+int tc_posix_memalign(void** result, size_t alignment, size_t size) noexcept;
+void* tc_valloc(size_t size) noexcept;
+void* tc_pvalloc(size_t size) noexcept;
+size_t tc_malloc_size(void* block) noexcept;
+void* tc_new(size_t size);
+void* tc_newarray(size_t size);
+void* tc_new_nothrow(size_t size, const std::nothrow_t&) noexcept;
+void* tc_newarray_nothrow(size_t size, const std::nothrow_t&) noexcept;
+void* tc_new_aligned(size_t size, std::align_val_t alignment);
+void* tc_newarray_aligned(size_t size, std::align_val_t alignment);
+void* tc_new_aligned_nothrow(size_t size, std::align_val_t alignment,
+                             const std::nothrow_t&) noexcept;
+void* tc_newarray_aligned_nothrow(size_t size, std::align_val_t alignment,
+                                  const std::nothrow_t&) noexcept;
+void tc_delete(void* block) noexcept;
+void tc_deletearray(void* block) noexcept;
+void tc_delete_nothrow(void* block, const std::nothrow_t&) noexcept;
+void tc_deletearray_nothrow(void* block, const std::nothrow_t&) noexcept;
+void tc_delete_sized(void* block, size_t size) noexcept;
+void tc_deletearray_sized(void* block, size_t size) noexcept;
+void tc_delete_aligned(void* block, std::align_val_t) noexcept;
+void tc_deletearray_aligned(void* block, std::align_val_t) noexcept;
+void tc_delete_aligned_nothrow(void* block, std::align_val_t, const std::nothrow_t&) noexcept;
+void tc_deletearray_aligned_nothrow(void* block, std::align_val_t, const std::nothrow_t&) noexcept;
+void tc_delete_sized_aligned(void* block, size_t size, std::align_val_t) noexcept;
+void tc_deletearray_sized_aligned(void* block, size_t size, std::align_val_t) noexcept;
+__attribute__((weak)) const char* tc_version(int*, int*, const char**);
+}
+
+namespace {
+
+constexpr std::align_val_t kAlignment{256};
+constexpr size_t kTooMuch = SIZE_MAX / 2;
+
+// A block of 100 bytes or more, written to all its end.
+void* Filled(void* block, size_t alignment = 16) {
+  EXPECT_NE(block, nullptr);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % alignment, 0u);
+  EXPECT_GE(tc_malloc_size(block), 100u);
+  EXPECT_EQ(tc_malloc_size(block), malloc_usable_size(block));
+  memset(block, 0x5a, tc_malloc_size(block));
+  return block;
+}
+
+TEST(TcC, AllocatesAndFrees) {
+  tc_free(Filled(tc_malloc(100)));
+  tc_cfree(Filled(tc_malloc_skip_new_handler(100)));
+  tc_free_sized(Filled(tc_malloc(100)), 100);
+  free(Filled(tc_malloc(100)));
+  tc_free(Filled(malloc(100)));
+  tc_free(nullptr);
+  tc_cfree(nullptr);
+  tc_free_sized(nullptr, 10);
+  EXPECT_EQ(tc_malloc_size(nullptr), 0u);
+}
+
+TEST(TcC, CallocIsZeroAndOverflowFails) {
+  tc_free(Filled(tc_malloc(1000)));
+  auto* bytes = static_cast<char*>(tc_calloc(10, 100));
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(bytes[i], 0);
+  tc_free(bytes);
+  errno = 0;
+  EXPECT_EQ(tc_calloc(SIZE_MAX / 2, 3), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+}
+
+TEST(TcC, ReallocKeepsContents) {
+  auto* bytes = static_cast<char*>(tc_realloc(nullptr, 10));
+  memcpy(bytes, "123456789", 10);
+  bytes = static_cast<char*>(tc_realloc(bytes, 100000));
+  EXPECT_STREQ(bytes, "123456789");
+  errno = 0;
+  EXPECT_EQ(tc_realloc(bytes, kTooMuch), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+  EXPECT_STREQ(bytes, "123456789");
+  EXPECT_EQ(tc_realloc(bytes, 0), nullptr);
+}
+
+TEST(TcC, Aligns) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  tc_free(Filled(tc_memalign(512, 100), 512));
+  tc_free(Filled(tc_memalign(48, 100), 64));
+  tc_free(Filled(tc_valloc(100), page));
+  void* whole = Filled(tc_pvalloc(100), page);
+  EXPECT_GE(tc_malloc_size(whole), page);
+  tc_free(whole);
+  void* block = nullptr;
+  EXPECT_EQ(tc_posix_memalign(&block, 64, 100), 0);
+  tc_free(Filled(block, 64));
+  EXPECT_EQ(tc_posix_memalign(&block, 48, 100), EINVAL);
+  EXPECT_EQ(tc_posix_memalign(&block, 64, kTooMuch), ENOMEM);
+}
+
+TEST(TcNew, AllocatesAndFrees) {
+  tc_delete(Filled(tc_new(100)));
+  tc_deletearray(Filled(tc_newarray(100)));
+  tc_delete_sized(Filled(tc_new(100)), 100);
+  tc_deletearray_sized(Filled(tc_newarray(100)), 100);
+  tc_delete_nothrow(Filled(tc_new_nothrow(100, std::nothrow)), std::nothrow);
+  tc_deletearray_nothrow(Filled(tc_newarray_nothrow(100, std::nothrow)), std::nothrow);
+  ::operator delete(Filled(tc_new(100)));
+}
+
+TEST(TcNew, Aligns) {
+  tc_delete_aligned(Filled(tc_new_aligned(100, kAlignment), 256), kAlignment);
+  tc_deletearray_aligned(Filled(tc_newarray_aligned(100, kAlignment), 256), kAlignment);
+  tc_delete_sized_aligned(Filled(tc_new_aligned(100, kAlignment), 256), 100, kAlignment);
+  tc_deletearray_sized_aligned(Filled(tc_newarray_aligned(100, kAlignment), 256), 100, kAlignment);
+  tc_delete_sized_aligned(Filled(tc_new(100)), 100, std::align_val_t{16});
+  tc_delete_aligned_nothrow(Filled(tc_new_aligned_nothrow(100, kAlignment, std::nothrow), 256),
+                            kAlignment, std::nothrow);
+  tc_deletearray_aligned_nothrow(
+      Filled(tc_newarray_aligned_nothrow(100, kAlignment, std::nothrow), 256), kAlignment,
+      std::nothrow);
+}
+
+TEST(TcNew, ThrowsOrReturnsNull) {
+  EXPECT_THROW(tc_new(kTooMuch), std::bad_alloc);
+  EXPECT_THROW(tc_newarray(kTooMuch), std::bad_alloc);
+  EXPECT_THROW(tc_new_aligned(kTooMuch, kAlignment), std::bad_alloc);
+  EXPECT_THROW(tc_newarray_aligned(kTooMuch, kAlignment), std::bad_alloc);
+  EXPECT_EQ(tc_new_nothrow(kTooMuch, std::nothrow), nullptr);
+  EXPECT_EQ(tc_newarray_nothrow(kTooMuch, std::nothrow), nullptr);
+  EXPECT_EQ(tc_new_aligned_nothrow(kTooMuch, kAlignment, std::nothrow), nullptr);
+  EXPECT_EQ(tc_newarray_aligned_nothrow(kTooMuch, kAlignment, std::nothrow), nullptr);
+}
+
+int handler_calls = 0;
+
+void CountAndGiveUp() {
+  ++handler_calls;
+  std::set_new_handler(nullptr);
+}
+
+TEST(TcNew, CallsTheNewHandler) {
+  std::set_new_handler(&CountAndGiveUp);
+  EXPECT_THROW(tc_new(kTooMuch), std::bad_alloc);
+  EXPECT_EQ(handler_calls, 1);
+  std::set_new_handler(&CountAndGiveUp);
+  EXPECT_EQ(tc_malloc(kTooMuch), nullptr);
+  EXPECT_EQ(handler_calls, 1);
+  std::set_new_handler(nullptr);
+}
+
+TEST(TcVersion, IsNotClaimed) { EXPECT_EQ(&tc_version, nullptr); }
+
+}  // namespace

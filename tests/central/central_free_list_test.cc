@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One central free list: its array, its spans, and the counts of both.
+#include "allocator/central/central_free_list.h"
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/central/central_on_fakes.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr uint16_t kShard = 5;
+
+class CentralFreeListTest : public testing::TestWithParam<size_t> {
+ protected:
+  CentralFreeListTest() { list_.Init(class_, kShard, InPageMap::kYes); }
+  ~CentralFreeListTest() {
+    EXPECT_TRUE(list_.CheckInvariants());
+    EXPECT_TRUE(on_.page_heap.CheckInvariants());
+    EXPECT_TRUE(FaultLog::Take().empty());
+  }
+
+  std::vector<void*> Take(size_t count) {
+    std::vector<void*> all;
+    void* out[64];
+    bool zeroed;
+    while (all.size() < count) {
+      const size_t got = list_.RemoveOrCarve(
+          on_.heap, out, count - all.size() < 64 ? count - all.size() : 64, &zeroed);
+      EXPECT_NE(got, 0u);
+      if (got == 0) break;
+      all.insert(all.end(), out, out + got);
+    }
+    return all;
+  }
+  // Returns how many the array took.
+  size_t Insert(const std::vector<void*>& objects) {
+    return list_.Insert(on_.heap, objects.data(), objects.size());
+  }
+  void PutInSpans(std::vector<void*> objects) {
+    std::vector<Span*> spans;
+    for (void* object : objects) spans.push_back(on_.page_map.SpanOf(object));
+    list_.PutOwned(on_.heap, objects.data(), spans.data(), objects.size());
+    for (void* object : objects) EXPECT_EQ(object, nullptr) << "not taken";
+  }
+  CentralFreeListStats Stats() {
+    CentralFreeListStats stats = {};
+    list_.AddStats(&stats);
+    return stats;
+  }
+  // Objects of all spans less those accounted for.
+  void ExpectLive(size_t live) {
+    const CentralFreeListStats stats = Stats();
+    EXPECT_EQ(stats.spans * info_.objects, live + stats.array_objects + stats.span_objects);
+    EXPECT_EQ(stats.spans_made - stats.spans_freed, stats.spans);
+    EXPECT_EQ(list_.held_hint(), stats.array_objects + stats.span_objects);
+    EXPECT_TRUE(list_.CheckInvariants());
+  }
+
+  const SizeClass class_ = static_cast<SizeClass>(GetParam());
+  const SizeClassInfo& info_ = kSizeClassTable[GetParam()];
+  CentralOnFakes on_;
+  CentralFreeList list_;
+};
+
+TEST_P(CentralFreeListTest, EmptyListGivesNothingWithoutASpan) {
+  void* out[8];
+  EXPECT_EQ(list_.Remove(out, 8, 0), 0u);
+  EXPECT_EQ(list_.DrainArray(out, 8), 0u);
+  EXPECT_EQ(list_.held_hint(), 0u);
+  ExpectLive(0);
+}
+
+TEST_P(CentralFreeListTest, EveryObjectIsGivenOnce) {
+  const size_t count = 3 * info_.objects + 1;
+  const std::vector<void*> objects = Take(count);
+  EXPECT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), count);
+  EXPECT_EQ(Stats().spans, 4u);
+  EXPECT_EQ(Stats().taken, count);
+  for (void* object : objects) {
+    const Span* span = on_.page_map.SpanOf(object);
+    ASSERT_NE(span, nullptr);
+    ASSERT_EQ(span->shard, kShard);
+    ASSERT_EQ(on_.page_map.ClassOf(object), class_);
+  }
+  ExpectLive(count);
+}
+
+TEST_P(CentralFreeListTest, FreshObjectsAreZeroed) {
+  void* out[64];
+  bool zeroed = false;
+  const size_t got = list_.RemoveOrCarve(on_.heap, out, 64, &zeroed);
+  ASSERT_NE(got, 0u);
+  EXPECT_TRUE(zeroed);
+  for (size_t i = 0; i < got; ++i) {
+    for (size_t b = 0; b < info_.size; ++b) ASSERT_EQ(static_cast<char*>(out[i])[b], 0);
+  }
+  Insert({out[0]});
+  list_.RemoveOrCarve(on_.heap, out, 1, &zeroed);
+  EXPECT_FALSE(zeroed) << "an object that was used";
+}
+
+TEST_P(CentralFreeListTest, TheArrayTakesUpToItsLimitAndGivesTheLastFirst) {
+  const std::vector<void*> objects = Take(info_.central_limit + 10);
+  EXPECT_EQ(Insert(objects), info_.central_limit);
+  EXPECT_EQ(Stats().array_objects, info_.central_limit);
+  EXPECT_EQ(Stats().returned, objects.size()) << "the caller returns the rest to the spans";
+  PutInSpans({objects.begin() + info_.central_limit, objects.end()});
+  ExpectLive(0);
+  std::set<void*> again;
+  void* out[64];
+  while (Stats().array_objects != 0) {
+    const size_t got = list_.Remove(out, 64, 0);
+    ASSERT_NE(got, 0u);
+    again.insert(out, out + got);
+  }
+  EXPECT_EQ(again, std::set<void*>(objects.begin(), objects.begin() + info_.central_limit));
+}
+
+TEST_P(CentralFreeListTest, TheReserveStaysInTheArray) {
+  const std::vector<void*> objects = Take(info_.objects * 12);
+  const size_t held = info_.central_limit < 12 ? info_.central_limit : 12;
+  Insert({objects.begin(), objects.begin() + static_cast<long>(held)});
+  void* out[64];
+  if (held > 1) EXPECT_EQ(list_.Remove(out, 64, 1), held - 1);
+  EXPECT_EQ(list_.Remove(out, 64, 1), 0u);
+  EXPECT_EQ(Stats().array_objects, 1u);
+}
+
+TEST_P(CentralFreeListTest, LowWaterIsWhatNobodyTouched) {
+  const size_t limit = info_.central_limit;
+  const std::vector<void*> objects = Take(limit);
+  Insert(objects);
+  EXPECT_EQ(list_.TakeLowWater(), 0u) << "just put in";
+  EXPECT_EQ(list_.TakeLowWater(), limit);
+  void* out[64];
+  ASSERT_EQ(list_.Remove(out, 1, 0), 1u);
+  Insert({out[0]});
+  EXPECT_EQ(list_.TakeLowWater(), limit - 1);
+  EXPECT_EQ(list_.DrainArray(out, 2), 2u);
+  EXPECT_EQ(list_.TakeLowWater(), limit - 2);
+  EXPECT_EQ(Stats().returned, limit + 1) << "draining is no traffic";
+}
+
+TEST_P(CentralFreeListTest, EmptySpansGoBackButOne) {
+  const std::vector<void*> objects = Take(4 * info_.objects);
+  PutInSpans(objects);
+  ExpectLive(0);
+  EXPECT_EQ(Stats().spans, info_.objects == 1 ? 0u : 1u);
+  list_.FreeEmptySpans(on_.heap);
+  EXPECT_EQ(Stats().spans, 0u);
+  EXPECT_EQ(on_.page_heap.Stats().span_pages, 0u);
+}
+
+TEST_P(CentralFreeListTest, TheFullestSpansGiveFirst) {
+  const size_t n = info_.objects;
+  if (n < 16) GTEST_SKIP() << "spans too short to differ";
+  const std::vector<void*> objects = Take(3 * n);
+  // The second span is nearly full, the others nearly empty.
+  PutInSpans({objects.begin(), objects.begin() + static_cast<long>(n - 1)});
+  PutInSpans({objects[n], objects[n + 1]});
+  PutInSpans({objects.begin() + static_cast<long>(2 * n), objects.end() - 1});
+  EXPECT_EQ(Stats().spans_reused, 3u);
+  void* out[2];
+  ASSERT_EQ(list_.Remove(out, 2, 0), 2u);
+  EXPECT_EQ(out[0], objects[n]);
+  EXPECT_EQ(out[1], objects[n + 1]);
+}
+
+TEST_P(CentralFreeListTest, PutOwnedLeavesOtherShardsObjects) {
+  CentralFreeList other;
+  other.Init(class_, kShard + 1, InPageMap::kYes);
+  std::vector<void*> objects = Take(2);
+  bool zeroed;
+  void* foreign;
+  ASSERT_EQ(other.RemoveOrCarve(on_.heap, &foreign, 1, &zeroed), 1u);
+  void* batch[] = {objects[0], foreign, nullptr, objects[1]};
+  Span* spans[] = {on_.page_map.SpanOf(batch[0]), on_.page_map.SpanOf(foreign), nullptr,
+                   on_.page_map.SpanOf(batch[3])};
+  list_.PutOwned(on_.heap, batch, spans, 4);
+  EXPECT_EQ(batch[0], nullptr);
+  EXPECT_EQ(batch[1], foreign);
+  EXPECT_EQ(batch[3], nullptr);
+  ExpectLive(0);
+  other.PutOwned(on_.heap, batch, spans, 4);
+  EXPECT_EQ(batch[1], nullptr);
+  EXPECT_TRUE(other.CheckInvariants());
+}
+
+TEST_P(CentralFreeListTest, OutOfMemoryGivesNothingAndLosesNothing) {
+  const std::vector<void*> objects = Take(info_.objects);
+  on_.memory.RefuseAll(FakeVirtualMemory::kMapAt);
+  on_.memory.RefuseAll(FakeVirtualMemory::kMap);
+  std::vector<void*> more;
+  void* out[64];
+  bool zeroed;
+  while (const size_t got = list_.RemoveOrCarve(on_.heap, out, 64, &zeroed)) {
+    more.insert(more.end(), out, out + got);
+  }
+  ExpectLive(objects.size() + more.size());
+  // The array may find no memory to grow; what doesn't fit is the caller's to put into spans.
+  const size_t fitted = Insert(objects);
+  PutInSpans({objects.begin() + static_cast<long>(fitted), objects.end()});
+  ExpectLive(more.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Classes, CentralFreeListTest,
+                         testing::Values<size_t>(1, 4, 16, 24, 33, 48, 52, 53, kSizeClasses),
+                         [](const testing::TestParamInfo<size_t>& info) {
+                           return "Size" + std::to_string(kSizeClassTable[info.param].size);
+                         });
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Large spans that change their size: grown and shrunk in place, and moved by the kernel, with
+// their contents and with the kernel's refusals at every call.
+#include <cstdint>
+#include <vector>
+
+#include "allocator/heap/page_heap.h"
+#include "gtest/gtest.h"
+#include "tests/support/heap_on_fakes.h"
+
+namespace spanmalloc {
+namespace {
+
+using Call = FakeVirtualMemory::Call;
+using State = FakeVirtualMemory::State;
+
+constexpr size_t kShort = 40;                        // pages, within a huge page
+constexpr size_t kLong = 3 * kPagesPerHugePage + 5;  // pages, a run of huge pages
+
+const void* Pointer(uintptr_t address) { return reinterpret_cast<const void*>(address); }
+
+class PageHeapLargeTest : public testing::Test {
+ protected:
+  ~PageHeapLargeTest() {
+    EXPECT_TRUE(page_heap_.CheckInvariants());
+    const PageHeapStats stats = page_heap_.Stats();
+    EXPECT_EQ(stats.mapped_pages, stats.span_pages + stats.dirty_pages + stats.clean_pages);
+  }
+
+  explicit PageHeapLargeTest(size_t arena_bytes = size_t{4} << 30) : heap_(arena_bytes) {}
+
+  Span* Large(size_t pages) {
+    Span* span = page_heap_.AllocateLarge(pages, kPageSize);
+    EXPECT_NE(span, nullptr);
+    return span;
+  }
+  LargeFault Free(Span* span) {
+    return page_heap_.FreeLarge(reinterpret_cast<void*>(span->start));
+  }
+  // One word on every page.
+  static void Mark(const Span* span, size_t pages, uint64_t seed) {
+    for (size_t i = 0; i < pages; ++i) WordOf(span, i) = seed + i;
+  }
+  static bool IsMarked(const Span* span, size_t pages, uint64_t seed) {
+    for (size_t i = 0; i < pages; ++i) {
+      if (WordOf(span, i) != seed + i) return false;
+    }
+    return true;
+  }
+  static uint64_t& WordOf(const Span* span, size_t page) {
+    return *reinterpret_cast<uint64_t*>(span->start + page * kPageSize + 8);
+  }
+
+  HeapOnFakes heap_;
+  PageHeap& page_heap_ = heap_.page_heap;
+};
+
+class PageHeapResizeTest : public PageHeapLargeTest, public testing::WithParamInterface<size_t> {};
+
+TEST_P(PageHeapResizeTest, GrowsInPlaceWhereTheNextPagesAreFree) {
+  const size_t pages = GetParam();
+  Span* span = Large(pages);
+  Mark(span, pages, 7);
+  const PageHeapStats before = page_heap_.Stats();
+  ASSERT_TRUE(page_heap_.GrowLarge(span, pages + 20));
+  EXPECT_EQ(span->pages, pages + 20);
+  EXPECT_TRUE(IsMarked(span, pages, 7));
+  Mark(span, pages + 20, 8);
+  EXPECT_EQ(heap_.page_map.SpanOf(Pointer(span->start + span->bytes() - 1)), span);
+  EXPECT_EQ(page_heap_.Stats().span_pages, before.span_pages + 20);
+  EXPECT_EQ(page_heap_.Stats().large_pages, before.large_pages + 20);
+  EXPECT_EQ(page_heap_.Stats().grown_in_place, 1u);
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+TEST_P(PageHeapResizeTest, DoesNotGrowIntoANeighbour) {
+  const size_t pages = GetParam();
+  Span* span = Large(pages);
+  Span* neighbour = Large(pages);
+  Mark(span, pages, 1);
+  Mark(neighbour, pages, 2);
+  Span* first = span->start < neighbour->start ? span : neighbour;
+  const PageHeapStats before = page_heap_.Stats();
+  EXPECT_FALSE(page_heap_.GrowLarge(first, pages + kPagesPerHugePage));
+  EXPECT_EQ(first->pages, pages);
+  EXPECT_EQ(page_heap_.Stats().span_pages, before.span_pages);
+  EXPECT_TRUE(IsMarked(span, pages, 1));
+  EXPECT_TRUE(IsMarked(neighbour, pages, 2));
+}
+
+TEST_P(PageHeapResizeTest, ShrinksAndGivesTheTailToOthers) {
+  const size_t pages = GetParam();
+  Span* span = Large(pages);
+  Mark(span, pages, 3);
+  for (size_t kept = pages - 1; kept >= 1; kept = kept * 2 / 3) {
+    page_heap_.ShrinkLarge(span, kept);
+    ASSERT_EQ(span->pages, kept);
+    ASSERT_TRUE(IsMarked(span, kept, 3)) << kept;
+    ASSERT_TRUE(page_heap_.CheckInvariants());
+    ASSERT_EQ(page_heap_.Stats().large_pages, kept);
+    ASSERT_EQ(page_heap_.Stats().span_pages, kept);
+    ASSERT_EQ(heap_.page_map.SpanOf(Pointer(span->start + span->bytes())), nullptr);
+  }
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, PageHeapResizeTest, testing::Values(kShort, kLong),
+                         [](const testing::TestParamInfo<size_t>& info) {
+                           return info.param == kShort ? "InAHugePage" : "RunOfHugePages";
+                         });
+
+TEST_F(PageHeapLargeTest, RefusedGrowthOfTheHeapLeavesTheSpan) {
+  Span* span = Large(kLong);
+  Mark(span, kLong, 1);
+  heap_.memory.RefuseAll(Call::kMapAt);
+  EXPECT_FALSE(page_heap_.GrowLarge(span, kLong + 1000 * kPagesPerHugePage));
+  EXPECT_EQ(span->pages, kLong);
+  EXPECT_TRUE(IsMarked(span, kLong, 1));
+  heap_.memory.RefuseNothing();
+  EXPECT_TRUE(page_heap_.GrowLarge(span, kLong + 1000 * kPagesPerHugePage));
+}
+
+TEST_F(PageHeapLargeTest, AShrunkRunReleasesTheTailItKeepsTheAddressesOf) {
+  Span* span = Large(kLong);
+  Mark(span, kLong, 1);
+  page_heap_.ShrinkLarge(span, kPagesPerHugePage + 1);
+  ASSERT_TRUE(page_heap_.GrowLarge(span, 2 * kPagesPerHugePage));
+  EXPECT_EQ(WordOf(span, kPagesPerHugePage + 1), 0u) << "still resident";
+  EXPECT_TRUE(IsMarked(span, kPagesPerHugePage + 1, 1));
+}
+
+struct MoveCase {
+  const char* name;
+  size_t from;
+  size_t to;
+};
+
+class PageHeapMoveTest : public PageHeapLargeTest,
+                         public testing::WithParamInterface<MoveCase> {};
+
+TEST_P(PageHeapMoveTest, MovesContentsAndKeepsBothSpans) {
+  Span* from = Large(GetParam().from);
+  Span* to = Large(GetParam().to);
+  Mark(from, from->pages, 5);
+  ASSERT_TRUE(page_heap_.MoveLarge(from, to));
+  EXPECT_TRUE(IsMarked(to, GetParam().from, 5));
+  EXPECT_TRUE(heap_.memory.IsAll(State::kMapped, Pointer(from->start), from->bytes()));
+  EXPECT_EQ(page_heap_.Stats().remapped, 1u);
+  EXPECT_EQ(Free(from), LargeFault::kNone);
+  EXPECT_TRUE(IsMarked(to, GetParam().from, 5));
+  EXPECT_EQ(Free(to), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+TEST_P(PageHeapMoveTest, ARefusedMoveChangesNothing) {
+  Span* from = Large(GetParam().from);
+  Span* to = Large(GetParam().to);
+  Mark(from, from->pages, 5);
+  heap_.memory.RefuseAll(Call::kMove);
+  EXPECT_FALSE(page_heap_.MoveLarge(from, to));
+  EXPECT_TRUE(IsMarked(from, GetParam().from, 5));
+  EXPECT_EQ(Free(from), LargeFault::kNone);
+  EXPECT_EQ(Free(to), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+// The kernel moves the pages and refuses new ones for where they were: that span is gone, and its
+// addresses are never handed out unmapped.
+TEST_P(PageHeapMoveTest, ARefusedReplacementGivesUpTheSourceOnly) {
+  Span* from = Large(GetParam().from);
+  Span* to = Large(GetParam().to);
+  Mark(from, from->pages, 5);
+  const uintptr_t source = from->start;
+  const size_t from_bytes = from->bytes();
+  heap_.memory.Refuse(Call::kMapAt, 1, 1);
+  ASSERT_TRUE(page_heap_.MoveLarge(from, to));
+  EXPECT_TRUE(IsMarked(to, GetParam().from, 5));
+  EXPECT_EQ(heap_.page_map.SpanOf(Pointer(source)), nullptr);
+  EXPECT_EQ(page_heap_.FreeLarge(reinterpret_cast<void*>(source)), LargeFault::kNoBlock);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  EXPECT_EQ(page_heap_.Stats().large_spans, 1u);
+  for (int i = 0; i < 50; ++i) {
+    Span* span = Large(1 + static_cast<size_t>(i) * 17);
+    ASSERT_TRUE(heap_.memory.IsAll(State::kMapped, Pointer(span->start), span->bytes()));
+    ASSERT_TRUE(span->start + span->bytes() <= source || span->start >= source + from_bytes);
+  }
+  page_heap_.Release(~size_t{0});
+  EXPECT_EQ(Free(to), LargeFault::kNone);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, PageHeapMoveTest,
+    testing::Values(MoveCase{"ShortToShort", kShort, kShort + 9},
+                    MoveCase{"ShortToRun", kShort, kLong}, MoveCase{"RunToRun", kLong, 2 * kLong},
+                    MoveCase{"WholeHugePages", kPagesPerHugePage, 4 * kPagesPerHugePage}),
+    [](const testing::TestParamInfo<MoveCase>& info) { return info.param.name; });
+
+// A chain of moves, as realloc makes them, then the end of all spans.
+TEST_F(PageHeapLargeTest, AChainOfMovesEndsWithAnEmptyHeap) {
+  Span* span = Large(10);
+  Mark(span, 10, 9);
+  for (size_t pages = 15; pages < 5000; pages = pages * 3 / 2) {
+    Span* to = Large(pages);
+    ASSERT_TRUE(page_heap_.MoveLarge(span, to));
+    EXPECT_EQ(Free(span), LargeFault::kNone);
+    span = to;
+    ASSERT_TRUE(IsMarked(span, 10, 9));
+    ASSERT_TRUE(page_heap_.CheckInvariants());
+  }
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+// Moved mappings can't merge, and a process may have only so many mappings: past a bound, moves are
+// refused until spans that were moved are gone. Shrinking a moved span ends no mapping.
+class PageHeapMappingsTest : public PageHeapLargeTest {
+ protected:
+  PageHeapMappingsTest() : PageHeapLargeTest(size_t{20} << 30) {}
+};
+
+TEST_F(PageHeapMappingsTest, MovedMappingsAreBounded) {
+  constexpr size_t kBound = 4096;
+  std::vector<Span*> moved;
+  for (;;) {
+    Span* from = Large(2 * kPagesPerHugePage);
+    Span* to = Large(2 * kPagesPerHugePage);
+    const bool done = page_heap_.MoveLarge(from, to);
+    Free(from);
+    if (!done) {
+      Free(to);
+      break;
+    }
+    page_heap_.ShrinkLarge(to, kPagesPerHugePage);
+    page_heap_.ShrinkLarge(to, 1);
+    moved.push_back(to);
+    ASSERT_LE(moved.size(), kBound);
+  }
+  EXPECT_EQ(moved.size(), kBound);
+  for (Span* span : moved) Free(span);
+  Span* from = Large(20);
+  EXPECT_TRUE(page_heap_.MoveLarge(from, Large(20))) << "not again after all are gone";
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory on its way back to the kernel: what is given, what is kept, and that pages called zero
+// really read zero.
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "allocator/heap/page_heap.h"
+#include "gtest/gtest.h"
+#include "tests/support/heap_on_fakes.h"
+
+namespace spanmalloc {
+namespace {
+
+using Call = FakeVirtualMemory::Call;
+
+bool IsZero(const Span* span) {
+  const auto* words = reinterpret_cast<const uint64_t*>(span->start);
+  for (size_t i = 0; i < span->bytes() / sizeof(uint64_t); ++i) {
+    if (words[i] != 0) return false;
+  }
+  return true;
+}
+
+class PageHeapReleaseTest : public testing::Test {
+ protected:
+  ~PageHeapReleaseTest() { EXPECT_TRUE(page_heap_.CheckInvariants()); }
+
+  Span* Written(size_t pages) {
+    Span* span = page_heap_.AllocateLarge(pages, kPageSize);
+    EXPECT_NE(span, nullptr);
+    memset(reinterpret_cast<void*>(span->start), 0xcd, span->bytes());
+    return span;
+  }
+  void Free(Span* span) {
+    EXPECT_EQ(page_heap_.FreeLarge(reinterpret_cast<void*>(span->start)), LargeFault::kNone);
+  }
+  size_t DirtyPages() { return page_heap_.Stats().dirty_pages; }
+
+  HeapOnFakes heap_;
+  PageHeap& page_heap_ = heap_.page_heap;
+};
+
+TEST_F(PageHeapReleaseTest, FreshPagesAreZeroedAndUsedOnesAreNot) {
+  for (size_t pages : {10u, 300u}) {
+    Span* span = page_heap_.AllocateLarge(pages, kPageSize);
+    EXPECT_TRUE(span->zeroed);
+    EXPECT_TRUE(IsZero(span));
+    memset(reinterpret_cast<void*>(span->start), 1, span->bytes());
+    const uintptr_t start = span->start;
+    Free(span);
+    span = page_heap_.AllocateLarge(pages, kPageSize);
+    ASSERT_EQ(span->start, start) << "another place than the one just freed";
+    EXPECT_FALSE(span->zeroed);
+    Free(span);
+    EXPECT_GE(page_heap_.Release(~size_t{0}), pages);
+    span = page_heap_.AllocateLarge(pages, kPageSize);
+    EXPECT_TRUE(span->zeroed);
+    EXPECT_TRUE(IsZero(span));
+    Free(span);
+  }
+}
+
+TEST_F(PageHeapReleaseTest, ReleaseGivesAllThatIsFree) {
+  std::vector<Span*> spans;
+  for (size_t pages : {3u, 100u, 5u, 250u, 700u, 9u, 2000u}) spans.push_back(Written(pages));
+  for (size_t i = 0; i < spans.size(); i += 2) Free(spans[i]);
+  const size_t dirty = DirtyPages();
+  EXPECT_GT(dirty, 3u);
+  EXPECT_EQ(page_heap_.Release(~size_t{0}), dirty);
+  EXPECT_EQ(DirtyPages(), 0u);
+  const PageHeapStats stats = page_heap_.Stats();
+  EXPECT_EQ(stats.released_pages, dirty);
+  EXPECT_EQ(stats.releases, 1u);
+  EXPECT_EQ(stats.release_calls, heap_.memory.calls(Call::kRelease));
+  for (size_t i = 1; i < spans.size(); i += 2) {
+    EXPECT_EQ(*reinterpret_cast<unsigned char*>(spans[i]->start), 0xcd) << "in use";
+  }
+  EXPECT_EQ(page_heap_.Release(~size_t{0}), 0u);
+}
+
+TEST_F(PageHeapReleaseTest, ReleasesAboutAsMuchAsAskedFor) {
+  std::vector<Span*> spans;
+  for (int i = 0; i < 100; ++i) spans.push_back(Written(2 * kPagesPerHugePage));
+  for (Span* span : spans) Free(span);
+  const size_t dirty = DirtyPages();
+  const size_t released = page_heap_.Release(10);
+  EXPECT_GE(released, 10u);
+  EXPECT_LE(released, 40 * kPagesPerHugePage) << "far more than asked for";
+  EXPECT_EQ(DirtyPages(), dirty - released);
+}
+
+TEST_F(PageHeapReleaseTest, RefusedReleaseKeepsPagesDirty) {
+  Span* run = Written(300);
+  Span* cut = Written(100);
+  Free(run);
+  Free(cut);
+  const size_t dirty = DirtyPages();
+  heap_.memory.RefuseAll(Call::kRelease);
+  EXPECT_EQ(page_heap_.Release(~size_t{0}), 0u);
+  EXPECT_GE(DirtyPages(), dirty);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  Span* again = page_heap_.AllocateLarge(100, kPageSize);
+  EXPECT_FALSE(again->zeroed && !IsZero(again));
+  heap_.memory.RefuseNothing();
+  page_heap_.Release(~size_t{0});
+  EXPECT_EQ(DirtyPages(), 0u);
+}
+
+TEST_F(PageHeapReleaseTest, AVeryLargeBlockGoesBackAtOnce) {
+  Span* span = page_heap_.AllocateLarge(64 * kPagesPerHugePage, kPageSize);
+  for (size_t i = 0; i < span->pages; ++i) {
+    *reinterpret_cast<char*>(span->start + i * kPageSize) = 1;
+  }
+  const size_t calls = heap_.memory.calls(Call::kRelease);
+  Free(span);
+  EXPECT_GT(heap_.memory.calls(Call::kRelease), calls);
+  EXPECT_LT(DirtyPages(), kPagesPerHugePage);
+}
+
+TEST_F(PageHeapReleaseTest, ExcessIsWhatWasNotNeededOfLate) {
+  std::vector<Span*> spans;
+  for (int i = 0; i < 100; ++i) spans.push_back(Written(kPagesPerHugePage));
+  page_heap_.ReleaseExcess(heap_.clock.NowMs());
+  for (Span* span : spans) Free(span);
+  heap_.clock.Advance(100);
+  page_heap_.ReleaseExcess(heap_.clock.NowMs());
+  EXPECT_GE(DirtyPages(), 100 * kPagesPerHugePage) << "given back at once";
+  for (int i = 0; i < 30; ++i) {
+    heap_.clock.Advance(100);
+    page_heap_.ReleaseExcess(heap_.clock.NowMs());
+  }
+  EXPECT_LE(DirtyPages(), ReleasePolicy::kFloorPages);
+}
+
+TEST_F(PageHeapReleaseTest, DecayOfZeroGivesAllAndNegativeNothing) {
+  page_heap_.SetDecay(-1);
+  Free(Written(5000));
+  const size_t kept = DirtyPages();
+  heap_.clock.Advance(100000);
+  page_heap_.ReleaseExcess(heap_.clock.NowMs());
+  EXPECT_EQ(DirtyPages(), kept);
+  page_heap_.SetDecay(0);
+  page_heap_.ReleaseExcess(heap_.clock.NowMs());
+  EXPECT_EQ(DirtyPages(), 0u);
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The release policy as the pure function it is, over a time that the test makes up.
+#include "allocator/heap/release_policy.h"
+
+#include <cstdint>
+
+#include "gtest/gtest.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr size_t kFloor = ReleasePolicy::kFloorPages;
+// What was needed within the last two seconds is kept.
+constexpr uint64_t kMemoryMs = 2000;
+
+TEST(ReleasePolicyTest, KeepsTheFloorWhateverWasUsed) {
+  ReleasePolicy policy;
+  policy.Note(0, 5000);
+  EXPECT_EQ(policy.Excess(0, 0), 0u);
+  EXPECT_EQ(policy.Excess(0, kFloor), 0u);
+  EXPECT_EQ(policy.Excess(0, kFloor + 1), 1u);
+  EXPECT_EQ(policy.Excess(100000, kFloor + 7), 7u);
+}
+
+TEST(ReleasePolicyTest, KeepsThePeakAndAnEighthForAWhile) {
+  ReleasePolicy policy;
+  policy.Note(80000, 10000);
+  policy.Note(0, 10001);
+  EXPECT_EQ(policy.RecentPeak(), 80000u);
+  EXPECT_EQ(policy.Excess(0, 90000), 0u);
+  EXPECT_EQ(policy.Excess(0, 90001), 1u);
+  // What is in use again needs no free pages held for it.
+  EXPECT_EQ(policy.Excess(70000, 90000), 70000u);
+}
+
+TEST(ReleasePolicyTest, ForgetsAPeakAfterItsTime) {
+  ReleasePolicy policy;
+  policy.Note(80000, 10000);
+  uint64_t now = 10000;
+  for (; now < 10000 + kMemoryMs - 500; now += 10) {
+    policy.Note(1000, now);
+    ASSERT_EQ(policy.RecentPeak(), 80000u) << now;
+  }
+  policy.Note(1000, 10000 + kMemoryMs + 500);
+  EXPECT_EQ(policy.RecentPeak(), 1000u);
+  EXPECT_EQ(policy.Excess(1000, 79000), 79000 - kFloor);
+}
+
+TEST(ReleasePolicyTest, APauseOfAnyLengthCountsAsWhatIsUsedAfterIt) {
+  for (uint64_t pause : {kMemoryMs, kMemoryMs * 7 + 3, uint64_t{1} << 40}) {
+    ReleasePolicy policy;
+    policy.Note(80000, 10000);
+    policy.Note(500, 10000 + pause + 500);
+    EXPECT_EQ(policy.RecentPeak(), 500u) << pause;
+  }
+}
+
+TEST(ReleasePolicyTest, SteadyChurnReleasesNothing) {
+  ReleasePolicy policy;
+  // Up to 20000 pages and down to none, over and over.
+  for (uint64_t now = 1000; now < 60000; now += 50) {
+    const size_t used = (now / 50) % 2 == 0 ? 20000 : 0;
+    policy.Note(used, now);
+    if (now > 1000 + kMemoryMs) ASSERT_EQ(policy.Excess(used, 20000 - used), 0u) << now;
+  }
+}
+
+TEST(ReleasePolicyTest, DecayOfZeroKeepsNothingAndNegativeKeepsAll) {
+  ReleasePolicy policy;
+  policy.SetDecay(0);
+  policy.Note(80000, 10000);
+  EXPECT_EQ(policy.Excess(0, 1), 1u);
+  EXPECT_EQ(policy.Excess(80000, 12345), 12345u);
+  policy.SetDecay(-1);
+  policy.Note(80000, 20000);
+  EXPECT_EQ(policy.Excess(0, size_t{1} << 40), 0u);
+}
+
+TEST(ReleasePolicyTest, ALongerDecayRemembersLonger) {
+  ReleasePolicy policy;
+  policy.SetDecay(60000);
+  policy.Note(80000, 100000);
+  policy.Note(10, 100000 + 40000);
+  EXPECT_EQ(policy.RecentPeak(), 80000u);
+  policy.Note(10, 100000 + 80000);
+  EXPECT_EQ(policy.RecentPeak(), 10u);
+}
+
+}  // namespace
+}  // namespace spanmalloc

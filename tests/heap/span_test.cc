@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A span's objects, for every size class: each handed out once, taken back once, and every other
+// pointer told for what it is.
+#include "allocator/heap/span.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "allocator/params/size_class_table.h"
+#include "gtest/gtest.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr uintptr_t kStart = uintptr_t{1} << 44;  // never touched
+
+class SpanTest : public testing::TestWithParam<size_t> {
+ protected:
+  SpanTest() {
+    span_.start = kStart;
+    span_.pages = info_.pages;
+    span_.Carve(static_cast<SizeClass>(GetParam()));
+  }
+
+  const SizeClassInfo& info_ = kSizeClassTable[GetParam()];
+  Span span_ = {};
+};
+
+TEST_P(SpanTest, StartsWithAllObjectsFree) {
+  EXPECT_EQ(span_.free_objects, info_.objects);
+  EXPECT_EQ(span_.free.Count(), info_.objects);
+  EXPECT_EQ(span_.live_objects(), 0u);
+  EXPECT_EQ(span_.bytes(), info_.pages * kPageSize);
+  EXPECT_TRUE(span_.Contains(kStart));
+  EXPECT_TRUE(span_.Contains(kStart + span_.bytes() - 1));
+  EXPECT_FALSE(span_.Contains(kStart + span_.bytes()));
+  EXPECT_FALSE(span_.Contains(kStart - 1));
+}
+
+TEST_P(SpanTest, HandsOutEachObjectOnceInAscendingOrder) {
+  void* out[kMaxObjectsPerSpan + 1];
+  size_t taken = 0;
+  for (size_t want : {1u, 2u, 63u, 5u, 64u, 65u, 600u}) {
+    const size_t got = span_.TakeObjects(out + taken, want);
+    ASSERT_EQ(got, std::min<size_t>(want, info_.objects - taken));
+    taken += got;
+  }
+  ASSERT_EQ(taken, info_.objects);
+  EXPECT_EQ(span_.free_objects, 0u);
+  for (size_t i = 0; i < taken; ++i) {
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(out[i]), kStart + i * info_.size);
+  }
+  EXPECT_EQ(span_.TakeObjects(out, 1), 0u);
+}
+
+TEST_P(SpanTest, TellsStartsOfLiveObjectsFromAllOtherBytes) {
+  void* out[kMaxObjectsPerSpan];
+  span_.TakeObjects(out, (info_.objects + 1) / 2);
+  std::set<uintptr_t> live;
+  for (size_t i = 0; i < span_.live_objects(); ++i) {
+    live.insert(reinterpret_cast<uintptr_t>(out[i]));
+  }
+  // Every byte of short spans, and about as many of long ones.
+  const size_t step = span_.bytes() > 65536 ? 7 : 1;
+  for (uintptr_t a = kStart; a < kStart + span_.bytes(); a += step) {
+    const uintptr_t offset = a - kStart;
+    ObjectFault expected = ObjectFault::kInterior;
+    if (live.count(a) != 0) {
+      expected = ObjectFault::kNone;
+    } else if (offset % info_.size == 0 && offset / info_.size < info_.objects) {
+      expected = ObjectFault::kAlreadyFree;
+    }
+    ASSERT_EQ(span_.CheckObject(a), expected) << "offset " << offset;
+  }
+}
+
+TEST_P(SpanTest, RandomTakesAndPutsLoseNoObject) {
+  std::mt19937 random(static_cast<unsigned>(GetParam()));
+  std::set<uintptr_t> live;
+  for (int step = 0; step < 500; ++step) {
+    if (random() % 2 == 0) {
+      void* out[32];
+      const size_t got = span_.TakeObjects(out, random() % 33);
+      for (size_t i = 0; i < got; ++i) {
+        ASSERT_TRUE(live.insert(reinterpret_cast<uintptr_t>(out[i])).second) << "handed out twice";
+      }
+    } else {
+      for (size_t n = random() % 33; n > 0 && !live.empty(); --n) {
+        auto it = live.begin();
+        std::advance(it, random() % live.size());
+        ASSERT_EQ(span_.CheckObject(*it), ObjectFault::kNone);
+        span_.PutObject(*it);
+        ASSERT_EQ(span_.CheckObject(*it), ObjectFault::kAlreadyFree);
+        live.erase(it);
+      }
+    }
+    ASSERT_EQ(span_.live_objects(), live.size());
+    ASSERT_EQ(span_.free.Count(), span_.free_objects);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllClasses, SpanTest, testing::Range<size_t>(1, kSizeClassEnd),
+                         [](const testing::TestParamInfo<size_t>& info) {
+                           return "Size" + std::to_string(kSizeClassTable[info.param].size);
+                         });
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// KernelMemory against the contract in virtual_memory.h, on the real kernel. What became of a
+// range is read from mincore and through a pipe, which tells whether memory can be read or written
+// without a fault.
+#include "allocator/os/virtual_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/os/process.h"
+#include "gtest/gtest.h"
+
+namespace spanmalloc::os {
+namespace {
+
+class VirtualMemoryTest : public testing::Test {
+ protected:
+  VirtualMemoryTest() { EXPECT_EQ(pipe2(pipe_, O_NONBLOCK), 0); }
+  ~VirtualMemoryTest() {
+    close(pipe_[0]);
+    close(pipe_[1]);
+  }
+
+  bool IsReadable(const void* address) {
+    char byte;
+    return write(pipe_[1], address, 1) == 1 && read(pipe_[0], &byte, 1) == 1;
+  }
+  // Reads a byte of the pipe into `address`: what was there is replaced.
+  bool IsWritable(void* address) {
+    const char byte = 1;
+    EXPECT_EQ(write(pipe_[1], &byte, 1), 1);
+    const bool written = read(pipe_[0], address, 1) == 1;
+    char rest;
+    if (!written) EXPECT_EQ(read(pipe_[0], &rest, 1), 1);
+    return written;
+  }
+  bool IsMapped(const void* address) {
+    unsigned char resident;
+    return mincore(const_cast<void*>(address), 1, &resident) == 0;
+  }
+
+  // Addresses with nothing there.
+  char* Nowhere(size_t size) {
+    void* address = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(address, MAP_FAILED);
+    munmap(address, size);
+    return static_cast<char*>(address);
+  }
+
+  char* Filled(size_t size, unsigned seed) {
+    auto* memory = static_cast<char*>(memory_.Map(size));
+    EXPECT_NE(memory, nullptr);
+    Fill(memory, size, seed);
+    return memory;
+  }
+  static char Pattern(size_t i, unsigned seed) {
+    return static_cast<char>(i * 31 + i / 4096 + seed);
+  }
+  static void Fill(char* memory, size_t size, unsigned seed) {
+    for (size_t i = 0; i < size; ++i) memory[i] = Pattern(i, seed);
+  }
+  static bool Holds(const char* memory, size_t size, unsigned seed) {
+    for (size_t i = 0; i < size; ++i) {
+      if (memory[i] != Pattern(i, seed)) return false;
+    }
+    return true;
+  }
+  static bool IsZero(const char* memory, size_t size) {
+    for (size_t i = 0; i < size; ++i) {
+      if (memory[i] != 0) return false;
+    }
+    return true;
+  }
+
+  const size_t page_ = SystemPageSize();
+  const size_t size_ = 16 * page_;
+  KernelMemory memory_;
+  int pipe_[2];
+};
+
+TEST_F(VirtualMemoryTest, MappedMemoryIsZeroAndWritable) {
+  auto* memory = static_cast<char*>(memory_.Map(size_));
+  ASSERT_NE(memory, nullptr);
+  EXPECT_TRUE(IsZero(memory, size_));
+  EXPECT_TRUE(IsWritable(memory + size_ - 1));
+  EXPECT_TRUE(memory_.Unmap(memory, size_));
+  EXPECT_FALSE(IsMapped(memory));
+}
+
+TEST_F(VirtualMemoryTest, ReservedMemoryReadsZeroAndIsWritableOnceCommitted) {
+  auto* memory = static_cast<char*>(memory_.Reserve(size_));
+  ASSERT_NE(memory, nullptr);
+  EXPECT_TRUE(IsReadable(memory));
+  EXPECT_FALSE(IsWritable(memory));
+  EXPECT_TRUE(memory_.Commit(memory + page_, 2 * page_));
+  EXPECT_FALSE(IsWritable(memory));
+  EXPECT_TRUE(IsZero(memory, size_));
+  EXPECT_TRUE(IsWritable(memory + page_));
+  EXPECT_TRUE(IsWritable(memory + 3 * page_ - 1));
+  EXPECT_FALSE(IsWritable(memory + 3 * page_));
+  EXPECT_TRUE(memory_.Unmap(memory, size_));
+}
+
+TEST_F(VirtualMemoryTest, MapAtTakesExactlyThatRangeOrNothing) {
+  char* const nowhere = Nowhere(size_);
+  ASSERT_TRUE(memory_.MapAt(nowhere, page_));
+  Fill(nowhere, page_, 5);
+  EXPECT_FALSE(memory_.MapAt(nowhere, page_)) << "in use";
+  EXPECT_FALSE(memory_.MapAt(nowhere - page_, 2 * page_)) << "its end is in use";
+  EXPECT_TRUE(Holds(nowhere, page_, 5)) << "somebody else's memory was replaced";
+  EXPECT_TRUE(memory_.MapAt(nowhere + page_, page_));
+  EXPECT_TRUE(memory_.Unmap(nowhere, 2 * page_));
+}
+
+TEST_F(VirtualMemoryTest, ImpossibleRequestsAreRefusedWithErrnoLeftAlone) {
+  errno = 99;
+  EXPECT_EQ(memory_.Map(size_t{1} << 60), nullptr);
+  EXPECT_EQ(memory_.Reserve(size_t{1} << 60), nullptr);
+  EXPECT_FALSE(memory_.MapAt(reinterpret_cast<void*>(uintptr_t{1} << 62), page_));
+  char* const nowhere = Nowhere(size_);
+  EXPECT_FALSE(memory_.Commit(nowhere, page_));
+  EXPECT_FALSE(memory_.Release(nowhere, page_));
+  EXPECT_FALSE(memory_.AdviseHugePages(nowhere, page_, true));
+  EXPECT_FALSE(memory_.Unmap(nowhere + 1, page_));
+  EXPECT_EQ(errno, 99);
+}
+
+TEST_F(VirtualMemoryTest, ReleasedAndMappedOverMemoryReadsZero) {
+  char* const memory = Filled(size_, 1);
+  EXPECT_TRUE(memory_.Release(memory + page_, page_));
+  EXPECT_TRUE(IsZero(memory + page_, page_));
+  EXPECT_TRUE(Holds(memory, page_, 1));
+  Fill(memory, size_, 2);
+  EXPECT_TRUE(memory_.MapOver(memory + page_, page_));
+  EXPECT_TRUE(IsZero(memory + page_, page_));
+  EXPECT_TRUE(Holds(memory, page_, 2));
+  EXPECT_TRUE(IsWritable(memory + page_));
+  EXPECT_TRUE(memory_.Unmap(memory, size_));
+}
+
+TEST_F(VirtualMemoryTest, ReleaseOfLockedMemoryIsRefusedAndKeepsTheContents) {
+  char* const memory = Filled(page_, 1);
+  if (mlock(memory, page_) != 0) GTEST_SKIP() << "mlock: " << strerror(errno);
+  EXPECT_FALSE(memory_.Release(memory, page_));
+  EXPECT_TRUE(Holds(memory, page_, 1));
+  EXPECT_TRUE(memory_.Unmap(memory, page_));
+}
+
+TEST_F(VirtualMemoryTest, AdviceKeepsTheContents) {
+  char* const memory = Filled(size_, 1);
+  memory_.AdviseHugePages(memory, size_, true);
+  memory_.AdviseHugePages(memory, size_, false);
+  EXPECT_TRUE(Holds(memory, size_, 1));
+  EXPECT_TRUE(memory_.Unmap(memory, size_));
+}
+
+TEST_F(VirtualMemoryTest, MoveReplacesTheTargetAndUnmapsTheSource) {
+  char* const from = Filled(size_, 1);
+  char* const to = Filled(3 * size_, 2);
+  ASSERT_TRUE(memory_.Move(from, to + size_, size_));
+  EXPECT_TRUE(Holds(to + size_, size_, 1));
+  EXPECT_TRUE(Holds(to, size_, 2));
+  EXPECT_FALSE(IsMapped(from));
+  EXPECT_FALSE(IsMapped(from + size_ - page_));
+  EXPECT_TRUE(IsWritable(to + size_));
+  EXPECT_TRUE(memory_.Unmap(to, 3 * size_));
+}
+
+// Two mappings side by side that can't merge. Kernels differ in whether such a move succeeds; the
+// source's contents must be in one piece at either end.
+TEST_F(VirtualMemoryTest, MoveAcrossTwoMappingsMovesAllOrNothing) {
+  char* const from = Filled(size_, 1);
+  ASSERT_EQ(madvise(from + size_ / 2, size_ / 2, MADV_DONTFORK), 0);  // splits the mapping
+  char* const to = Filled(size_, 2);
+  if (memory_.Move(from, to, size_)) {
+    EXPECT_TRUE(Holds(to, size_, 1));
+    EXPECT_FALSE(IsMapped(from));
+    EXPECT_FALSE(IsMapped(from + size_ - page_));
+  } else {
+    EXPECT_TRUE(Holds(from, size_, 1));
+    EXPECT_TRUE(memory_.Unmap(from, size_));
+  }
+  EXPECT_TRUE(IsWritable(to));
+  EXPECT_TRUE(IsWritable(to + size_ - 1));
+  EXPECT_TRUE(memory_.Unmap(to, size_));
+}
+
+TEST_F(VirtualMemoryTest, RefusedMoveLeavesTheSourceAndAMappedTarget) {
+  char* const from = Filled(size_, 1);
+  char* const both = Filled(2 * size_, 2);
+  // The kernel refuses ranges that overlap.
+  EXPECT_FALSE(memory_.Move(both, both + size_ / 2, size_));
+  EXPECT_TRUE(Holds(from, size_, 1));
+  EXPECT_TRUE(IsWritable(both + 2 * size_ - 1));
+  EXPECT_TRUE(memory_.Unmap(both, 2 * size_));
+  EXPECT_TRUE(memory_.Unmap(from, size_));
+}
+
+// A source whose second half the kernel moves under no condition together with the first: half of
+// it watched by a userfaultfd. Newer kernels have moved the first half by then.
+TEST_F(VirtualMemoryTest, MoveThatFailsHalfwayKeepsTheContents) {
+  const int watcher = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
+  if (watcher < 0) GTEST_SKIP() << "userfaultfd: " << strerror(errno);
+  char* const from = Filled(size_, 1);
+  uffdio_api api = {};
+  api.api = UFFD_API;
+  uffdio_register half = {};
+  half.range = {reinterpret_cast<uintptr_t>(from + size_ / 2), size_ / 2};
+  half.mode = UFFDIO_REGISTER_MODE_MISSING;
+  if (ioctl(watcher, UFFDIO_API, &api) != 0 || ioctl(watcher, UFFDIO_REGISTER, &half) != 0) {
+    GTEST_SKIP() << "userfaultfd: " << strerror(errno);
+  }
+  char* const to = Filled(size_, 2);
+  if (memory_.Move(from, to, size_)) {
+    EXPECT_TRUE(Holds(to, size_, 1));
+    EXPECT_FALSE(IsMapped(from));
+    EXPECT_FALSE(IsMapped(from + size_ - page_));
+  } else {
+    EXPECT_TRUE(Holds(from, size_, 1));
+    EXPECT_TRUE(memory_.Unmap(from, size_));
+  }
+  EXPECT_TRUE(IsWritable(to));
+  EXPECT_TRUE(IsWritable(to + size_ - 1));
+  EXPECT_TRUE(memory_.Unmap(to, size_));
+  close(watcher);
+}
+
+}  // namespace
+}  // namespace spanmalloc::os
