@@ -43,7 +43,7 @@ class CountTests(unittest.TestCase):
     def test_counts_cases_by_outcome(self):
         self.assertEqual(count_tests.count_cases(ET.fromstring(GTEST)), (1, 1, 2))
 
-    def test_names_failed_cases_with_the_first_line_of_the_reason(self):
+    def test_names_failed_cases_with_the_reason(self):
         self.assertEqual(list(count_tests.failed_cases(ET.fromstring(GTEST))), ["Fail: 1 != 2"])
 
     def test_a_failed_target_without_a_failed_case_is_one_failure(self):

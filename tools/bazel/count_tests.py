@@ -21,6 +21,8 @@ Run = collections.namedtuple("Run", "label status xml_path seconds cached")
 # test was asked for (a sanitizer may have none; tools/test as a whole must run something).
 EVENTS_SAY_ALL = (0, 3, 4)
 
+TRACEBACK = "Traceback (most recent call last):"
+
 
 def is_failed(case):
     """True for a <testcase> that failed."""
@@ -41,14 +43,15 @@ def count_cases(root):
 
 
 def failed_cases(root):
-    """Yields each failed case as `name: reason`, of which one line is told."""
+    """Yields each failed case as `name: reason`, cut to about two lines."""
     for case in root.iter("testcase"):
         if is_failed(case):
             element = case.find("failure")
             if element is None:
                 element = case.find("error")
-            lines = (element.get("message") or element.text or "").strip().splitlines() or [""]
-            reason = lines[-1 if lines[0].startswith("Traceback") else 0]
+            lines = (element.get("message") or element.text or "").strip().splitlines()
+            # Python's reason ends its traceback.
+            reason = lines[-1] if lines[:1] == [TRACEBACK] else " ".join(lines)
             name = ".".join(filter(None, (case.get("classname"), case.get("name"))))
             yield f"{name}: {reason[:200]}"
 
