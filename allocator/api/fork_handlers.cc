@@ -26,13 +26,14 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   control().LockForFork();
   runtime.registry.LockAll();
-  ForEachLockBelowRegistry([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+  ForEachLockBelowRegistry([](os::RankedLock& lock)
+                               ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
 }
 
 void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowRegistry(
-      [](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  ForEachLockBelowRegistry([](os::RankedLock& lock)
+                               ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
   runtime.registry.UnlockAll();
   control().UnlockForFork();
 }

@@ -22,14 +22,14 @@ struct mallinfo2 HeapInfo() {
   StatsSnapshot stats;
   TakeStatistics(&stats);
   struct mallinfo2 info = {};
-  info.arena = stats.active() - stats.large_live();     // in spans of size classes
-  info.hblks = stats.heap.large_spans;                  // blocks of their own
-  info.hblkhd = stats.large_live();                     // bytes in them
-  info.smblks = stats.thread_cached / kMinAlignment;    // upper bound of cached objects
+  info.arena = stats.active() - stats.large_live();           // in spans of size classes
+  info.hblks = stats.heap.large_spans;                        // blocks of their own
+  info.hblkhd = stats.large_live();                           // bytes in them
+  info.smblks = stats.thread_cached / kMinAlignment;          // upper bound of cached objects
   info.fsmblks = stats.thread_cached + stats.central_cached;  // cached, ready to be handed out
-  info.uordblks = stats.allocated();                    // what the program holds
+  info.uordblks = stats.allocated();                          // what the program holds
   info.fordblks = stats.active() - stats.allocated() + stats.dirty();  // free, perhaps resident
-  info.keepcost = stats.dirty();                        // what malloc_trim could give back
+  info.keepcost = stats.dirty();  // what malloc_trim could give back
   for (size_t c = 1; c < kSizeClassEnd; ++c) info.ordblks += stats.classes[c].span_free;
   return info;
 }

@@ -93,8 +93,7 @@ SPANMALLOC_EXPORT void* __libc_calloc(size_t, size_t) noexcept __attribute__((al
 SPANMALLOC_EXPORT void* __libc_realloc(void*, size_t) noexcept __attribute__((alias("realloc")));
 SPANMALLOC_EXPORT void* __libc_reallocarray(void*, size_t, size_t) noexcept
     __attribute__((alias("reallocarray")));
-SPANMALLOC_EXPORT void* __libc_memalign(size_t, size_t) noexcept
-    __attribute__((alias("memalign")));
+SPANMALLOC_EXPORT void* __libc_memalign(size_t, size_t) noexcept __attribute__((alias("memalign")));
 SPANMALLOC_EXPORT void* __libc_valloc(size_t) noexcept __attribute__((alias("valloc")));
 SPANMALLOC_EXPORT void* __libc_pvalloc(size_t) noexcept __attribute__((alias("pvalloc")));
 SPANMALLOC_EXPORT int __posix_memalign(void**, size_t, size_t) noexcept

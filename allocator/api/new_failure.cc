@@ -53,8 +53,7 @@ void* NewNothrowThroughCxxRuntime(const char* name, size_t size, size_t alignmen
 }
 
 void ThrowBadAlloc() {
-  auto* throw_bad_alloc =
-      FromCxxRuntime(&_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
+  auto* throw_bad_alloc = FromCxxRuntime(&_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
   if (throw_bad_alloc != nullptr) throw_bad_alloc();
   os::DieWith("spanmalloc: operator new: out of memory, and no C++ runtime to throw bad_alloc\n");
 }

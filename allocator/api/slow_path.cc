@@ -41,8 +41,8 @@ size_t ClassFor(size_t size, size_t alignment) {
   return alignment <= kPageSize ? AlignedSizeClassOf(size, alignment) : size_t{kNoSizeClass};
 }
 
-// A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it can't
-// be had.
+// A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
+// can't be had.
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
@@ -113,7 +113,8 @@ void PutObject(size_t c, void* object) {
 
 // Whether a block may have been asked for with `size` bytes, for which `claimed` is the class. Up
 // to kMaxTableSize it must have just that class; beyond, realloc may have left it in place with a
-// size of half as much as it holds, or a few pages less. What the page map doesn't know is left for free to judge.
+// size of half as much as it holds, or a few pages less. What the page map doesn't know is left for
+// free to judge.
 bool SizeFits(const void* block, size_t size, size_t claimed) {
   const SizeClass actual = runtime.page_map.ClassOf(block);
   if (actual != kNoSizeClass) {

@@ -27,8 +27,8 @@ struct ThreadLocals {
 
 // Hidden, so that the fast path reaches them without the global offset table.
 extern __attribute__((visibility("hidden"))) ThreadCache empty_cache;
-extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) constinit thread_local
-    ThreadLocals thread_locals;
+extern __attribute__((visibility("hidden"),
+                      tls_model("initial-exec"))) constinit thread_local ThreadLocals thread_locals;
 
 }  // namespace spanmalloc
 

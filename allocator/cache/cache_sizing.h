@@ -19,9 +19,9 @@ namespace spanmalloc {
 
 // A bin's history, owner thread only.
 struct BinHistory {
-  uint16_t refill = 0;           // objects to fetch at the next miss
-  uint8_t overflows = 0;         // since the limit last changed
-  bool missed = false;           // since the last overflow
+  uint16_t refill = 0;    // objects to fetch at the next miss
+  uint8_t overflows = 0;  // since the limit last changed
+  bool missed = false;    // since the last overflow
 };
 
 // Objects to fetch at a miss; updates the history for the next one.

@@ -65,8 +65,8 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
   }
   void* batch[PerCpuCentral::kMaxBatch];
   const size_t room = Limit(c) + 1;  // one goes to the caller
-  const size_t got = context_.central.Remove(static_cast<SizeClass>(c), batch,
-                                             want < room ? want : room, zeroed);
+  const size_t got =
+      context_.central.Remove(static_cast<SizeClass>(c), batch, want < room ? want : room, zeroed);
   if (got == 0) return nullptr;
   // Lowest addresses on top, so that successive allocations ascend.
   void** top = bin.base;
@@ -93,8 +93,7 @@ void ThreadState::Overflow(size_t c, void* object) {
   if (limit == 0) {
     // The thread frees what others allocated. Kept here, the object's cache line would be handed
     // out next to others still in use elsewhere; back in its span, it returns to its neighbours.
-    if (++bin.strays <= kStraysToActivate ||
-        !RaiseLimit(c, info.batch, /*within_budget=*/false)) {
+    if (++bin.strays <= kStraysToActivate || !RaiseLimit(c, info.batch, /*within_budget=*/false)) {
       context_.central.InsertInSpans(static_cast<SizeClass>(c), &object, 1);
       return;
     }

@@ -68,8 +68,8 @@ class ThreadState {
     void** base = &empty_stack[1];  // the bottom of the stack
     uint32_t capacity = 0;          // of the array, without the sentinel below the base
     BinHistory history;
-    uint32_t strays = 0;            // frees of a class that the thread hasn't allocated
-    void** top_at_tick = nullptr;   // the top when the cache was last looked through
+    uint32_t strays = 0;           // frees of a class that the thread hasn't allocated
+    void** top_at_tick = nullptr;  // the top when the cache was last looked through
   };
 
   // After this many frees of a class that it never allocates, a thread gets a bin for it.
@@ -81,9 +81,7 @@ class ThreadState {
   void** Top(size_t c) const { return RelaxedLoad(cache.top[c]); }
   void SetTop(size_t c, void** top) { RelaxedStore(cache.top[c], top); }
   size_t Held(size_t c) const { return static_cast<size_t>(Top(c) - bins_[c].base); }
-  size_t Limit(size_t c) const {
-    return static_cast<size_t>(cache.limit[c] - bins_[c].base);
-  }
+  size_t Limit(size_t c) const { return static_cast<size_t>(cache.limit[c] - bins_[c].base); }
 
   bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   bool RaiseLimit(size_t c, size_t limit, bool within_budget) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
@@ -96,7 +94,7 @@ class ThreadState {
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
 
   CacheContext context_;
-  int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;   // taken and unused; negative: overdrawn
+  int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;  // taken and unused; negative: overdrawn
   int64_t budget_taken_ ABSL_GUARDED_BY(lock) = 0;
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;
   uint64_t next_tick_ms_ ABSL_GUARDED_BY(lock) = 0;

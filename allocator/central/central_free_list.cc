@@ -29,8 +29,7 @@ void CentralFreeList::Relist(Span* span) {
 }
 
 void CentralFreeList::UpdateHint() {
-  held_hint_.store(static_cast<uint32_t>(count_ + totals_.span_objects),
-                   std::memory_order_relaxed);
+  held_hint_.store(static_cast<uint32_t>(count_ + totals_.span_objects), std::memory_order_relaxed);
 }
 
 size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {

@@ -37,17 +37,17 @@ struct Heap {
 
 // Counts of one list (or a sum of lists) since the start, and what it holds now.
 struct CentralFreeListStats {
-  uint64_t taken;          // objects given to thread caches and callers
-  uint64_t returned;       // objects taken back from them
-  uint64_t fills;          // batches given
-  uint64_t flushes;        // batches taken back
+  uint64_t taken;     // objects given to thread caches and callers
+  uint64_t returned;  // objects taken back from them
+  uint64_t fills;     // batches given
+  uint64_t flushes;   // batches taken back
   uint64_t spans_made;
   uint64_t spans_freed;
-  uint64_t spans_reused;   // spans that were full and got a free object again
-  size_t array_objects;    // free objects in the array
-  size_t span_objects;     // free objects in the spans
-  size_t spans;            // spans owned now
-  size_t nonfull_spans;    // of them, those with free objects
+  uint64_t spans_reused;  // spans that were full and got a free object again
+  size_t array_objects;   // free objects in the array
+  size_t span_objects;    // free objects in the spans
+  size_t spans;           // spans owned now
+  size_t nonfull_spans;   // of them, those with free objects
 };
 
 class CentralFreeList {
@@ -129,8 +129,8 @@ class CentralFreeList {
   SizeClass size_class_ = kNoSizeClass;
   uint16_t shard_ = 0;
   InPageMap in_page_map_ = InPageMap::kYes;
-  uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;     // objects in the array
-  uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;  // of the array
+  uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;      // objects in the array
+  uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;   // of the array
   uint32_t low_water_ ABSL_GUARDED_BY(lock_) = 0;  // least count_ since TakeLowWater
   void** array_ ABSL_GUARDED_BY(lock_) = nullptr;
   SpanList nonfull_[kLists] ABSL_GUARDED_BY(lock_);

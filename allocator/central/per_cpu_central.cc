@@ -25,8 +25,7 @@ PerCpuCentral::Shard* PerCpuCentral::MakeShard(size_t index) {
     return shard;
   }
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    shard->lists[c].Init(static_cast<SizeClass>(c), static_cast<uint16_t>(index),
-                         InPageMap::kYes);
+    shard->lists[c].Init(static_cast<SizeClass>(c), static_cast<uint16_t>(index), InPageMap::kYes);
   }
   // Release: pairs with the acquires of those who find the shard here.
   shards_[index].store(shard, std::memory_order_release);
@@ -66,8 +65,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
 
 void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
   Shard* home = HomeShard();
-  const size_t fitted =
-      home == nullptr ? 0 : home->lists[size_class].Insert(heap_, objects, count);
+  const size_t fitted = home == nullptr ? 0 : home->lists[size_class].Insert(heap_, objects, count);
   for (size_t done = fitted; done < count;) {
     const size_t chunk = count - done < kMaxBatch ? count - done : kMaxBatch;
     PutInSpans(size_class, objects + done, chunk);
@@ -110,7 +108,8 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
     if (objects[i] == nullptr) continue;
     const uint16_t shard = spans[i]->shard.load(std::memory_order_relaxed);
     // Acquire: pairs with the release in MakeShard.
-    shards_[shard].load(std::memory_order_acquire)
+    shards_[shard]
+        .load(std::memory_order_acquire)
         ->lists[size_class]
         .PutOwned(heap_, objects + i, spans + i, count - i);
   }
@@ -127,9 +126,7 @@ void PerCpuCentral::DrainList(CentralFreeList& list, SizeClass size_class, size_
 }
 
 void PerCpuCentral::Drain() {
-  ForEachList([this](CentralFreeList& list) {
-    DrainList(list, list.size_class(), ~size_t{0});
-  });
+  ForEachList([this](CentralFreeList& list) { DrainList(list, list.size_class(), ~size_t{0}); });
   ForEachList([this](CentralFreeList& list) { list.FreeEmptySpans(heap_); });
 }
 

@@ -23,7 +23,7 @@ enum class SpanKind : uint8_t { kShared, kSingle };
 inline constexpr size_t kSpanKinds = 2;
 
 struct HugePage {
-  size_t index;          // within the window
+  size_t index;  // within the window
   SpanKind kind;
   uint16_t used_pages;
   uint16_t longest_free;  // the longest run of free pages

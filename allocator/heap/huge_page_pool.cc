@@ -20,10 +20,10 @@ void HugePagePool::Init(uintptr_t base, uintptr_t limit, Maps* maps) {
 // Whether all of a run may be taken; if not, `*busy_at` is one that may not.
 bool HugePagePool::RunIsFree(size_t index, size_t count, Choice choice, size_t* busy_at) const {
   for (size_t i = index; i < index + count; ++i) {
-    const bool good = choice == Choice::kResident ? maps_->dirty.Get(i)
-                                                  : maps_->free.Get(i) ||
-                                                        (choice == Choice::kHolesToo &&
-                                                         maps_->hole.Get(i));
+    const bool good =
+        choice == Choice::kResident
+            ? maps_->dirty.Get(i)
+            : maps_->free.Get(i) || (choice == Choice::kHolesToo && maps_->hole.Get(i));
     if (!good) {
       *busy_at = i;
       return false;
@@ -110,7 +110,8 @@ HugeRun HugePagePool::TakeDirty(size_t max_count) {
 
 size_t HugePagePool::UnmapFree() {
   size_t unmapped = 0;
-  for (size_t index = maps_->free.FindSet(begin_); index < end_; index = maps_->free.FindSet(index + 1)) {
+  for (size_t index = maps_->free.FindSet(begin_); index < end_;
+       index = maps_->free.FindSet(index + 1)) {
     size_t count = 1;
     while (index + count < end_ && maps_->free.Get(index + count)) ++count;
     if (!memory_.Unmap(AddressOf(index), count << kHugePageShift)) continue;

@@ -48,8 +48,8 @@ class MetadataAllocator {
   os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
 
  private:
-  static constexpr size_t kStep = 64;           // block sizes up to kMaxStepped are its multiples
-  static constexpr size_t kMaxStepped = 4096;   // above, block sizes are powers of two
+  static constexpr size_t kStep = 64;          // block sizes up to kMaxStepped are its multiples
+  static constexpr size_t kMaxStepped = 4096;  // above, block sizes are powers of two
   static constexpr size_t kLists = kMaxStepped / kStep + 16;
   static constexpr size_t kFirstChunk = size_t{256} << 10;
   static constexpr size_t kChunk = size_t{1} << 20;

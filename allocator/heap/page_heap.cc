@@ -189,8 +189,8 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
 // Returns whole huge pages to the pool. Returns whether they were mapped afresh.
 bool PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
   page_map_.ClearDirectory(index, count);
-  const bool fresh = moved && Merge(reinterpret_cast<uintptr_t>(pool_.AddressOf(index)),
-                                    count << kHugePageShift);
+  const bool fresh =
+      moved && Merge(reinterpret_cast<uintptr_t>(pool_.AddressOf(index)), count << kHugePageShift);
   pool_.Put(index, count, /*dirty=*/!fresh);
   return fresh;
 }
@@ -307,8 +307,9 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
     const size_t need = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
     const size_t begin = HugePageIndex(span->start) + need;
     const size_t count = span->huge_pages - need;
-    const size_t slack_end =
-        count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
+    const size_t slack_end = count == 0 && span->pages < need * kPagesPerHugePage
+                                 ? span->pages
+                                 : need * kPagesPerHugePage;
     span->pages = static_cast<uint32_t>(pages);
     span->huge_pages = static_cast<uint32_t>(need);
     used_pages_ -= fewer;

@@ -27,21 +27,21 @@ namespace spanmalloc {
 
 // A snapshot of the page heap, in pages and counts since the start.
 struct PageHeapStats {
-  size_t span_pages;         // in spans, of either kind
-  size_t large_pages;        // in large spans
-  size_t large_spans;        // large spans in use
-  size_t dirty_pages;        // free, perhaps resident
-  size_t clean_pages;        // free, mapped, not resident
+  size_t span_pages;   // in spans, of either kind
+  size_t large_pages;  // in large spans
+  size_t large_spans;  // large spans in use
+  size_t dirty_pages;  // free, perhaps resident
+  size_t clean_pages;  // free, mapped, not resident
   size_t mapped_pages;
   size_t huge_pages_cut;     // huge pages that hold spans
   uint64_t large_allocated;  // large spans ever made
   uint64_t large_freed;
-  uint64_t releases;         // sweeps that gave memory back
-  uint64_t release_calls;    // madvise calls of those sweeps
-  uint64_t released_pages;   // pages they gave back
-  uint64_t grown_in_place;   // large blocks grown without moving
-  uint64_t remapped;         // large blocks moved by mremap
-  uint64_t copied;           // large blocks moved by copying
+  uint64_t releases;        // sweeps that gave memory back
+  uint64_t release_calls;   // madvise calls of those sweeps
+  uint64_t released_pages;  // pages they gave back
+  uint64_t grown_in_place;  // large blocks grown without moving
+  uint64_t remapped;        // large blocks moved by mremap
+  uint64_t copied;          // large blocks moved by copying
 };
 
 // Whether a span's pages show its size class in the page map. If not, free finds none there and
@@ -59,7 +59,10 @@ class PageHeap {
  public:
   constexpr PageHeap(os::VirtualMemory& memory, os::Clock& clock, MetadataAllocator& metadata,
                      PageMap& page_map)
-      : memory_(memory), clock_(clock), metadata_(metadata), page_map_(page_map),
+      : memory_(memory),
+        clock_(clock),
+        metadata_(metadata),
+        page_map_(page_map),
         pool_(memory, page_map) {}
 
   // Places the heap, as HugePagePool::Init, and maps its start. False if the kernel refuses those
@@ -156,7 +159,9 @@ class PageHeap {
   HugePageFiller& FillerOf(const HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return fillers_[static_cast<size_t>(huge_page->kind)];
   }
-  HugePage* HugePageOf(const Span* span) const { return page_map_.HugePageAt(HugePageIndex(span->start)); }
+  HugePage* HugePageOf(const Span* span) const {
+    return page_map_.HugePageAt(HugePageIndex(span->start));
+  }
   static size_t FirstPage(const Span* span) { return PageIndex(span->start) % kPagesPerHugePage; }
 
   os::VirtualMemory& memory_;

@@ -69,8 +69,7 @@ Span* PageMap::SpanOf(const void* pointer) const {
     span = reinterpret_cast<Span*>(entry & ~kLargeSpanTag);
   } else {
     const auto* huge_page = reinterpret_cast<const HugePage*>(entry);
-    span = huge_page->spans[PageIndex(address) % kPagesPerHugePage].load(
-        std::memory_order_relaxed);
+    span = huge_page->spans[PageIndex(address) % kPagesPerHugePage].load(std::memory_order_relaxed);
   }
   // Addresses outside the window share indices with addresses in it.
   return span != nullptr && span->Contains(address) ? span : nullptr;

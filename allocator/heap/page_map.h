@@ -62,7 +62,7 @@ class PageMap {
   // Until Init: one zero byte, so that free(NULL) is answered.
   uint8_t* classes_ = const_cast<uint8_t*>(&kNoClasses);
   std::atomic<uintptr_t>* directory_ = nullptr;
-  size_t huge_pages_ = 0;    // entries reserved
+  size_t huge_pages_ = 0;     // entries reserved
   size_t covered_begin_ = 0;  // entries writable: [covered_begin_, covered_end_)
   // Grows under the page heap's lock; read by SpanOf without it.
   std::atomic<size_t> covered_end_{0};

@@ -24,9 +24,8 @@ class ABSL_LOCKABLE RankedLock {
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
     uint32_t expected = kFree;
     // Acquire: pairs with the release in Unlock.
-    if (ABSL_PREDICT_FALSE(!word_.compare_exchange_strong(expected, kHeld,
-                                                          std::memory_order_acquire,
-                                                          std::memory_order_relaxed))) {
+    if (ABSL_PREDICT_FALSE(!word_.compare_exchange_strong(
+            expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))) {
       LockSlow();
     }
     NoteAcquired();

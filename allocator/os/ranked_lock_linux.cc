@@ -53,7 +53,8 @@ thread_local uint32_t held_count[kLockRankCount];
 
 void RankedLock::NoteAcquired() {
   for (int rank = static_cast<int>(rank_) + 1; rank < kLockRankCount; ++rank) {
-    if (held_count[rank] != 0) DieWith("spanmalloc: internal error: lock taken out of rank order\n");
+    if (held_count[rank] != 0)
+      DieWith("spanmalloc: internal error: lock taken out of rank order\n");
   }
   ++held_count[static_cast<int>(rank_)];
 }

@@ -23,7 +23,9 @@ long MapCall(const void* address, size_t size, long protection, long flags) {
                     0);
 }
 
-void* PointerOrNull(long result) { return IsError(result) ? nullptr : reinterpret_cast<void*>(result); }
+void* PointerOrNull(long result) {
+  return IsError(result) ? nullptr : reinterpret_cast<void*>(result);
+}
 
 bool IsMapped(const void* page) {
   unsigned char resident;
@@ -37,8 +39,7 @@ void* KernelMemory::Map(size_t size) {
 }
 
 bool KernelMemory::MapAt(void* address, size_t size) {
-  const long result =
-      MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | kFixedNoReplace);
+  const long result = MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | kFixedNoReplace);
   if (IsError(result)) return false;
   if (reinterpret_cast<void*>(result) == address) return true;
   // A kernel older than 4.17 takes the address as a hint only.
@@ -77,9 +78,9 @@ bool KernelMemory::AdviseHugePages(void* address, size_t size, bool wanted) {
 // lies in several mappings, may have moved the first of them. What moved stays moved, the rest is
 // copied after it; if nothing moved, the target is mapped afresh.
 bool KernelMemory::Move(void* from, void* to, size_t size) {
-  const long result = SystemCall(SYS_mremap, AsArgument(from), static_cast<long>(size),
-                                 static_cast<long>(size), MREMAP_MAYMOVE | MREMAP_FIXED,
-                                 AsArgument(to));
+  const long result =
+      SystemCall(SYS_mremap, AsArgument(from), static_cast<long>(size), static_cast<long>(size),
+                 MREMAP_MAYMOVE | MREMAP_FIXED, AsArgument(to));
   if (!IsError(result)) return true;
   const size_t page = SystemPageSize();
   size_t moved = 0;

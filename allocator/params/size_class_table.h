@@ -39,13 +39,13 @@ inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
 inline constexpr size_t kMaxObjectsPerSpan = 512;
 
 struct SizeClassInfo {
-  uint32_t size;          // bytes of an object
-  uint32_t pages;         // pages of a span
-  uint32_t objects;       // objects in a span
-  uint32_t reciprocal;    // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
-  uint32_t batch;         // objects moved between a thread cache and a central free list at once
-  uint32_t cache_limit;   // objects a thread cache may hold at most
-  uint32_t central_limit; // object pointers a CPU's central free list may hold at most
+  uint32_t size;           // bytes of an object
+  uint32_t pages;          // pages of a span
+  uint32_t objects;        // objects in a span
+  uint32_t reciprocal;     // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
+  uint32_t batch;          // objects moved between a thread cache and a central free list at once
+  uint32_t cache_limit;    // objects a thread cache may hold at most
+  uint32_t central_limit;  // object pointers a CPU's central free list may hold at most
 };
 
 namespace size_class_internal {

@@ -42,9 +42,9 @@ struct ClassStats {
   uint64_t spans_reused;
   size_t spans;
   size_t nonfull_spans;
-  size_t thread_cached;    // objects in thread caches
-  size_t central_cached;   // objects in the CPUs' arrays
-  size_t span_free;        // objects free in spans
+  size_t thread_cached;   // objects in thread caches
+  size_t central_cached;  // objects in the CPUs' arrays
+  size_t span_free;       // objects free in spans
 };
 
 struct StatsSnapshot {

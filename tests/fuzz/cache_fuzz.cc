@@ -25,7 +25,8 @@ class CacheFuzz {
  public:
   explicit CacheFuzz(Choices& choices)
       : choices_(choices),
-        budget_(choices.OneIn(3) ? static_cast<int64_t>(choices.Below(100000)) : CachesOnFakes::kBudget),
+        budget_(choices.OneIn(3) ? static_cast<int64_t>(choices.Below(100000))
+                                 : CachesOnFakes::kBudget),
         on_(budget_) {}
 
   void Run() {
@@ -77,8 +78,8 @@ class CacheFuzz {
   Iterator AnyLive() {
     // Near a random address: picking by rank would walk the map.
     const auto it = live_.lower_bound(
-        live_.begin()->first + choices_.Below(static_cast<size_t>(
-                                   live_.rbegin()->first - live_.begin()->first + 1)));
+        live_.begin()->first +
+        choices_.Below(static_cast<size_t>(live_.rbegin()->first - live_.begin()->first + 1)));
     return it == live_.end() ? live_.begin() : it;
   }
 

@@ -15,6 +15,7 @@ namespace spanmalloc {
 namespace {
 
 constexpr int kSteps = 3000;
+constexpr size_t kMaxLiveBytes = size_t{4} << 20;  // of one class
 
 class CentralFuzz {
  public:
@@ -39,8 +40,8 @@ class CentralFuzz {
  private:
   void Step() {
     // Most steps with few classes, so that lists fill up.
-    const size_t c = choices_.OneIn(4) ? 1 + choices_.Below(kSizeClasses)
-                                       : 1 + choices_.Below(4) * 20;
+    const size_t c =
+        choices_.OneIn(4) ? 1 + choices_.Below(kSizeClasses) : 1 + choices_.Below(4) * 20;
     const PinToCpu pin(static_cast<int>(choices_.Below(2)));
     on_.memory.RefuseNothing();
     if (choices_.OneIn(20)) {
@@ -48,7 +49,7 @@ class CentralFuzz {
     }
     const size_t choice = choices_.Below(100);
     const size_t batch = choices_.Magnitude(PerCpuCentral::kMaxBatch);
-    if (choice < 48) {
+    if (choice < 48 && live_[c].size() * kSizeClassTable[c].size < kMaxLiveBytes) {
       Remove(c, batch);
     } else if (choice < 70) {
       Insert(c, batch * 8);

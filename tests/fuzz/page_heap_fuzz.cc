@@ -215,7 +215,7 @@ class PageHeapFuzz {
 };
 
 TEST(PageHeapFuzz, RandomCallsAgreeWithTheModel) {
-  ForEachSeed(8, [](Choices& choices) { PageHeapFuzz(choices).Run(); });
+  ForEachSeed(4, [](Choices& choices) { PageHeapFuzz(choices).Run(); });
 }
 
 }  // namespace

@@ -29,9 +29,7 @@ class HugePagePoolTest : public testing::Test {
     first_ = pool_.first_index();
   }
 
-  uintptr_t AddressOf(size_t index) {
-    return reinterpret_cast<uintptr_t>(pool_.AddressOf(index));
-  }
+  uintptr_t AddressOf(size_t index) { return reinterpret_cast<uintptr_t>(pool_.AddressOf(index)); }
   bool IsMapped(size_t index, size_t count) {
     return memory_.IsAll(State::kMapped, pool_.AddressOf(index), count * kHugePageSize);
   }
@@ -177,8 +175,8 @@ enum class Page { kHeld, kClean, kDirty };
 
 TEST_F(HugePagePoolTest, RandomStepsAgreeWithTheModel) {
   std::mt19937 random(4);
-  std::map<size_t, Page> pages;                // mapped pages, by index
-  std::map<size_t, size_t> held;               // runs the test holds: start to count
+  std::map<size_t, Page> pages;   // mapped pages, by index
+  std::map<size_t, size_t> held;  // runs the test holds: start to count
   const auto take = [&](HugeRun run) {
     if (run.count == 0) return;
     bool dirty = false;

@@ -58,7 +58,8 @@ TEST_F(MetadataAllocatorTest, RandomBlocksAreAlignedZeroAndApart) {
       live[start] = size;
       memset(block, 0xab, size);
     } else if (!live.empty()) {
-      auto it = live.lower_bound(reinterpret_cast<uintptr_t>(random() % 2 == 0 ? nullptr : &random));
+      auto it =
+          live.lower_bound(reinterpret_cast<uintptr_t>(random() % 2 == 0 ? nullptr : &random));
       if (it == live.end()) it = live.begin();
       std::advance(it, random() % std::distance(it, live.end()));
       metadata_.Free(reinterpret_cast<void*>(it->first), it->second);

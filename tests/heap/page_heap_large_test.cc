@@ -35,9 +35,7 @@ class PageHeapLargeTest : public testing::Test {
     EXPECT_NE(span, nullptr);
     return span;
   }
-  LargeFault Free(Span* span) {
-    return page_heap_.FreeLarge(reinterpret_cast<void*>(span->start));
-  }
+  LargeFault Free(Span* span) { return page_heap_.FreeLarge(reinterpret_cast<void*>(span->start)); }
   // One word on every page.
   static void Mark(const Span* span, size_t pages, uint64_t seed) {
     for (size_t i = 0; i < pages; ++i) WordOf(span, i) = seed + i;
@@ -138,8 +136,7 @@ struct MoveCase {
   size_t to;
 };
 
-class PageHeapMoveTest : public PageHeapLargeTest,
-                         public testing::WithParamInterface<MoveCase> {};
+class PageHeapMoveTest : public PageHeapLargeTest, public testing::WithParamInterface<MoveCase> {};
 
 TEST_P(PageHeapMoveTest, MovesContentsAndKeepsBothSpans) {
   Span* from = Large(GetParam().from);

@@ -183,8 +183,9 @@ TEST_F(PageHeapTest, RefusedCallsLoseNothing) {
       SCOPED_TRACE(testing::Message() << kind.name << ", refused call " << call);
       HeapOnFakes heap(size_t{1} << 30);
       const auto allocate = [&] {
-        return kind.size_class != 0 ? heap.page_heap.AllocateShared(kind.size_class, InPageMap::kYes)
-                                    : heap.page_heap.AllocateLarge(kind.pages, kPageSize);
+        return kind.size_class != 0
+                   ? heap.page_heap.AllocateShared(kind.size_class, InPageMap::kYes)
+                   : heap.page_heap.AllocateLarge(kind.pages, kPageSize);
       };
       size_t pages = 0;
       size_t failures = 0;

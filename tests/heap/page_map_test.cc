@@ -23,8 +23,7 @@ class PageMapTest : public testing::Test {
  protected:
   // Where tests put things: not far from the window's start, as an address and as an index.
   static constexpr size_t kIndex = 100;
-  static constexpr uintptr_t kBase =
-      (uintptr_t{1} << kHeapAddressBit) + kIndex * kHugePageSize;
+  static constexpr uintptr_t kBase = (uintptr_t{1} << kHeapAddressBit) + kIndex * kHugePageSize;
 
   FakeVirtualMemory memory_{size_t{2} << 20};
   PageMap page_map_{memory_};

@@ -32,7 +32,9 @@ TEST(RankedLockTest, TryLockTellsWhetherItIsHeld) ABSL_NO_THREAD_SAFETY_ANALYSIS
 
 TEST(RankedLockTest, HolderUnlocksAtTheEndOfItsScope) {
   RankedLock lock(LockRank::kPageHeap);
-  { LockHolder hold(lock); }
+  {
+    LockHolder hold(lock);
+  }
   LockHolder hold(lock);
 }
 
@@ -127,7 +129,8 @@ TEST(RankedLockDeathTest, LockingDownwardsInRankAborts) {
         LockHolder hold_heap(heap);
         LockHolder hold_central(central);
       },
-      testing::KilledBySignal(SIGABRT), "^spanmalloc: internal error: lock taken out of rank order");
+      testing::KilledBySignal(SIGABRT),
+      "^spanmalloc: internal error: lock taken out of rank order");
 }
 
 TEST(RankedLockDeathTest, TryLockIsCheckedToo) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A program whose live bytes stay constant while its sizes drift, phase after phase, keeps its
-// resident memory within five times them (jemalloc 5.3 needs 3.6, tcmalloc 2.10 and mimalloc 2.0 six to seven).
+// resident memory within five times them (jemalloc 5.3 needs 3.6, tcmalloc 2.10 and mimalloc 2.0
+// six to seven).
 
 #include "tests/override/check.h"
 

@@ -81,8 +81,8 @@ bool FakeVirtualMemory::Require(Call call, const void* address, size_t size, boo
       size != 0 && begin % kSystemPage == 0 && size % kSystemPage == 0 &&
       AllIn(begin, begin + size, mapped_only ? State::kMapped : State::kReserved, !mapped_only);
   if (!good) {
-    ADD_FAILURE() << kNames[call] << "(" << address << ", " << size
-                  << ") of a range that is not " << (mapped_only ? "mapped" : "reserved or mapped");
+    ADD_FAILURE() << kNames[call] << "(" << address << ", " << size << ") of a range that is not "
+                  << (mapped_only ? "mapped" : "reserved or mapped");
   }
   return good;
 }
