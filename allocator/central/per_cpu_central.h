@@ -37,7 +37,7 @@ class PerCpuCentral {
   // array is left in no defined state.
   void Insert(SizeClass size_class, void** objects, size_t count);
 
-  // As Insert, past the array and straight into the objects' spans.
+  // As Insert, past the array and straight into the objects' spans. Requires: count <= kMaxBatch.
   void InsertInSpans(SizeClass size_class, void** objects, size_t count);
 
   // Empties every shard's arrays into the spans, so that empty spans return to the page heap.

@@ -76,12 +76,11 @@ HugeRun HugePagePool::Take(size_t count, size_t alignment) {
 }
 
 HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
-  if (index + count > limit_) return {};
-  if (index + count > end_) {
-    if (index > end_ || !MapAtEnd(index + count - end_)) return {};
-  }
+  if (index > end_ || index + count > limit_) return {};
   size_t busy_at;
-  if (!RunIsFree(index, count, Choice::kFree, &busy_at)) return {};
+  const size_t mapped = index + count > end_ ? end_ - index : count;
+  if (!RunIsFree(index, mapped, Choice::kFree, &busy_at)) return {};
+  if (mapped < count && !MapAtEnd(count - mapped)) return {};
   return Claim(index, count);
 }
 
