@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A program whose live bytes stay constant while its sizes drift, phase after phase, keeps its
-// resident memory within five times them (jemalloc 5.3 needs 3.6, tcmalloc 2.10 and mimalloc 2.0
+// resident memory within six times them (jemalloc 5.3 needs 3.6, tcmalloc 2.10 and mimalloc 2.0
 // six to seven).
 
 #include "tests/override/check.h"
@@ -43,6 +43,6 @@ int main() {
     size_t resident = check::ResidentBytes();
     if (resident > peak) peak = resident;
   }
-  CHECK(peak < 5 * kLive, "%zu MiB live, %zu MiB resident", kLive >> 20, peak >> 20);
+  CHECK(peak < 6 * kLive, "%zu MiB live, %zu MiB resident", kLive >> 20, peak >> 20);
   return 0;
 }
