@@ -61,8 +61,7 @@ ALLOC_FAST_PATH void Deallocate(void* block) {
 inline ABSL_ATTRIBUTE_NOINLINE void DeallocateMedium(void* block, size_t size) {
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   const SizeClass c = runtime.page_map.ClassOf(block);
-  const size_t block_size = kSizeClassTable[c].size;
-  if (ABSL_PREDICT_FALSE(size > block_size || size < block_size / 2 || !cache->Push(c, block))) {
+  if (ABSL_PREDICT_FALSE(!MayKeepClass(c, size) || !cache->Push(c, block))) {
     FreeSizedSlow(block, size);
   }
 }

@@ -36,10 +36,8 @@ unsigned ArenaFor(int flags) {
 
 // The usable size of a block that AllocateAligned(alignment, size) would return; 0 if none can.
 size_t UsableSizeFor(size_t size, size_t alignment) {
-  if (alignment <= kPageSize) {
-    const size_t c = AlignedSizeClassOf(size, alignment);
-    if (c != kNoSizeClass) return kSizeClassTable[c].size;
-  }
+  const size_t c = AlignedSizeClassOf(size, alignment);
+  if (c != kNoSizeClass) return kSizeClassTable[c].size;
   if (size > kWindowSize || alignment > kWindowSize) return 0;
   return RoundUp(size == 0 ? 1 : size, kPageSize);
 }

@@ -86,13 +86,6 @@ void* ResizeLarge(void* block, Span* span, size_t size) {
                                   : MoveToLarge(block, old_size, size);
 }
 
-// Whether an object of class `c` may be said to have `size` bytes by a sized free that computes
-// `own_class` from them.
-bool ClassServes(SizeClass c, size_t size, size_t own_class) {
-  const size_t object_size = kSizeClassTable[c].size;
-  return c == own_class || (size > kMaxTableSize && size <= object_size && size >= object_size / 2);
-}
-
 // A block of an explicit arena stays in it.
 void* ResizeInArena(void* block, size_t old_size, size_t size) {
   if (size <= old_size && size >= old_size / 2) return block;
@@ -107,7 +100,7 @@ void* Reallocate(void* block, size_t size) {
   const SizeClass c = runtime.page_map.ClassOf(block);
   if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) {
     const size_t old_size = kSizeClassTable[c].size;
-    if (size <= old_size && ClassServes(c, size, SizeClassOf(size))) return block;
+    if (MayKeepClass(c, size) || (size <= old_size && SizeClassOf(size) == c)) return block;
     return Move(block, old_size, size);
   }
   const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
@@ -120,11 +113,9 @@ void* Reallocate(void* block, size_t size) {
 
 void* ReallocateAligned(void* block, size_t alignment, size_t size) {
   const SizeClass c = runtime.page_map.ClassOf(block);
-  const size_t own_class =
-      alignment <= kPageSize ? AlignedSizeClassOf(size, alignment) : size_t{kNoSizeClass};
   if (reinterpret_cast<uintptr_t>(block) % alignment == 0) {
     if (c != kNoSizeClass) {
-      if (ClassServes(c, size, own_class)) return block;
+      if (MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c) return block;
     } else if (size > kMinGrowableSize) {
       const size_t usable = TryResizeInPlace(block, size);
       if (usable >= size && usable / 2 <= size) return block;

@@ -38,7 +38,7 @@ void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
 // The class that serves a request, kNoSizeClass for a large one.
 size_t ClassFor(size_t size, size_t alignment) {
   if (alignment <= kMinAlignment) return size <= kMaxClassSize ? SizeClassOf(size) : kNoSizeClass;
-  return alignment <= kPageSize ? AlignedSizeClassOf(size, alignment) : size_t{kNoSizeClass};
+  return AlignedSizeClassOf(size, alignment);
 }
 
 // A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
@@ -82,15 +82,7 @@ void Report(Fault fault, const void* pointer, const Span* span, size_t claimed_s
   ReportBadPointer(bad);
 }
 
-Fault InteriorFault(const void* pointer) {
-  return reinterpret_cast<uintptr_t>(pointer) % kMinAlignment == 0 ? Fault::kInterior
-                                                                   : Fault::kMisaligned;
-}
-
-Fault MissingFault(const void* pointer) {
-  return runtime.page_heap.InHeap(reinterpret_cast<uintptr_t>(pointer)) ? Fault::kDoubleFree
-                                                                        : Fault::kNotABlock;
-}
+Fault MissingFault(const void* pointer) { return runtime.page_heap.MissingFault(pointer); }
 
 // Puts an object of class `c` into the thread's cache, flushing if need be. What can be checked
 // without a lock is checked: this is where a bad pointer that missed the fast path ends.
@@ -118,9 +110,7 @@ void PutObject(size_t c, void* object) {
 bool SizeFits(const void* block, size_t size, size_t claimed) {
   const SizeClass actual = runtime.page_map.ClassOf(block);
   if (actual != kNoSizeClass) {
-    if (actual == claimed) return true;
-    const size_t block_size = kSizeClassTable[actual].size;
-    return size > kMaxTableSize && size <= block_size && size >= block_size / 2;
+    return actual == claimed || MayKeepClass(actual, size);
   }
   const Span* span = runtime.page_map.SpanOf(block);
   if (span == nullptr || span->size_class != kNoSizeClass ||

@@ -169,15 +169,12 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
   const ObjectFault fault = span->CheckObject(address);
   if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
     const size_t into = (address - span->start) % span->object_size;
-    Fault kind = Fault::kDoubleFree;
-    if (fault == ObjectFault::kInterior) {
-      kind = address % kMinAlignment == 0 ? Fault::kInterior : Fault::kMisaligned;
-    }
-    heap.report({.fault = kind,
-                 .pointer = object,
-                 .claimed_size = 0,
-                 .block_size = span->object_size,
-                 .block_start = static_cast<char*>(object) - into});
+    heap.report(
+        {.fault = fault == ObjectFault::kInterior ? InteriorFault(object) : Fault::kDoubleFree,
+         .pointer = object,
+         .claimed_size = 0,
+         .block_size = span->object_size,
+         .block_start = static_cast<char*>(object) - into});
     return false;
   }
   if (span->free_objects == 0) ++totals_.spans_reused;

@@ -93,15 +93,12 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
       continue;
     }
     if (objects[i] == nullptr) continue;
-    const bool in_heap = heap_.page_heap.InHeap(reinterpret_cast<uintptr_t>(objects[i]));
-    const Fault fault = span != nullptr ? Fault::kSizeMismatch
-                        : in_heap       ? Fault::kDoubleFree
-                                        : Fault::kNotABlock;
-    heap_.report({.fault = fault,
-                  .pointer = objects[i],
-                  .claimed_size = kSizeClassTable[size_class].size,
-                  .block_size = span == nullptr ? 0 : span->object_size,
-                  .block_start = nullptr});
+    heap_.report(
+        {.fault = span != nullptr ? Fault::kSizeMismatch : heap_.page_heap.MissingFault(objects[i]),
+         .pointer = objects[i],
+         .claimed_size = kSizeClassTable[size_class].size,
+         .block_size = span == nullptr ? 0 : span->object_size,
+         .block_start = nullptr});
     objects[i] = nullptr;
   }
   for (size_t i = 0; i < count; ++i) {
@@ -115,25 +112,25 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
   }
 }
 
-void PerCpuCentral::DrainList(CentralFreeList& list, SizeClass size_class, size_t count) {
+void PerCpuCentral::DrainList(CentralFreeList& list, size_t count) {
   void* objects[kMaxBatch];
   while (count != 0) {
     const size_t got = list.DrainArray(objects, count < kMaxBatch ? count : kMaxBatch);
     if (got == 0) return;
-    PutInSpans(size_class, objects, got);
+    PutInSpans(list.size_class(), objects, got);
     count -= got;
   }
 }
 
 void PerCpuCentral::Drain() {
-  ForEachList([this](CentralFreeList& list) { DrainList(list, list.size_class(), ~size_t{0}); });
+  ForEachList([this](CentralFreeList& list) { DrainList(list, ~size_t{0}); });
   ForEachList([this](CentralFreeList& list) { list.FreeEmptySpans(heap_); });
 }
 
 void PerCpuCentral::ReturnIdle() {
   ForEachList([this](CentralFreeList& list) {
     if (list.held_hint() == 0) return;
-    DrainList(list, list.size_class(), list.TakeLowWater());
+    DrainList(list, list.TakeLowWater());
   });
 }
 

@@ -75,7 +75,7 @@ class PerCpuCentral {
   Shard* MakeShard(size_t index) ABSL_LOCKS_EXCLUDED(table_lock_);
   size_t RemoveFromOthers(SizeClass size_class, const Shard* home, void** out, size_t want);
   void PutInSpans(SizeClass size_class, void** objects, size_t count);
-  void DrainList(CentralFreeList& list, SizeClass size_class, size_t count);
+  void DrainList(CentralFreeList& list, size_t count);
 
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};

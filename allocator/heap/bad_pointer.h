@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/params/memory_geometry.h"
+
 namespace spanmalloc {
 
 enum class Fault : uint8_t {
@@ -25,6 +27,12 @@ struct BadPointer {
   size_t block_size;        // the block's own size, where there is one
   const void* block_start;  // kInterior, kMisaligned: where the block starts
 };
+
+// The fault of a pointer into a block, past its start.
+inline Fault InteriorFault(const void* pointer) {
+  return reinterpret_cast<uintptr_t>(pointer) % kMinAlignment == 0 ? Fault::kInterior
+                                                                   : Fault::kMisaligned;
+}
 
 using FaultReporter = void (*)(const BadPointer&);
 

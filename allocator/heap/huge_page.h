@@ -27,7 +27,6 @@ struct HugePage {
   SpanKind kind;
   uint16_t used_pages;
   uint16_t longest_free;  // the longest run of free pages
-  uint64_t freed_at_ms;   // when a span of it was last freed
   Bitmap<kPagesPerHugePage> used;
   Bitmap<kPagesPerHugePage> dirty;  // written since the kernel last gave the page, perhaps
   HugePage* previous;

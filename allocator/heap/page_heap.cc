@@ -77,7 +77,6 @@ void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
   used_pages_ -= count;
   huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages - count);
   huge_page->longest_free = static_cast<uint16_t>(huge_page->used.LongestClearRun());
-  huge_page->freed_at_ms = clock_.NowMs();
   FillerOf(huge_page).Insert(huge_page);
 }
 
@@ -141,7 +140,7 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   auto* span = metadata_.New<Span>();
   if (span == nullptr) return nullptr;
-  const size_t count = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+  const size_t count = HugePagesFor(pages);
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
   const HugeRun run = pool_.Take(count, huge_alignment);
   if (run.count == 0) {
@@ -255,18 +254,15 @@ void PageHeap::FreeSpansOf(uint16_t shard) {
 }
 
 LargeFault PageHeap::FreeLarge(void* block) {
-  size_t huge_pages;
-  {
-    os::LockHolder hold(lock_);
-    // Looked up under the lock: of two threads that free one block, the second finds nothing.
-    Span* span = page_map_.SpanOf(block);
-    if (span == nullptr || span->state != SpanState::kLarge) return LargeFault::kNoBlock;
-    if (span->start != reinterpret_cast<uintptr_t>(block)) return LargeFault::kInterior;
-    policy_.Note(used_pages_, clock_.NowMs());
-    huge_pages = span->huge_pages;
-    RemoveLarge(span);
-    if (huge_pages >= kReleaseAtOnce) ReleaseHugePages(huge_pages * kPagesPerHugePage);
-  }
+  os::LockHolder hold(lock_);
+  // Looked up under the lock: of two threads that free one block, the second finds nothing.
+  Span* span = page_map_.SpanOf(block);
+  if (span == nullptr || span->state != SpanState::kLarge) return LargeFault::kNoBlock;
+  if (span->start != reinterpret_cast<uintptr_t>(block)) return LargeFault::kInterior;
+  policy_.Note(used_pages_, clock_.NowMs());
+  const size_t huge_pages = span->huge_pages;
+  RemoveLarge(span);
+  if (huge_pages >= kReleaseAtOnce) ReleaseHugePages(huge_pages * kPagesPerHugePage);
   return LargeFault::kNone;
 }
 
@@ -280,7 +276,7 @@ bool PageHeap::GrowLarge(Span* span, size_t pages) {
     if (huge_page->used.CountRange(first, more) != 0) return false;
     UsePages(huge_page, first, more, span);
   } else {
-    const size_t need = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+    const size_t need = HugePagesFor(pages);
     if (need > span->huge_pages) {
       const size_t end = HugePageIndex(span->start) + span->huge_pages;
       const size_t count = need - span->huge_pages;
@@ -304,7 +300,7 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
     span->pages = static_cast<uint32_t>(pages);
     FreePages(HugePageOf(span), kept_end, fewer);
   } else {
-    const size_t need = (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+    const size_t need = HugePagesFor(pages);
     const size_t begin = HugePageIndex(span->start) + need;
     const size_t count = span->huge_pages - need;
     const size_t slack_end = count == 0 && span->pages < need * kPagesPerHugePage

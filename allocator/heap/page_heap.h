@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/heap/bad_pointer.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/huge_page_filler.h"
 #include "allocator/heap/huge_page_pool.h"
@@ -121,6 +122,11 @@ class PageHeap {
 
   // Whether `address` lies where the heap's pages are or have been.
   bool InHeap(uintptr_t address) const { return pool_.InHeap(address); }
+
+  // The fault of a pointer at which no span is: its block was freed, or never was one.
+  Fault MissingFault(const void* pointer) const {
+    return InHeap(reinterpret_cast<uintptr_t>(pointer)) ? Fault::kDoubleFree : Fault::kNotABlock;
+  }
 
   void NoteCopiedLarge() { copied_.fetch_add(1, std::memory_order_relaxed); }
 

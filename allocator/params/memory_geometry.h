@@ -53,6 +53,10 @@ constexpr size_t RoundUp(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+constexpr size_t HugePagesFor(size_t pages) {
+  return (pages + kPagesPerHugePage - 1) / kPagesPerHugePage;
+}
+
 constexpr size_t PagesFor(size_t bytes) { return (bytes + kPageSize - 1) >> kPageShift; }
 
 }  // namespace spanmalloc

@@ -72,11 +72,19 @@ ALLOC_FAST_PATH size_t SizeClassOf(size_t size) {
   return size <= kMaxTableSize ? kSmallClassTable[(size + 15) / 16] : MediumSizeClass(size);
 }
 
-// The class whose objects are aligned to `alignment` (a power of two up to kPageSize) and hold
-// `size` bytes: the smallest one whose size is a multiple of the alignment, since spans start on
-// pages. kNoSizeClass if there is none.
+// Whether realloc leaves a block of class `c` where it is when asked for `size` bytes, though
+// another class would serve them: beyond kMaxTableSize, below which sized free trusts the size, if
+// the block is used at least by half.
+ALLOC_FAST_PATH bool MayKeepClass(size_t c, size_t size) {
+  const size_t object_size = kSizeClassTable[c].size;
+  return size > kMaxTableSize && size <= object_size && size >= object_size / 2;
+}
+
+// The class whose objects are aligned to `alignment` (a power of two) and hold `size` bytes: the
+// smallest one whose size is a multiple of the alignment, since spans start on pages. kNoSizeClass
+// if there is none, as for every alignment beyond a page.
 inline size_t AlignedSizeClassOf(size_t size, size_t alignment) {
-  if (size > kMaxClassSize) return kNoSizeClass;
+  if (size > kMaxClassSize || alignment > kPageSize) return kNoSizeClass;
   for (size_t c = SizeClassOf(size); c < kSizeClassEnd; ++c) {
     if (kSizeClassTable[c].size % alignment == 0) return c;
   }
