@@ -334,9 +334,13 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   // The kernel took the pages and refuses fresh ones for the place they were at, so the span can
   // never be handed out again. Whole huge pages become a hole; pages of a cut huge page stay in
   // use for ever, by nobody.
-  --large_spans_;
-  ++totals_.large_freed;
-  large_pages_ -= from->pages;
+  if (from->state == SpanState::kLarge) {
+    --large_spans_;
+    ++totals_.large_freed;
+    large_pages_ -= from->pages;
+  } else {
+    page_map_.SetClasses(from->start, from->pages, kNoSizeClass);
+  }
   if (from->huge_pages != 0) {
     const size_t index = HugePageIndex(from->start);
     // What moved is unmapped, or somebody else's by now; the run's tail is still ours.

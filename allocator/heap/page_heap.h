@@ -94,7 +94,7 @@ class PageHeap {
   void ShrinkLarge(Span* span, size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Moves all of `from` onto the start of `to`, at least as long, by moving pages instead of
-  // copying them. Both are large spans. False, and nothing changed, if the kernel can't. On
+  // copying them. Each holds a single block. False, and nothing changed, if the kernel can't. On
   // success `from` has lost its contents.
   bool MoveLarge(Span* from, Span* to) ABSL_LOCKS_EXCLUDED(lock_);
 

@@ -188,6 +188,24 @@ TEST_P(PageHeapMoveTest, ARefusedReplacementGivesUpTheSourceOnly) {
   EXPECT_EQ(Free(to), LargeFault::kNone);
 }
 
+// The same with an object that has its span to itself: no large span is lost, and a free of the
+// stale pointer doesn't find a class.
+TEST_F(PageHeapLargeTest, ARefusedReplacementOfAClassSpanLeavesTheCountsOfLargeSpansAlone) {
+  Span* from = page_heap_.AllocateShared(static_cast<SizeClass>(kSizeClasses), InPageMap::kYes);
+  ASSERT_NE(from, nullptr);
+  Span* to = Large(2 * from->pages);
+  const void* source = Pointer(from->start);
+  const PageHeapStats before = page_heap_.Stats();
+  heap_.memory.Refuse(Call::kMapAt, 1, 1);
+  ASSERT_TRUE(page_heap_.MoveLarge(from, to));
+  EXPECT_EQ(heap_.page_map.SpanOf(source), nullptr);
+  EXPECT_EQ(heap_.page_map.ClassOf(source), kNoSizeClass);
+  const PageHeapStats after = page_heap_.Stats();
+  EXPECT_EQ(after.large_spans, before.large_spans);
+  EXPECT_EQ(after.large_pages, before.large_pages);
+  EXPECT_EQ(after.large_freed, before.large_freed);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Kinds, PageHeapMoveTest,
     testing::Values(MoveCase{"ShortToShort", kShort, kShort + 9},
