@@ -28,6 +28,12 @@ constexpr size_t kAlwaysRemapSize = 32 * 1024 * 1024;
 // into the pages behind it.
 constexpr size_t kMinGrowableSize = 16 * 1024;
 
+// A buffer that is being filled, by one realloc after the other that adds at least a fifth, becomes
+// one at this size and after so many moves. (Arrays that add an eighth, as interpreters' do, are
+// left in their classes, which waste less.)
+constexpr size_t kMinFilledSize = 4 * 1024;
+constexpr uint32_t kMovesOfFilled = 4;
+
 void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
   memcpy(target, block, old_size < size ? old_size : size);
   Deallocate(block);
@@ -44,9 +50,23 @@ bool MovePages(const void* block, size_t size, const void* target) {
          (to->zeroed || size >= kAlwaysRemapSize) && runtime.page_heap.MoveLarge(from, to);
 }
 
-// Moves a block to a large span of its own.
-void* MoveToLarge(void* block, size_t old_size, size_t size) {
-  void* target = AllocateLargeBlock(size);
+// Notes that `block` has grown to a size that makes it move. Returns whether it is a buffer that is
+// being filled.
+bool NoteGrowth(ThreadState* state, const void* block, size_t old_size, size_t size) {
+  if (state == nullptr) return false;
+  GrowingBlock& growing = state->growing;
+  if (growing.block != block) {
+    SlowPathScope scope;
+    if (!scope.nested()) runtime.EndGrowth(state);
+    growing.moves = 0;
+  }
+  growing.moves = size - old_size >= old_size / 5 ? growing.moves + 1 : 0;
+  return growing.moves >= kMovesOfFilled;
+}
+
+// Moves a block to a large span of its own; if it is `filled`, one with room to grow.
+void* MoveToLarge(void* block, size_t old_size, size_t size, bool filled) {
+  void* target = filled ? AllocateGrowingBlock(size) : AllocateLargeBlock(size);
   if (target == nullptr) return nullptr;
   if (old_size >= kMinRemapSize) {
     if (MovePages(block, old_size, target)) {
@@ -58,9 +78,24 @@ void* MoveToLarge(void* block, size_t old_size, size_t size) {
   return MoveByCopy(block, old_size, target, size);
 }
 
+// Moves a block that has to grow.
+void* MoveToGrow(void* block, size_t old_size, size_t size) {
+  ThreadState* state = thread_locals.state;
+  const bool filled = NoteGrowth(state, block, old_size, size);
+  void* target;
+  if (size > (filled ? kMinFilledSize : kMinGrowableSize)) {
+    target = MoveToLarge(block, old_size, size, filled);
+  } else {
+    target = Allocate<&AllocateSlow>(size);
+    if (target != nullptr) MoveByCopy(block, old_size, target, size);
+  }
+  if (state != nullptr && target != nullptr) state->growing.block = target;
+  return target;
+}
+
 // A block that isn't a large span, to one of `size` bytes.
 void* Move(void* block, size_t old_size, size_t size) {
-  if (size > old_size && size > kMinGrowableSize) return MoveToLarge(block, old_size, size);
+  if (size > old_size) return MoveToGrow(block, old_size, size);
   void* target = Allocate<&AllocateSlow>(size);
   return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
 }
@@ -68,22 +103,27 @@ void* Move(void* block, size_t old_size, size_t size) {
 // Makes a large span hold `size` bytes where it is. False, and nothing changed, if it can't, or if
 // so small a block belongs in a size class.
 bool ResizeInPlace(Span* span, size_t size) {
-  if (size <= kMinGrowableSize) return false;
+  if (size <= kMinFilledSize) return false;
+  if (size <= kMinGrowableSize && size < span->bytes() / 2) return false;
   const size_t pages = PagesFor(size);
-  SlowPathScope scope;
-  if (pages > span->pages) return !scope.nested() && runtime.page_heap.GrowLarge(span, pages);
+  const ThreadState* state = thread_locals.state;
+  if (pages > span->pages) {
+    if (span->GrowIntoReserve(pages, state)) return true;
+    SlowPathScope scope;
+    const bool filled =
+        state != nullptr && reinterpret_cast<uintptr_t>(state->growing.block) == span->start;
+    return !scope.nested() && runtime.page_heap.GrowLarge(span, pages, filled ? state : nullptr);
+  }
   // Returning a short tail isn't worth the work, and the block may grow again.
-  if (span->pages - pages >= kMinReturnedPages && !scope.nested()) {
-    runtime.page_heap.ShrinkLarge(span, pages);
+  if (span->pages - pages >= kMinReturnedPages) {
+    SlowPathScope scope;
+    if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
   }
   return true;
 }
 
 void* ResizeLarge(void* block, Span* span, size_t size) {
-  if (ResizeInPlace(span, size)) return block;
-  const size_t old_size = span->bytes();
-  return size <= kMinGrowableSize ? Move(block, old_size, size)
-                                  : MoveToLarge(block, old_size, size);
+  return ResizeInPlace(span, size) ? block : Move(block, span->bytes(), size);
 }
 
 // A block of an explicit arena stays in it.
@@ -103,12 +143,13 @@ void* Reallocate(void* block, size_t size) {
     if (MayKeepClass(c, size) || (size <= old_size && SizeClassOf(size) == c)) return block;
     return Move(block, old_size, size);
   }
-  const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
   if (size > kMaxRequest) return AllocateSlow(size);
   Span* span = runtime.page_map.SpanOf(block);
-  if (span == nullptr) return Move(block, old_size, size);
-  if (ArenaSet::Owns(span)) return ResizeInArena(block, old_size, size);
-  return ResizeLarge(block, span, size);
+  const bool starts = span != nullptr && span->start == reinterpret_cast<uintptr_t>(block);
+  if (starts && !ArenaSet::Owns(span)) return ResizeLarge(block, span, size);
+  const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
+  const bool in_arena = span != nullptr && ArenaSet::Owns(span);
+  return in_arena ? ResizeInArena(block, old_size, size) : Move(block, old_size, size);
 }
 
 void* ReallocateAligned(void* block, size_t alignment, size_t size) {
@@ -116,7 +157,7 @@ void* ReallocateAligned(void* block, size_t alignment, size_t size) {
   if (reinterpret_cast<uintptr_t>(block) % alignment == 0) {
     if (c != kNoSizeClass) {
       if (MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c) return block;
-    } else if (size > kMinGrowableSize) {
+    } else {
       const size_t usable = TryResizeInPlace(block, size);
       if (usable >= size && usable / 2 <= size) return block;
     }

@@ -97,7 +97,15 @@ void Runtime::EndThread() {
   ThreadState* own = thread_locals.state;
   thread_locals.state = nullptr;
   thread_locals.ended = true;
-  if (own != nullptr) registry.Destroy(own);
+  if (own == nullptr) return;
+  EndGrowth(own);
+  registry.Destroy(own);
+}
+
+void Runtime::EndGrowth(ThreadState* own) {
+  if (own->growing.block == nullptr) return;
+  page_heap.ReturnReserve(own->growing.block, own);
+  own->growing = GrowingBlock();
 }
 
 void Runtime::MaintainNow(uint64_t now) {
@@ -105,14 +113,20 @@ void Runtime::MaintainNow(uint64_t now) {
   if (now >= next_idle_ms.load(std::memory_order_relaxed) || page_heap.HasGrown()) {
     next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
     page_heap.NoteIdleReturned();
-    if (thread_locals.state != nullptr) thread_locals.state->ReturnIdle();
+    if (ThreadState* own = thread_locals.state) {
+      EndGrowth(own);
+      own->ReturnIdle();
+    }
     central.ReturnIdle();
   }
   page_heap.ReleaseExcess(now);
 }
 
 bool Runtime::ReclaimForRetry() {
-  if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+  if (ThreadState* own = thread_locals.state) {
+    EndGrowth(own);
+    own->FlushAll();
+  }
   central.Drain();
   return page_heap.ReclaimForRetry();
 }

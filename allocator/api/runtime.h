@@ -46,6 +46,10 @@ struct Runtime {
   // The calling thread is ending: returns its cache.
   void EndThread();
 
+  // The calling thread, whose state is `own`, leaves the block alone that it last grew by realloc:
+  // the pages kept for that are free again.
+  void EndGrowth(ThreadState* own);
+
   // What slow paths do in passing, some times a second: gives idle memory back. Cheap when it isn't
   // time yet.
   void Maintain() {

@@ -154,6 +154,19 @@ void* AllocateLargeBlock(size_t size) {
   return TakeOrFail(kNoSizeClass, size, kMinAlignment, &zeroed);
 }
 
+void* AllocateGrowingBlock(size_t size) {
+  {
+    SlowPathScope scope;
+    const ThreadState* state = thread_locals.state;
+    if (!scope.nested() && state != nullptr) {
+      Span* span = runtime.page_heap.AllocateGrowing(PagesFor(size), state);
+      runtime.Maintain();
+      if (span != nullptr) return reinterpret_cast<void*>(span->start);
+    }
+  }
+  return AllocateLargeBlock(size);
+}
+
 void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedOrThrow(kMinAlignment, size); }
 
 void* AllocateAlignedOrThrow(size_t alignment, size_t size) {

@@ -28,6 +28,13 @@ struct CacheContext {
   os::Clock& clock;
 };
 
+// The block that realloc moved last because it grew, and how often in a row: a buffer that is being
+// filled.
+struct GrowingBlock {
+  const void* block = nullptr;
+  uint32_t moves = 0;
+};
+
 class ThreadState {
  public:
   explicit ThreadState(const CacheContext& context) : context_(context) {}
@@ -57,6 +64,7 @@ class ThreadState {
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock);
 
   ThreadCache cache;
+  GrowingBlock growing;  // the owning thread's alone
   os::RankedLock lock{LockRank::kThreadState};
 
   // Links of the registry's list, under the registry's lock.

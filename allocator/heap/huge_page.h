@@ -31,7 +31,24 @@ struct HugePage {
   Bitmap<kPagesPerHugePage> dirty;  // written since the kernel last gave the page, perhaps
   HugePage* previous;
   HugePage* next;
+  // The span that starts at each page; for spans of many objects, which are looked up by any of
+  // them, the span that covers it.
   std::atomic<Span*> spans[kPagesPerHugePage];
+
+  Span* SpanAt(size_t page) const { return spans[page].load(std::memory_order_relaxed); }
+
+  // The span that may cover `page`: the last one that starts at or before it.
+  Span* SpanBefore(size_t page) const {
+    for (size_t i = page + 1; i-- > 0;) {
+      Span* span = SpanAt(i);
+      if (span != nullptr) return span;
+    }
+    return nullptr;
+  }
+
+  void SetSpans(size_t first, size_t count, Span* span) {
+    for (size_t i = first; i < first + count; ++i) spans[i].store(span, std::memory_order_relaxed);
+  }
 
   // The number of pages that are free and may be resident.
   size_t FreeDirtyPages() const {

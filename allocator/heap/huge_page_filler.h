@@ -24,6 +24,12 @@ class HugePageFiller {
     return longest == nonempty_.kSize ? nullptr : lists_[longest].front();
   }
 
+  // The huge page with the longest free run; nullptr if there is none at all.
+  HugePage* Roomiest() const {
+    const size_t longest = nonempty_.FindLastSet();
+    return longest == nonempty_.kSize ? nullptr : lists_[longest].front();
+  }
+
   void Insert(HugePage* huge_page) {
     lists_[huge_page->longest_free].PushFront(huge_page);
     nonempty_.Set(huge_page->longest_free);

@@ -13,6 +13,9 @@ constexpr size_t kMaxReleaseBatch = 32;
 // A freed block of this many huge pages or more goes back to the kernel at once: 32 MiB.
 constexpr size_t kReleaseAtOnce = 16;
 
+// A span that is expected to grow gets room for this many times its pages.
+constexpr size_t kReserveFactor = 16;
+
 }  // namespace
 
 bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
@@ -48,30 +51,24 @@ HugePage* PageHeap::CutHugePage(SpanKind kind) {
   return huge_page;
 }
 
-// Gives pages to `span` (nullptr: to nobody, while they are released). Returns whether they were
-// all clean.
-bool PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, Span* span) {
+// Gives pages away: the first `written` of them to be written to, the rest a reserve. Returns
+// whether they were all clean.
+bool PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, size_t written) {
   FillerOf(huge_page).Remove(huge_page);
   const size_t dirty = huge_page->dirty.CountRange(first, count);
   dirty_in_cut_ -= dirty;
   used_pages_ += count;
   huge_page->used.SetRange(first, count);
-  huge_page->dirty.SetRange(first, count);
+  huge_page->dirty.SetRange(first, written);
   huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages + count);
   huge_page->longest_free = static_cast<uint16_t>(huge_page->used.LongestClearRun());
-  for (size_t i = first; i < first + count; ++i) {
-    huge_page->spans[i].store(span, std::memory_order_relaxed);
-  }
   FillerOf(huge_page).Insert(huge_page);
   return dirty == 0;
 }
 
-// Takes pages back, dirty; the huge page may be left empty.
+// Takes pages back; the huge page may be left empty.
 void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
   FillerOf(huge_page).Remove(huge_page);
-  for (size_t i = first; i < first + count; ++i) {
-    huge_page->spans[i].store(nullptr, std::memory_order_relaxed);
-  }
   huge_page->used.ClearRange(first, count);
   dirty_in_cut_ += huge_page->dirty.CountRange(first, count);
   used_pages_ -= count;
@@ -108,43 +105,77 @@ void PageHeap::Uncut(HugePage* huge_page) {
   --cut_;
 }
 
-Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
-  auto* span = metadata_.New<Span>();
+// Descriptors come and go with spans; one that was freed last is kept for the next.
+Span* PageHeap::NewSpan() {
+  if (spare_span_ == nullptr) return metadata_.New<Span>();
+  Span* span = spare_span_;
+  spare_span_ = nullptr;
+  return new (span) Span();
+}
+
+void PageHeap::DeleteSpan(Span* span) {
+  if (spare_span_ != nullptr) metadata_.Delete(spare_span_);
+  spare_span_ = span;
+}
+
+// Cuts another huge page because no cut one has room.
+HugePage* PageHeap::GrowFiller(SpanKind kind) {
+  // The heap is about to touch another huge page although many free pages are resident, in runs
+  // too short: let as many of those go.
+  if (pool_.dirty() == 0 && dirty_in_cut_ > used_pages_ / 16 + ReleasePolicy::kFloorPages) {
+    ReleaseInside(kPagesPerHugePage);
+  }
+  HugePage* huge_page = CutHugePage(kind);
+  const size_t resident = used_pages_ + DirtyPages();
+  if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
+    has_grown_.store(true, std::memory_order_relaxed);
+  }
+  return huge_page;
+}
+
+// Makes a span of pages [first, first + pages), and keeps `reserve` more behind it.
+Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve) {
+  Span* span = NewSpan();
   if (span == nullptr) return nullptr;
-  HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
-  const size_t fit = pages + alignment_pages - 1;
-  HugePage* huge_page = fit <= kPagesPerHugePage ? filler.Find(fit) : nullptr;
-  if (huge_page == nullptr) {
-    // The heap is about to touch another huge page although many free pages are resident, in runs
-    // too short: let as many of those go.
-    if (pool_.dirty() == 0 && dirty_in_cut_ > used_pages_ / 16 + ReleasePolicy::kFloorPages) {
-      ReleaseInside(kPagesPerHugePage);
-    }
-    huge_page = CutHugePage(kind);
-    const size_t resident = used_pages_ + DirtyPages();
-    if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
-      has_grown_.store(true, std::memory_order_relaxed);
-    }
-  }
-  if (huge_page == nullptr) {
-    metadata_.Delete(span);
-    return nullptr;
-  }
-  const size_t first = huge_page->used.FindClearRun(pages, alignment_pages);
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
   span->pages = static_cast<uint32_t>(pages);
-  span->zeroed = UsePages(huge_page, first, pages, span);
+  span->reserve = static_cast<uint32_t>(reserve);
+  span->zeroed = UsePages(huge_page, first, pages + reserve, pages);
+  huge_page->SetSpans(first, huge_page->kind == SpanKind::kShared ? pages : 1, span);
   return span;
 }
 
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
+  const size_t fit = pages + alignment_pages - 1;
+  HugePage* huge_page =
+      fit <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(fit) : nullptr;
+  if (huge_page == nullptr) huge_page = GrowFiller(kind);
+  if (huge_page == nullptr) return nullptr;
+  return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
+}
+
+// A span with a reserve goes where there is most room to grow, not where it fits best.
+Span* PageHeap::AllocateWithReserve(size_t pages) {
+  size_t wish = pages * kReserveFactor;
+  if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
+  if (huge_page == nullptr || huge_page->longest_free < wish) {
+    HugePage* fresh = GrowFiller(SpanKind::kSingle);
+    if (fresh != nullptr) huge_page = fresh;
+  }
+  if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
+  const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
+  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
+}
+
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
-  auto* span = metadata_.New<Span>();
+  Span* span = NewSpan();
   if (span == nullptr) return nullptr;
   const size_t count = HugePagesFor(pages);
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
   const HugeRun run = pool_.Take(count, huge_alignment);
   if (run.count == 0) {
-    metadata_.Delete(span);
+    DeleteSpan(span);
     return nullptr;
   }
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(run.index));
@@ -177,12 +208,25 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
   Span* span = cut ? AllocateInHugePage(pages, alignment_pages, SpanKind::kSingle)
                    : AllocateHugeRun(pages, alignment);
+  if (span != nullptr) NoteLarge(span);
+  return span;
+}
+
+Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
+  if (pages >= kPagesPerHugePage) return AllocateLarge(pages, 1);
+  os::LockHolder hold(lock_);
+  Span* span = AllocateWithReserve(pages);
   if (span == nullptr) return nullptr;
+  span->grower = grower;
+  NoteLarge(span);
+  return span;
+}
+
+void PageHeap::NoteLarge(Span* span) {
   span->state = SpanState::kLarge;
   ++large_spans_;
   ++totals_.large_allocated;
-  large_pages_ += pages;
-  return span;
+  large_pages_ += span->pages + span->reserve;
 }
 
 // Returns whole huge pages to the pool. Returns whether they were mapped afresh.
@@ -201,13 +245,16 @@ void PageHeap::RemoveSpan(Span* span) {
     fresh = FreeHugePages(HugePageIndex(span->start), span->huge_pages, span->moved);
   } else {
     HugePage* huge_page = HugePageOf(span);
+    const size_t first = FirstPage(span);
     fresh = span->moved && Merge(span->start, span->bytes());
-    FreePages(huge_page, FirstPage(span), span->pages);
-    if (fresh) CleanPages(huge_page, FirstPage(span), span->pages);
+    huge_page->SetSpans(first, huge_page->kind == SpanKind::kShared ? span->pages : 1, nullptr);
+    huge_page->dirty.SetRange(first, span->pages);
+    FreePages(huge_page, first, span->pages + span->reserve);
+    if (fresh) CleanPages(huge_page, first, span->pages);
     UncutIfEmpty(huge_page);
   }
   if (fresh) --moved_mappings_;
-  metadata_.Delete(span);
+  DeleteSpan(span);
 }
 
 // Pages that came by mremap form a mapping that can't merge with its neighbours. A few of them are
@@ -231,7 +278,8 @@ void PageHeap::FreeShared(Span* span) {
 }
 
 void PageHeap::RemoveLarge(Span* span) {
-  large_pages_ -= span->pages;
+  NoteUnlockedGrowths(span);
+  large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
   RemoveSpan(span);
@@ -240,16 +288,26 @@ void PageHeap::RemoveLarge(Span* span) {
 void PageHeap::FreeSpansOf(uint16_t shard) {
   os::LockHolder hold(lock_);
   for (size_t i = 0; i < pool_.extent(); ++i) {
-    char* address = static_cast<char*>(pool_.AddressOf(pool_.first_index() + i));
-    for (size_t page = 0; page < kPagesPerHugePage; ++page) {
-      Span* span = page_map_.SpanOf(address + page * kPageSize);
-      if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard) continue;
-      if (span->state == SpanState::kLarge) {
-        RemoveLarge(span);
-      } else {
-        RemoveSpan(span);
-      }
+    const size_t index = pool_.first_index() + i;
+    if (page_map_.HugePageAt(index) == nullptr) {
+      RemoveSpanOf(shard, page_map_.SpanOf(pool_.AddressOf(index)));
+      continue;
     }
+    for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+      // Once it is empty it may be cut no more.
+      HugePage* huge_page = page_map_.HugePageAt(index);
+      if (huge_page == nullptr) break;
+      RemoveSpanOf(shard, huge_page->SpanAt(page));
+    }
+  }
+}
+
+void PageHeap::RemoveSpanOf(uint16_t shard, Span* span) {
+  if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard) return;
+  if (span->state == SpanState::kLarge) {
+    RemoveLarge(span);
+  } else {
+    RemoveSpan(span);
   }
 }
 
@@ -266,62 +324,107 @@ LargeFault PageHeap::FreeLarge(void* block) {
   return LargeFault::kNone;
 }
 
-bool PageHeap::GrowLarge(Span* span, size_t pages) {
-  os::LockHolder hold(lock_);
-  const size_t more = pages - span->pages;
-  if (span->huge_pages == 0) {
-    HugePage* huge_page = HugePageOf(span);
-    const size_t first = FirstPage(span) + span->pages;
-    if (first + more > kPagesPerHugePage) return false;
-    if (huge_page->used.CountRange(first, more) != 0) return false;
-    UsePages(huge_page, first, more, span);
-  } else {
-    const size_t need = HugePagesFor(pages);
-    if (need > span->huge_pages) {
-      const size_t end = HugePageIndex(span->start) + span->huge_pages;
-      const size_t count = need - span->huge_pages;
-      if (pool_.TakeAt(end, count).count == 0) return false;
-      page_map_.SetLargeSpan(end, count, span);
-      span->huge_pages = static_cast<uint32_t>(need);
-    }
-    used_pages_ += more;
+void PageHeap::NoteUnlockedGrowths(Span* span) {
+  totals_.grown_in_place += span->unlocked_growths;
+  span->unlocked_growths = 0;
+}
+
+// Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
+bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
+  HugePage* huge_page = HugePageOf(span);
+  const size_t first = FirstPage(span);
+  const size_t held = span->pages + span->reserve;
+  size_t wish = first + pages * (grower != nullptr ? kReserveFactor : 1);
+  if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  const size_t room = huge_page->used.FindSet(first + held);
+  if (first + pages > room) return false;
+  if (wish < first + held) wish = first + held;
+  const size_t end = wish < room ? wish : room;
+  // What is written to is dirty from here on; the rest as it was.
+  huge_page->dirty.SetRange(first, span->pages);
+  UsePages(huge_page, first + held, end - (first + held), 0);
+  span->reserve = static_cast<uint32_t>(end - first - pages);
+  span->grower = grower;
+  large_pages_ += end - (first + held);
+  return true;
+}
+
+// Grows a span of whole huge pages.
+bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
+  const size_t need = HugePagesFor(pages);
+  if (need > span->huge_pages) {
+    const size_t end = HugePageIndex(span->start) + span->huge_pages;
+    const size_t count = need - span->huge_pages;
+    if (pool_.TakeAt(end, count).count == 0) return false;
+    page_map_.SetLargeSpan(end, count, span);
+    span->huge_pages = static_cast<uint32_t>(need);
   }
+  used_pages_ += pages - span->pages;
+  large_pages_ += pages - span->pages;
+  return true;
+}
+
+bool PageHeap::GrowLarge(Span* span, size_t pages, const void* grower) {
+  os::LockHolder hold(lock_);
+  const bool grown =
+      span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
+  if (!grown) return false;
+  NoteUnlockedGrowths(span);
   span->pages = static_cast<uint32_t>(pages);
-  large_pages_ += more;
   ++totals_.grown_in_place;
   return true;
 }
 
+void PageHeap::ReturnReserve(const void* block, const void* grower) {
+  Span* span = page_map_.SpanAt(block);
+  if (span == nullptr || span->grower != grower) return;
+  os::LockHolder hold(lock_);
+  // Looked up again under the lock: the block may have been freed since.
+  span = page_map_.SpanAt(block);
+  if (span != nullptr && span->state == SpanState::kLarge && span->grower == grower) {
+    ShrinkInHugePage(span, span->pages);
+  }
+}
+
+// Returns a span's reserve, and its pages beyond `pages`.
+void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
+  HugePage* huge_page = HugePageOf(span);
+  const size_t first = FirstPage(span);
+  const size_t fewer = span->pages + span->reserve - pages;
+  NoteUnlockedGrowths(span);
+  huge_page->dirty.SetRange(first, span->pages);
+  span->pages = static_cast<uint32_t>(pages);
+  span->reserve = 0;
+  span->grower = nullptr;
+  FreePages(huge_page, first + pages, fewer);
+  large_pages_ -= fewer;
+}
+
 void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   os::LockHolder hold(lock_);
+  if (span->huge_pages == 0) return ShrinkInHugePage(span, pages);
   const size_t fewer = span->pages - pages;
-  const size_t kept_end = FirstPage(span) + pages;
-  if (span->huge_pages == 0) {
-    span->pages = static_cast<uint32_t>(pages);
-    FreePages(HugePageOf(span), kept_end, fewer);
-  } else {
-    const size_t need = HugePagesFor(pages);
-    const size_t begin = HugePageIndex(span->start) + need;
-    const size_t count = span->huge_pages - need;
-    const size_t slack_end = count == 0 && span->pages < need * kPagesPerHugePage
-                                 ? span->pages
-                                 : need * kPagesPerHugePage;
-    span->pages = static_cast<uint32_t>(pages);
-    span->huge_pages = static_cast<uint32_t>(need);
-    used_pages_ -= fewer;
-    if (count != 0) FreeHugePages(begin, count, span->moved);
-    // The tail of the last huge page stays the span's own address space, but not its memory.
-    if (slack_end - pages >= kMinReleaseRun) {
-      memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize),
-                      (slack_end - pages) * kPageSize);
-    }
-  }
+  const size_t need = HugePagesFor(pages);
+  const size_t begin = HugePageIndex(span->start) + need;
+  const size_t count = span->huge_pages - need;
+  const size_t slack_end =
+      count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
+  span->pages = static_cast<uint32_t>(pages);
+  span->huge_pages = static_cast<uint32_t>(need);
+  used_pages_ -= fewer;
   large_pages_ -= fewer;
+  if (count != 0) FreeHugePages(begin, count, span->moved);
+  // The tail of the last huge page stays the span's own address space, but not its memory.
+  if (slack_end - pages >= kMinReleaseRun) {
+    memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize),
+                    (slack_end - pages) * kPageSize);
+  }
 }
 
 bool PageHeap::MoveLarge(Span* from, Span* to) {
   os::LockHolder hold(lock_);
   if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
+  if (from->reserve != 0) ShrinkInHugePage(from, from->pages);
   void* source = reinterpret_cast<void*>(from->start);
   const size_t bytes = from->bytes();
   if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
@@ -350,12 +453,9 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
     pool_.PutUnmapped(index, from->huge_pages);
     used_pages_ -= from->pages;
   } else {
-    HugePage* huge_page = HugePageOf(from);
-    for (size_t i = FirstPage(from); i < FirstPage(from) + from->pages; ++i) {
-      huge_page->spans[i].store(nullptr, std::memory_order_relaxed);
-    }
+    HugePageOf(from)->SetSpans(FirstPage(from), 1, nullptr);
   }
-  metadata_.Delete(from);
+  DeleteSpan(from);
   return true;
 }
 
@@ -386,7 +486,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
     const size_t dirty = huge_page->dirty.CountRange(first, count);
     if (dirty >= min_run) {
       char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
-      UsePages(huge_page, first, count, nullptr);
+      UsePages(huge_page, first, count, count);
       lock_.Unlock();
       const bool done = memory_.Release(address, count * kPageSize);
       lock_.Lock();

@@ -77,6 +77,11 @@ class PageHeap {
   // span->zeroed tells whether it reads as zeros. nullptr if out of memory.
   Span* AllocateLarge(size_t pages, size_t alignment) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // A large span of `pages` pages that is expected to grow. If that is less than a huge page, more
+  // pages are kept behind it, into which `grower`, a thread, may grow it without the lock
+  // (Span::GrowIntoReserve) until ReturnReserve. nullptr if out of memory.
+  Span* AllocateGrowing(size_t pages, const void* grower) ABSL_LOCKS_EXCLUDED(lock_);
+
   // Takes back a span of a size class, all of whose objects are free.
   void FreeShared(Span* span) ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -87,10 +92,15 @@ class PageHeap {
   // heap.
   void FreeSpansOf(uint16_t shard) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Grows a large span to `pages` pages where it is. False if what follows it isn't free.
-  bool GrowLarge(Span* span, size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+  // Grows a large span to `pages` pages where it is. False if what follows it isn't free. With a
+  // `grower` it is expected to go on growing, as in AllocateGrowing.
+  bool GrowLarge(Span* span, size_t pages, const void* grower) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Returns the tail of a large span beyond `pages` pages (at least 1).
+  // Returns the reserve of the large span at `block`, if `grower`, which calls this, has one there.
+  // The block may have been freed.
+  void ReturnReserve(const void* block, const void* grower) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Returns the reserve of a large span and its tail beyond `pages` pages (at least 1).
   void ShrinkLarge(Span* span, size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Moves all of `from` onto the start of `to`, at least as long, by moving pages instead of
@@ -142,7 +152,19 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool UsePages(HugePage* huge_page, size_t first, size_t count, Span* span)
+  Span* NewSpan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DeleteSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteUnlockedGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool GrowInHugePage(Span* span, size_t pages, const void* grower)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ShrinkInHugePage(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool UsePages(HugePage* huge_page, size_t first, size_t count, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreePages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -151,6 +173,7 @@ class PageHeap {
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RemoveSpanOf(uint16_t shard, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -178,6 +201,7 @@ class PageHeap {
   HugePagePool::Maps* pool_maps_ ABSL_GUARDED_BY(lock_) = nullptr;
   HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
+  Span* spare_span_ ABSL_GUARDED_BY(lock_) = nullptr;
   // The huge page of each kind that was last left empty, and stays cut.
   HugePage* spares_[kSpanKinds] ABSL_GUARDED_BY(lock_) = {};
   ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);

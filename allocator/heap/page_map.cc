@@ -60,19 +60,23 @@ bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
 
 Span* PageMap::SpanOf(const void* pointer) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
-  const size_t index = HugePageIndex(address);
-  if (index >= covered_end_.load(std::memory_order_relaxed)) return nullptr;
-  const uintptr_t entry = directory_[index].load(std::memory_order_relaxed);
+  const uintptr_t entry = DirectoryEntry(address);
   if (entry == 0) return nullptr;
-  Span* span;
-  if ((entry & kLargeSpanTag) != 0) {
-    span = reinterpret_cast<Span*>(entry & ~kLargeSpanTag);
-  } else {
-    const auto* huge_page = reinterpret_cast<const HugePage*>(entry);
-    span = huge_page->spans[PageIndex(address) % kPagesPerHugePage].load(std::memory_order_relaxed);
-  }
+  Span* span = (entry & kLargeSpanTag) != 0
+                   ? reinterpret_cast<Span*>(entry & ~kLargeSpanTag)
+                   : reinterpret_cast<const HugePage*>(entry)->SpanBefore(PageInHugePage(address));
   // Addresses outside the window share indices with addresses in it.
   return span != nullptr && span->Contains(address) ? span : nullptr;
+}
+
+Span* PageMap::SpanAt(const void* start) const {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(start);
+  const uintptr_t entry = DirectoryEntry(address);
+  if (entry == 0) return nullptr;
+  Span* span = (entry & kLargeSpanTag) != 0
+                   ? reinterpret_cast<Span*>(entry & ~kLargeSpanTag)
+                   : reinterpret_cast<const HugePage*>(entry)->SpanAt(PageInHugePage(address));
+  return span != nullptr && span->start == address ? span : nullptr;
 }
 
 void PageMap::SetClasses(uintptr_t start, size_t pages, SizeClass size_class) {

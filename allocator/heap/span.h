@@ -53,9 +53,16 @@ struct Span {
   bool zeroed;   // large: the pages were zero when handed out
   bool moved;    // large: its pages came by mremap, so its mapping can't merge with neighbours
 
+  uint8_t unlocked_growths;  // large: times it grew into its reserve, not yet in the statistics
+
   // The shard that owns the span: written under that shard's lock, read without it to find which
   // lock to take, and checked again under it.
   std::atomic<uint16_t> shard;
+
+  // Large: that many pages behind it are kept for the block to grow into. Whoever holds the block
+  // and is `grower`, a thread, takes from them without a lock.
+  uint32_t reserve;
+  const void* grower;
 
   Span* previous;
   Span* next;
@@ -65,6 +72,16 @@ struct Span {
   size_t bytes() const { return size_t{pages} << kPageShift; }
   bool Contains(uintptr_t address) const { return address - start < bytes(); }
   uint16_t live_objects() const { return static_cast<uint16_t>(objects - free_objects); }
+
+  // Makes a large span hold `wanted` pages out of its reserve. False, and nothing changed, if
+  // `caller` isn't its grower or the reserve is too short.
+  bool GrowIntoReserve(size_t wanted, const void* caller) {
+    if (caller != grower || caller == nullptr || wanted > size_t{pages} + reserve) return false;
+    reserve -= static_cast<uint32_t>(wanted - pages);
+    pages = static_cast<uint32_t>(wanted);
+    ++unlocked_growths;
+    return true;
+  }
 
   // Cuts the span into objects of class `c`, all free.
   void Carve(SizeClass c) {

@@ -47,6 +47,14 @@ class Bitmap {
   size_t FindSet(size_t from) const { return Find(from, 0); }
   size_t FindClear(size_t from) const { return Find(from, ~uint64_t{0}); }
 
+  // The last set bit; kBits if there is none.
+  size_t FindLastSet() const {
+    for (size_t i = kBits / 64; i-- > 0;) {
+      if (words_[i] != 0) return i * 64 + 63 - static_cast<size_t>(absl::countl_zero(words_[i]));
+    }
+    return kBits;
+  }
+
   // The start of the first run of `count` clear bits that begins at a multiple of `alignment`;
   // kBits if there is none.
   size_t FindClearRun(size_t count, size_t alignment = 1) const {

@@ -89,7 +89,7 @@ void BM_GrowAndShrink(benchmark::State& state) {
   Floors& floors = Floors::Get();
   Span* span = floors.page_heap.AllocateLarge(4, 1);
   for (auto _ : state) {
-    floors.page_heap.GrowLarge(span, 8);
+    floors.page_heap.GrowLarge(span, 8, nullptr);
     floors.page_heap.ShrinkLarge(span, 4);
   }
   floors.page_heap.FreeLarge(reinterpret_cast<void*>(span->start));

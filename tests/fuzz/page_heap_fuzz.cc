@@ -55,6 +55,8 @@ class PageHeapFuzz {
     const size_t choice = choices_.Below(100);
     if (choice < 25) {
       AllocateShared();
+    } else if (choice < 30) {
+      AllocateGrowing();
     } else if (choice < 45 || held_.empty()) {
       AllocateLarge(kPageSize << choices_.Below(12));
     } else if (choice < 80) {
@@ -65,6 +67,8 @@ class PageHeapFuzz {
       Shrink(choices_.Pick(held_));
     } else if (choice < 95) {
       Move(choices_.Pick(held_));
+    } else if (choice < 96) {
+      ReturnReserve(choices_.Pick(held_));
     } else if (choice < 97) {
       page_heap_.Release(choices_.Magnitude(100000));
     } else if (choice < 99) {
@@ -116,6 +120,24 @@ class PageHeapFuzz {
     Add(span);
   }
 
+  const void* AnyGrower() { return &growers_[choices_.Below(2)]; }
+
+  void AllocateGrowing() {
+    const void* grower = AnyGrower();
+    Span* span = page_heap_.AllocateGrowing(choices_.Magnitude(400), grower);
+    if (span == nullptr) return;
+    EXPECT_TRUE(span->reserve == 0 || span->grower == grower);
+    Add(span);
+  }
+
+  void ReturnReserve(Iterator it) {
+    const void* grower = AnyGrower();
+    const bool has = it->second.span->grower == grower;
+    page_heap_.ReturnReserve(reinterpret_cast<void*>(it->first), grower);
+    EXPECT_TRUE(!has || it->second.span->reserve == 0);
+    CheckContents(it->second, it->second.span->pages);
+  }
+
   void CheckContents(const Held& held, size_t pages) {
     for (size_t i = 0; i < pages; ++i) ASSERT_EQ(Word(held.span->start, i), held.mark + i);
   }
@@ -141,8 +163,12 @@ class PageHeapFuzz {
     Span* span = it->second.span;
     if (span->state != SpanState::kLarge) return;
     const size_t pages = span->pages;
-    const size_t wish = pages + choices_.Magnitude(600);
-    if (page_heap_.GrowLarge(span, wish)) {
+    const size_t wish = pages + choices_.Magnitude(span->reserve != 0 ? 2 * span->reserve : 600);
+    const void* grower = choices_.OneIn(2) ? AnyGrower() : nullptr;
+    const bool has_reserve = grower == span->grower && wish <= pages + span->reserve;
+    const bool grown = span->GrowIntoReserve(wish, grower);
+    ASSERT_EQ(grown, has_reserve && grower != nullptr);
+    if (grown || page_heap_.GrowLarge(span, wish, grower)) {
       ASSERT_EQ(span->pages, wish);
       Fill(it->second, pages);
     } else {
@@ -192,7 +218,7 @@ class PageHeapFuzz {
     size_t pages = lost_pages_;
     size_t large = 0;
     for (const auto& [start, held] : held_) {
-      pages += held.span->pages;
+      pages += held.span->pages + held.span->reserve;
       large += held.span->state == SpanState::kLarge;
       ASSERT_EQ(heap_.page_map.SpanOf(reinterpret_cast<void*>(start)), held.span);
     }
@@ -209,6 +235,7 @@ class PageHeapFuzz {
   Choices& choices_;
   HeapOnFakes heap_;
   PageHeap& page_heap_ = heap_.page_heap;
+  const int growers_[2] = {};
   std::map<uintptr_t, Held> held_;
   uint64_t next_mark_ = 0;
   size_t lost_pages_ = 0;

@@ -19,6 +19,7 @@ TEST(HugePageFillerTest, EmptyFillerFindsNothing) {
   for (size_t pages = 0; pages <= kPagesPerHugePage; ++pages) {
     EXPECT_EQ(filler->Find(pages), nullptr);
   }
+  EXPECT_EQ(filler->Roomiest(), nullptr);
 }
 
 TEST(HugePageFillerTest, FindsTheTightestFit) {
@@ -43,6 +44,9 @@ TEST(HugePageFillerTest, FindsTheTightestFit) {
     const HugePage* found = filler->Find(want);
     ASSERT_EQ(found == nullptr, expected == model.end());
     if (found != nullptr) ASSERT_EQ(found->longest_free, *expected);
+    const HugePage* roomiest = filler->Roomiest();
+    ASSERT_EQ(roomiest == nullptr, model.empty());
+    if (roomiest != nullptr) ASSERT_EQ(roomiest->longest_free, *model.rbegin());
   }
 }
 

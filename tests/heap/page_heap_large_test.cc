@@ -61,7 +61,7 @@ TEST_P(PageHeapResizeTest, GrowsInPlaceWhereTheNextPagesAreFree) {
   Span* span = Large(pages);
   Mark(span, pages, 7);
   const PageHeapStats before = page_heap_.Stats();
-  ASSERT_TRUE(page_heap_.GrowLarge(span, pages + 20));
+  ASSERT_TRUE(page_heap_.GrowLarge(span, pages + 20, nullptr));
   EXPECT_EQ(span->pages, pages + 20);
   EXPECT_TRUE(IsMarked(span, pages, 7));
   Mark(span, pages + 20, 8);
@@ -81,7 +81,7 @@ TEST_P(PageHeapResizeTest, DoesNotGrowIntoANeighbour) {
   Mark(neighbour, pages, 2);
   Span* first = span->start < neighbour->start ? span : neighbour;
   const PageHeapStats before = page_heap_.Stats();
-  EXPECT_FALSE(page_heap_.GrowLarge(first, pages + kPagesPerHugePage));
+  EXPECT_FALSE(page_heap_.GrowLarge(first, pages + kPagesPerHugePage, nullptr));
   EXPECT_EQ(first->pages, pages);
   EXPECT_EQ(page_heap_.Stats().span_pages, before.span_pages);
   EXPECT_TRUE(IsMarked(span, pages, 1));
@@ -105,6 +105,92 @@ TEST_P(PageHeapResizeTest, ShrinksAndGivesTheTailToOthers) {
   EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
 }
 
+class PageHeapGrowingTest : public PageHeapLargeTest {
+ protected:
+  Span* Growing(size_t pages) {
+    Span* span = page_heap_.AllocateGrowing(pages, &me_);
+    EXPECT_NE(span, nullptr);
+    return span;
+  }
+
+  const int me_ = 0;
+  const int other_ = 0;
+};
+
+TEST_F(PageHeapGrowingTest, GrowsIntoItsReserveOnly) {
+  Span* span = Growing(2);
+  ASSERT_GT(span->reserve, 0u);
+  const size_t held = span->pages + span->reserve;
+  Span* neighbour = Large(kPagesPerHugePage - held);
+  Mark(span, 2, 1);
+  Mark(neighbour, neighbour->pages, 2);
+  EXPECT_EQ(page_heap_.Stats().span_pages, size_t{kPagesPerHugePage});
+  EXPECT_FALSE(span->GrowIntoReserve(3, &other_)) << "another thread";
+  EXPECT_FALSE(span->GrowIntoReserve(held + 1, &me_)) << "beyond the reserve";
+  EXPECT_EQ(span->pages, 2u);
+  ASSERT_TRUE(span->GrowIntoReserve(held, &me_));
+  EXPECT_EQ(span->pages, held);
+  EXPECT_EQ(span->reserve, 0u);
+  Mark(span, held, 3);
+  EXPECT_TRUE(IsMarked(neighbour, neighbour->pages, 2));
+  EXPECT_EQ(page_heap_.Stats().span_pages, size_t{kPagesPerHugePage}) << "counted from the start";
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().grown_in_place, 1u);
+  EXPECT_EQ(Free(neighbour), LargeFault::kNone);
+}
+
+TEST_F(PageHeapGrowingTest, OnlyWhatWasWrittenBecomesDirty) {
+  Span* span = Growing(2);
+  ASSERT_TRUE(span->GrowIntoReserve(5, &me_));
+  ASSERT_GT(span->reserve, 0u);
+  const size_t dirty = page_heap_.Stats().dirty_pages;
+  page_heap_.ReturnReserve(Pointer(span->start), &me_);
+  EXPECT_EQ(page_heap_.Stats().dirty_pages, dirty) << "the reserve was never written";
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().dirty_pages, dirty + 5);
+  span = Growing(3);
+  ASSERT_TRUE(span->GrowIntoReserve(7, &me_));
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().dirty_pages, dirty + 7) << "the first five pages were used again";
+}
+
+TEST_F(PageHeapGrowingTest, OnlyTheGrowerReturnsTheReserve) {
+  Span* span = Growing(2);
+  const size_t held = page_heap_.Stats().span_pages;
+  page_heap_.ReturnReserve(Pointer(span->start), &other_);
+  page_heap_.ReturnReserve(Pointer(span->start + kPageSize), &me_);
+  EXPECT_EQ(page_heap_.Stats().span_pages, held);
+  page_heap_.ReturnReserve(Pointer(span->start), &me_);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 2u);
+  EXPECT_FALSE(span->GrowIntoReserve(3, &me_));
+  const void* start = Pointer(span->start);
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  page_heap_.ReturnReserve(start, &me_);  // freed: nothing happens
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+TEST_F(PageHeapGrowingTest, GrowsOnWithAnotherReserve) {
+  Span* span = Growing(1);
+  const size_t held = 1 + span->reserve;
+  ASSERT_LT(held, size_t{kPagesPerHugePage});
+  ASSERT_TRUE(page_heap_.GrowLarge(span, held + 1, &other_));
+  EXPECT_EQ(span->pages, held + 1);
+  EXPECT_GT(span->reserve, 0u);
+  EXPECT_FALSE(span->GrowIntoReserve(held + 2, &me_)) << "no more the grower";
+  EXPECT_TRUE(span->GrowIntoReserve(held + 2, &other_));
+  EXPECT_FALSE(page_heap_.GrowLarge(span, kPagesPerHugePage + 1, &other_));
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().large_pages, 0u);
+}
+
+TEST_F(PageHeapGrowingTest, ShrinkingReturnsTheReserveToo) {
+  Span* span = Growing(8);
+  page_heap_.ShrinkLarge(span, 3);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 3u);
+  EXPECT_EQ(page_heap_.Stats().large_pages, 3u);
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, PageHeapResizeTest, testing::Values(kShort, kLong),
                          [](const testing::TestParamInfo<size_t>& info) {
                            return info.param == kShort ? "InAHugePage" : "RunOfHugePages";
@@ -114,18 +200,18 @@ TEST_F(PageHeapLargeTest, RefusedGrowthOfTheHeapLeavesTheSpan) {
   Span* span = Large(kLong);
   Mark(span, kLong, 1);
   heap_.memory.RefuseAll(Call::kMapAt);
-  EXPECT_FALSE(page_heap_.GrowLarge(span, kLong + 1000 * kPagesPerHugePage));
+  EXPECT_FALSE(page_heap_.GrowLarge(span, kLong + 1000 * kPagesPerHugePage, nullptr));
   EXPECT_EQ(span->pages, kLong);
   EXPECT_TRUE(IsMarked(span, kLong, 1));
   heap_.memory.RefuseNothing();
-  EXPECT_TRUE(page_heap_.GrowLarge(span, kLong + 1000 * kPagesPerHugePage));
+  EXPECT_TRUE(page_heap_.GrowLarge(span, kLong + 1000 * kPagesPerHugePage, nullptr));
 }
 
 TEST_F(PageHeapLargeTest, AShrunkRunReleasesTheTailItKeepsTheAddressesOf) {
   Span* span = Large(kLong);
   Mark(span, kLong, 1);
   page_heap_.ShrinkLarge(span, kPagesPerHugePage + 1);
-  ASSERT_TRUE(page_heap_.GrowLarge(span, 2 * kPagesPerHugePage));
+  ASSERT_TRUE(page_heap_.GrowLarge(span, 2 * kPagesPerHugePage, nullptr));
   EXPECT_EQ(WordOf(span, kPagesPerHugePage + 1), 0u) << "still resident";
   EXPECT_TRUE(IsMarked(span, kPagesPerHugePage + 1, 1));
 }

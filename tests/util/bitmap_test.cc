@@ -70,6 +70,7 @@ TEST(BitmapTest, FindsNothingPastTheEnd) {
   bitmap.SetRange(0, kBits);
   EXPECT_EQ(bitmap.FindClear(0), kBits);
   EXPECT_EQ(bitmap.FindClearRun(1), kBits);
+  EXPECT_EQ(Bitmap<kBits>().FindLastSet(), kBits);
   EXPECT_EQ(bitmap.LongestClearRun(), 0u);
 }
 
@@ -89,6 +90,7 @@ TEST(BitmapTest, EveryRangeIsSetCountedAndCleared) {
       bitmap.SetRange(begin, count);
       ASSERT_EQ(bitmap.Count(), count);
       ASSERT_EQ(bitmap.FindSet(0), begin);
+      ASSERT_EQ(bitmap.FindLastSet(), begin + count - 1);
       ASSERT_EQ(bitmap.FindClear(begin), begin + count);
       bitmap.SetRange(0, kBits);
       bitmap.ClearRange(begin, count);
