@@ -22,7 +22,7 @@ import re
 import subprocess
 import sys
 
-FUNCTIONS = ("malloc", "free", "_Znwm", "_ZdlPv", "_ZdlPvm")
+FUNCTIONS = ("malloc", "free", "_Znwm", "_ZdlPv", "_ZdlPvm", "aligned_alloc")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIBRARY = os.path.join(ROOT, "bazel-bin", "libspanmalloc.so")

@@ -6,6 +6,8 @@
 //   malloc(n)      n <= 1 KiB   -> class from the cache's own table -> pop                hit: done
 //                  n <= 256 KiB -> AllocateMedium: class computed -> pop                  hit: done
 //                  stack empty, or larger -> slow_path.h AllocateSlow
+//   aligned_alloc(a, n)   n <= 1 KiB, and the class of n is a multiple of a -> pop     hit: done
+//                  else -> slow_path.h AllocateAlignedSlow
 //   free(p)        class from the page map's byte -> push                                 hit: done
 //                  stack full, no class (NULL, large, foreign) -> slow_path.h FreeSlow
 //   delete(p, n)   n <= 1 KiB   -> class from the cache's own table -> push               hit: done
@@ -49,6 +51,22 @@ ALLOC_FAST_PATH void* Allocate(size_t size) {
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   void* object = cache->Pop(cache->small_class[(size + 15) / 16]);
   return ABSL_PREDICT_TRUE(object != nullptr) ? object : slow(size);
+}
+
+// `slow`, as above, serves what misses.
+using SlowAllocateAligned = void* (*)(size_t alignment, size_t size);
+
+// Requires: `alignment` is a power of two.
+template <SlowAllocateAligned slow = &AllocateAlignedSlow>
+ALLOC_FAST_PATH void* AllocateAligned(size_t alignment, size_t size) {
+  if (ABSL_PREDICT_FALSE(size > kMaxTableSize)) return slow(alignment, size);
+  ThreadCache* cache = RelaxedLoad(thread_locals.cache);
+  const SizeClass c = cache->small_class[(size + 15) / 16];
+  if (ABSL_PREDICT_FALSE(!IsMultiple(kSizeClassTable[c].size, alignment))) {
+    return slow(alignment, size);
+  }
+  void* object = cache->Pop(c);
+  return ABSL_PREDICT_TRUE(object != nullptr) ? object : slow(alignment, size);
 }
 
 ALLOC_FAST_PATH void Deallocate(void* block) {

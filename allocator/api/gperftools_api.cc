@@ -98,10 +98,12 @@ SPANMALLOC_EXPORT void* tc_newarray_nothrow(size_t size, const nothrow_t&) noexc
   return spanmalloc::NewNothrow(size);
 }
 SPANMALLOC_EXPORT void* tc_new_aligned(size_t size, align_val_t alignment) {
-  return spanmalloc::AllocateAlignedOrThrow(AsSize(alignment), size);
+  return spanmalloc::AllocateAligned<&spanmalloc::AllocateAlignedSlowOrThrow>(AsSize(alignment),
+                                                                              size);
 }
 SPANMALLOC_EXPORT void* tc_newarray_aligned(size_t size, align_val_t alignment) {
-  return spanmalloc::AllocateAlignedOrThrow(AsSize(alignment), size);
+  return spanmalloc::AllocateAligned<&spanmalloc::AllocateAlignedSlowOrThrow>(AsSize(alignment),
+                                                                              size);
 }
 SPANMALLOC_EXPORT void* tc_new_aligned_nothrow(size_t size, align_val_t alignment,
                                                const nothrow_t&) noexcept {

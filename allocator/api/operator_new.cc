@@ -24,7 +24,7 @@ void* NewNothrow(size_t size, const char* symbol) {
 }
 
 void* NewAligned(size_t size, std::align_val_t alignment) {
-  return AllocateAlignedOrThrow(static_cast<size_t>(alignment), size);
+  return AllocateAligned<&AllocateAlignedSlowOrThrow>(static_cast<size_t>(alignment), size);
 }
 
 void* NewAlignedNothrow(size_t size, std::align_val_t alignment, const char* symbol) {

@@ -167,11 +167,11 @@ void* AllocateGrowingBlock(size_t size) {
   return AllocateLargeBlock(size);
 }
 
-void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedOrThrow(kMinAlignment, size); }
+void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedSlowOrThrow(kMinAlignment, size); }
 
-void* AllocateAlignedOrThrow(size_t alignment, size_t size) {
+void* AllocateAlignedSlowOrThrow(size_t alignment, size_t size) {
   for (;;) {
-    void* block = AllocateAligned(alignment, size);
+    void* block = AllocateAlignedSlow(alignment, size);
     if (ABSL_PREDICT_TRUE(block != nullptr)) return block;
     if (!CallNewHandler()) ThrowBadAlloc();
   }
@@ -190,7 +190,7 @@ void* AllocateZeroed(size_t size) {
   return block;
 }
 
-void* AllocateAligned(size_t alignment, size_t size) {
+void* AllocateAlignedSlow(size_t alignment, size_t size) {
   const size_t c = ClassFor(size, alignment);
   if (c != kNoSizeClass) {
     void* object = RelaxedLoad(thread_locals.cache)->Pop(c);

@@ -35,11 +35,11 @@ void FreeAlignedSized(void* block, size_t alignment, size_t size);
 void* AllocateZeroed(size_t size);
 
 // A block aligned to `alignment`, a power of two; nullptr and errno = ENOMEM if it can't be had.
-void* AllocateAligned(size_t alignment, size_t size);
+ALLOC_SLOW_PATH void* AllocateAlignedSlow(size_t alignment, size_t size);
 
-// As AllocateAligned, for operator new: calls the new_handler until it helps, throws
+// As AllocateAlignedSlow, for operator new: calls the new_handler until it helps, throws
 // std::bad_alloc when there is none.
-void* AllocateAlignedOrThrow(size_t alignment, size_t size);
+ALLOC_SLOW_PATH void* AllocateAlignedSlowOrThrow(size_t alignment, size_t size);
 
 // The usable bytes of a block; 0 for NULL.
 size_t UsableSize(const void* block);

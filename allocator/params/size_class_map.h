@@ -80,13 +80,18 @@ ALLOC_FAST_PATH bool MayKeepClass(size_t c, size_t size) {
   return size > kMaxTableSize && size <= object_size && size >= object_size / 2;
 }
 
+// Whether `size` is a multiple of `alignment`, a power of two.
+ALLOC_FAST_PATH bool IsMultiple(size_t size, size_t alignment) {
+  return (size & (alignment - 1)) == 0;
+}
+
 // The class whose objects are aligned to `alignment` (a power of two) and hold `size` bytes: the
 // smallest one whose size is a multiple of the alignment, since spans start on pages. kNoSizeClass
 // if there is none, as for every alignment beyond a page.
 inline size_t AlignedSizeClassOf(size_t size, size_t alignment) {
   if (size > kMaxClassSize || alignment > kPageSize) return kNoSizeClass;
   for (size_t c = SizeClassOf(size); c < kSizeClassEnd; ++c) {
-    if (kSizeClassTable[c].size % alignment == 0) return c;
+    if (IsMultiple(kSizeClassTable[c].size, alignment)) return c;
   }
   return kNoSizeClass;
 }
