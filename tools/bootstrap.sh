@@ -42,17 +42,23 @@ packages=(
   run:redis-tools
 
   bench:g++
+  bench:ghostscript
+  bench:jq
   bench:libbenchmark-dev
   bench:libjemalloc2
   bench:libmimalloc2.0
   bench:libtcmalloc-minimal4
+  bench:lua5.4
+  bench:memcached
   bench:perl
   bench:python3
   bench:python3-matplotlib
   bench:python3-rich
   bench:redis-server
   bench:redis-tools
+  bench:rocksdb-tools
   bench:sqlite3
+  bench:z3
 
   format:clang-format-19
   format:git
