@@ -114,7 +114,7 @@ def latency_tables(summary):
                        if of_row == row and name.startswith(function + "_")]
             if not figures:
                 continue
-            table = _table(f"latency of {function} in ns, {row}", [
+            table = _table(f"Latency of {function} in ns: {row}", [
                 "allocator", *(name.removeprefix(function + "_").removesuffix("_ns")
                                for name in figures)])
             for library in summary.libraries:
