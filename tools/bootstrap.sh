@@ -4,7 +4,9 @@
 # Installs the Debian 12 packages that are missing and says which. Called by every command of this
 # folder with the groups it needs; when nothing is missing it only looks.
 #
-#   tools/bootstrap.sh [build] [test] [python] [run] [bench] [format] [aarch64]   default: build
+#   tools/bootstrap.sh [build] [test] [python] [run] [bench] [programs] [format] [aarch64]
+#
+# Without a group it is build.
 #
 # No service is started: redis, nginx and memcached are used as programs only.
 
@@ -41,18 +43,26 @@ packages=(
   run:redis-server
   run:redis-tools
 
-  bench:g++
   bench:libbenchmark-dev
   bench:libjemalloc2
   bench:libmimalloc2.0
   bench:libtcmalloc-minimal4
-  bench:perl
   bench:python3
   bench:python3-matplotlib
   bench:python3-rich
-  bench:redis-server
-  bench:redis-tools
-  bench:sqlite3
+
+  # The real programs of tools/benchmark, which does without those that are missing.
+  programs:g++
+  programs:ghostscript
+  programs:jq
+  programs:lua5.4
+  programs:memcached
+  programs:perl
+  programs:redis-server
+  programs:redis-tools
+  programs:rocksdb-tools
+  programs:sqlite3
+  programs:z3
 
   format:clang-format-19
   format:git

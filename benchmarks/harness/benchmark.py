@@ -25,8 +25,9 @@ import machine
 import micro
 import report
 import samples as samples_module
+import targets
 from rows import all_rows
-from runner import Runner, RunError, rotated
+from runner import HangError, Runner, RunError, rotated
 from summary import Summary
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -42,11 +43,16 @@ def parse_arguments(arguments):
                         "and Debian's jemalloc, mimalloc and tcmalloc if installed)")
     parser.add_argument("--baseline", default=None, metavar="NAME",
                         help="what ratios are taken to (default: glibc, or the first library)")
+    parser.add_argument("--ours", default=None, metavar="NAME",
+                        help="the library that the targets are of (default: spanmalloc, or ours)")
+    parser.add_argument("--targets", action="store_true",
+                        help="print only how far our library is from the best of each row")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each row (default: 3)")
     parser.add_argument("--scale", type=float, default=1, help="multiplies the work (default: 1)")
-    parser.add_argument("--filter", default="", metavar="REGEX", help="only rows that match")
+    parser.add_argument("--filter", default="", metavar="REGEX",
+                        help="only rows (with --micro: benchmarks) that match")
     parser.add_argument("--quick", action="store_true", help="one round of a fifth of the work")
-    parser.add_argument("--timeout", type=float, default=120, help="seconds a run may take")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds a run may take")
     parser.add_argument("--output", metavar="DIR",
                         help="folder of the raw results (default: benchmarks/results/<date>)")
     parser.add_argument("--charts", metavar="DIR", help="also write SVG charts there")
@@ -85,17 +91,24 @@ def progress_bar():
                     TimeRemainingColumn(), console=Console(stderr=True), transient=True)
 
 
-def measure(options, rows, libraries, scratch, folder):
-    """Runs everything with a progress bar; returns the samples and what went wrong."""
+def measure(options, rows, libraries, refused, scratch, folder):
+    """Runs everything with a progress bar; returns the samples and what went wrong.
+
+    A library that fails in a row costs that row's figures under it and nothing else; one that
+    hangs in a row isn't tried in it again.
+    """
     runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
-    samples, failures = [], []
+    samples, failures, hung = [], list(dict.fromkeys(refused.values())), set()
     with contextlib.closing(samples_module.Writer(os.path.join(folder, "samples.csv"))) as writer, \
             progress_bar() as progress:
         task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
         for round_number in range(options.rounds):
             for row in rows:
                 for library in rotated(libraries, round_number):
-                    progress.update(task, description=f"{row.name} {library.name}")
+                    progress.update(task, description=f"{row.name} {library.name}", advance=1)
+                    cell = row.name, library.name
+                    if cell in hung or (library.name, row.executable) in refused:
+                        continue
                     try:
                         sample = runner.run(row, library, round_number)
                         writer.append(sample)
@@ -103,46 +116,75 @@ def measure(options, rows, libraries, scratch, folder):
                     except RunError as error:
                         failures.append(str(error))
                         progress.console.print(Text(str(error), style="red"))
-                    progress.advance(task)
+                        if isinstance(error, HangError):
+                            hung.add(cell)
     return samples, failures
 
 
+def finish(failures, folder, console):
+    """Says what failed and keeps it; the exit code."""
+    if failures:
+        with open(os.path.join(folder, "failures.txt"), "w", encoding="utf-8") as file:
+            file.writelines(f"{failure}\n" for failure in failures)
+    for failure in failures:
+        console.print(Text(f"failed: {failure}", style="red"))
+    console.print(f"Raw results: {folder}")
+    return 1 if failures else 0
+
+
 def run_micro(options, console):
-    """Measures the entry points, prints the table, keeps the raw figures."""
+    """Measures the entry points, prints the tables, keeps the raw figures."""
     libraries = libraries_module.choose(options.lib, _ROOT)
     program = os.path.join(_BINARIES, "micro", "malloc_free_benchmark")
-    for library in libraries:
-        libraries_module.check_binding(library, program)
+    refused = libraries_module.check_all(libraries, [program])
+    failures = list(refused.values())
+    libraries = [library for library in libraries if (library.name, program) not in refused]
+    names = [name for name in micro.names(program) if re.search(options.filter, name)]
+    if not libraries or not names:
+        raise libraries_module.LibraryError(
+            "; ".join(failures) or f"no benchmark matches {options.filter}")
     folder = output_folder(options.output)
     write_machine(libraries, folder)
     with progress_bar() as progress:
-        task = progress.add_task("", total=options.rounds * len(libraries))
-        results = micro.measure(
-            program, libraries, options.rounds, options.scale, options.timeout,
+        task = progress.add_task("", total=options.rounds * len(names) * len(libraries))
+        results, failed = micro.measure(
+            program, names, libraries, options.rounds, options.scale, options.timeout,
             lambda name: progress.update(task, advance=1, description=name))
     micro.write_csv(os.path.join(folder, "micro.csv"), results)
+    tables = micro.tables(results, libraries)
     with open(os.path.join(folder, "micro.txt"), "w", encoding="utf-8") as file:
-        report.wide_console(file=file).print(micro.table(results, libraries))
-    report.wide_console().print(micro.table(results, libraries))
-    console.print(f"Raw results: {folder}")
-    return 0
+        report.wide_console(file=file).print(*tables)
+    report.wide_console().print(*tables)
+    return finish(failures + failed, folder, console)
 
 
-def show(samples, baseline, folder, charts_folder):
+def show(samples, options, folder):
     """Prints the tables, keeps them as summary.txt, and writes charts if asked to."""
+    names = list(dict.fromkeys(sample.library for sample in samples))
+    baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
+    ours = options.ours or targets.default_library(names)
+    if options.ours not in (None, *names) or (options.targets and ours is None):
+        raise ValueError(f"the library {options.ours or 'spanmalloc'} of the targets was not "
+                         "measured; name it by --ours")
     summary = Summary(samples, baseline)
     with open(os.path.join(folder, "summary.txt"), "w", encoding="utf-8") as file:
-        report.print_all(report.wide_console(file=file), summary)
-    report.print_all(report.wide_console(), summary)
-    if charts_folder:
+        report.print_all(report.wide_console(file=file), summary, ours)
+    if options.targets:
+        report.print_targets(report.wide_console(), summary, ours)
+    else:
+        report.print_all(report.wide_console(), summary, ours)
+    if options.charts:
         import charts  # pylint: disable=import-outside-toplevel
-        for path in charts.write(summary, charts_folder):
+        for path in charts.write(summary, options.charts):
             print(path)
 
 
 def run(options, console):
     """Measures and shows. The exit code: 0 only if every run went well."""
     libraries = libraries_module.choose(options.lib, _ROOT)
+    for name in (options.baseline, options.ours):
+        if name not in (None, *(library.name for library in libraries)):
+            raise libraries_module.LibraryError(f"no library is named {name}")
     with tempfile.TemporaryDirectory(prefix="spanmalloc-benchmark-") as scratch:
         rows, notices = all_rows(os.path.join(_BINARIES, "workloads"), scratch, options.scale)
         rows = [row for row in rows if re.search(options.filter, row.name)]
@@ -156,21 +198,18 @@ def run(options, console):
             return 0
         if not rows:
             raise libraries_module.LibraryError(f"no row matches {options.filter}")
-        for executable in dict.fromkeys(row.command[0] for row in rows):
-            for library in libraries:
-                libraries_module.check_binding(library, executable)
+        executables = list(dict.fromkeys(row.executable for row in rows))
+        refused = libraries_module.check_all(libraries, executables)
+        if len(refused) == len(libraries) * len(executables):
+            raise libraries_module.LibraryError(next(iter(refused.values())))
         folder = output_folder(options.output)
         write_machine(libraries, folder)
-        samples, failures = measure(options, rows, libraries, scratch, folder)
+        samples, failures = measure(options, rows, libraries, refused, scratch, folder)
     names = [library.name for library in libraries]
     samples.sort(key=lambda sample: names.index(sample.library))
     if samples:
-        baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
-        show(samples, baseline, folder, options.charts)
-    for failure in failures:
-        console.print(Text(f"failed: {failure}", style="red"))
-    console.print(f"Raw results: {folder}")
-    return 1 if failures else 0
+        show(samples, options, folder)
+    return finish(failures, folder, console)
 
 
 def main():
@@ -180,9 +219,9 @@ def main():
     try:
         if options.report:
             samples = samples_module.read(os.path.join(options.report, "samples.csv"))
-            names = [sample.library for sample in samples]
-            baseline = options.baseline or ("glibc" if "glibc" in names else names[0])
-            show(samples, baseline, options.report, options.charts)
+            if not samples:
+                raise ValueError(f"{options.report}: no samples")
+            show(samples, options, options.report)
             return 0
         return run_micro(options, console) if options.micro else run(options, console)
     except (libraries_module.LibraryError, ValueError, OSError, re.error,

@@ -16,14 +16,16 @@ _TITLES = {
     "rss": "Peak resident memory",
 }
 _HIGHEST_BAR = 4  # Longer bars are cut and labelled with their value.
-_COLORS = ["#8c8c8c", "#0b6fb8", "#d95f02", "#1b9e77", "#c23b8f", "#a6761d", "#7570b3", "#444444"]
+_COLORS = ["#8c8c8c", "#0b6fb8", "#d95f02", "#1b9e77", "#c23b8f", "#a6761d", "#7570b3", "#444444",
+           "#66a61e", "#e6ab02", "#56b4e9", "#b2182b"]
 
 
 def _panel(axes, summary, measure, rows):
     """Draws the bars of the rows of one group."""
     width = 0.8 / len(summary.libraries)
     for index, library in enumerate(summary.libraries):
-        ratios = [summary.ratio(row, library, measure) for row in rows]
+        # A row that the library did not finish has no bar.
+        ratios = [summary.ratio(row, library, measure) or 0 for row in rows]
         places = [place + (index - (len(summary.libraries) - 1) / 2) * width
                   for place in range(len(rows))]
         axes.bar(places, [min(ratio, _HIGHEST_BAR) for ratio in ratios], width, label=library,

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the harness: its arithmetic on known figures, and that it notices what must not be."""
 
+import io
 import os
+import random
 import sys
 import tempfile
 import unittest
 
+from rich.console import Console
+
+import benchmark
 import inputs
-from libraries import Library, LibraryError, check_binding, choose
-from rows import Row
-from runner import RunError, Runner, rotated
+import memcached_session
+import micro
+import report
+import targets
+from libraries import Library, LibraryError, check_all, check_binding, choose
+from rows import SCALING, Row, workload_rows
+from runner import HangError, RunError, Runner, rotated
 from samples import Sample, Writer, read
 from summary import Summary
 
@@ -20,6 +29,22 @@ _GLIBC = Library("glibc", None)
 def _sample(row, library, round_number, wall_s, group="single", rss_kib=1000, metrics=None):
     return Sample(row, group, library, round_number, wall_s, wall_s / 2, wall_s / 2, rss_kib, 1, 0,
                   "hash", metrics or {})
+
+
+def _libm():
+    """A library that is none of an allocator."""
+    return next(f"/usr/lib/{folder}/libm.so.6" for folder in os.listdir("/usr/lib")
+                if os.path.exists(f"/usr/lib/{folder}/libm.so.6"))
+
+
+class _Pieces:
+    """A connection from which these pieces come."""
+
+    def __init__(self, *pieces):
+        self._pieces = list(pieces)
+
+    def recv(self, _):
+        return self._pieces.pop(0)
 
 
 class SummaryTest(unittest.TestCase):
@@ -48,14 +73,150 @@ class SummaryTest(unittest.TestCase):
         self.assertAlmostEqual(summary.geometric_mean("b", "rss"), 2)
         self.assertIsNone(summary.geometric_mean("b", "wall", "memory"))
 
-    def test_row_that_one_library_did_not_finish_is_left_out(self):
+    def test_row_that_one_library_did_not_finish_is_missing_from_its_means_only(self):
         summary = Summary([_sample("one", "a", 0, 1), _sample("one", "b", 0, 2),
-                           _sample("two", "a", 0, 1)], "a")
-        self.assertEqual(summary.rows(), ["one"])
+                           _sample("one", "c", 0, 4), _sample("two", "a", 0, 1),
+                           _sample("two", "c", 0, 16)], "a")
+        self.assertEqual(summary.rows(), ["one", "two"])
+        self.assertEqual(summary.missing("b"), ["two"])
+        self.assertEqual(summary.missing("a"), [])
+        self.assertIsNone(summary.ratio("two", "b", "wall"))
+        self.assertIsNone(summary.ratio_to_best("two", "b", "wall"))
+        self.assertAlmostEqual(summary.geometric_mean("b", "wall"), 2)
+        self.assertAlmostEqual(summary.geometric_mean("c", "wall"), 8)
+
+    def test_row_without_the_baseline_has_no_ratio_to_it(self):
+        summary = Summary([_sample("one", "a", 0, 1), _sample("one", "b", 0, 2),
+                           _sample("two", "b", 0, 3), _sample("two", "c", 0, 6)], "a")
+        self.assertIsNone(summary.ratio("two", "b", "wall"))
+        self.assertEqual(summary.ratio_to_best("two", "c", "wall"), 2)
+        self.assertAlmostEqual(summary.geometric_mean("b", "wall"), 2)
 
     def test_unknown_baseline_is_refused(self):
         with self.assertRaises(ValueError):
             Summary([_sample("one", "a", 0, 1)], "b")
+
+
+class TargetsTest(unittest.TestCase):
+
+    def _summary(self):
+        times = {"spanmalloc": (1, 1.02, 3, 1.2), "a": (2, 1, 1, 4), "b": (4, 2, 2, 1)}
+        samples = [_sample(f"row{index}", library, 0, of_library[index])
+                   for library, of_library in times.items() for index in range(4)]
+        samples += [_sample("large", library, 0, 1, "memory", rss_kib)
+                    for library, rss_kib in (("spanmalloc", 1600), ("a", 1000), ("b", 3000))]
+        return Summary(samples, "a")
+
+    def test_ratio_is_to_the_best_peer(self):
+        found = targets.targets(self._summary(), "spanmalloc", "wall")
+        self.assertEqual([(target.row, target.peer, target.ratio) for target in found],
+                         [("row0", "a", 0.5), ("row1", "a", 1.02), ("row2", "a", 3),
+                          ("row3", "b", 1.2)])
+
+    def test_row_that_is_missing_on_one_side_has_no_target(self):
+        summary = Summary([_sample("one", "spanmalloc", 0, 1), _sample("two", "a", 0, 1)], "a")
+        self.assertEqual(targets.targets(summary, "spanmalloc", "wall"), [])
+
+    def test_counts_rows_above_a_limit(self):
+        summary = self._summary()
+        self.assertEqual(targets.above(summary, "spanmalloc", "wall", 1.01), 3)
+        self.assertEqual(targets.above(summary, "spanmalloc", "wall", 1.03), 2)
+        self.assertEqual(targets.above(summary, "spanmalloc", "rss", 1.5), 1)
+        self.assertEqual(targets.above(summary, "a", "rss", 1.5), 0)
+
+    def test_library_of_this_repository_is_found_by_name(self):
+        self.assertEqual(targets.default_library(["glibc", "ours"]), "ours")
+        self.assertIsNone(targets.default_library(["glibc"]))
+
+
+class ReportTest(unittest.TestCase):
+
+    def _print(self, samples, ours=None):
+        text = io.StringIO()
+        report.print_all(Console(file=text, width=400), Summary(samples, "a"), ours)
+        return text.getvalue()
+
+    def test_failed_cell_is_shown_and_named(self):
+        text = self._print([_sample("one", "a", 0, 1), _sample("one", "b", 0, 2),
+                            _sample("two", "a", 0, 1)], "b")
+        self.assertRegex(text, r"b +failed")
+        self.assertIn("b did not finish: two", text)
+        self.assertRegex(text, r"b +1/2")
+
+    def test_latencies_have_a_table_and_others_do_not_get_into_it(self):
+        metrics = {"malloc_p50_ns": 12, "malloc_max_ns": 3456, "free_p50_ns": 7,
+                   "timer_overhead_ns": 20}
+        text = self._print([_sample("latency-1", "a", 0, 1, "latency", metrics=metrics),
+                            _sample("one", "a", 0, 1, metrics={"malloc_figure": 5})])
+        self.assertRegex(text, r"of malloc\s+in ns:\s+latency-1\s+allocator +p50 +max")
+        self.assertRegex(text, r"a +12 +3,456")
+        self.assertRegex(text, r"of free\s+in ns:\s+latency-1\s+allocator +p50 *\n")
+        self.assertRegex(text, r"one +malloc_figure +5.0")
+
+    def test_scaling_is_relative_to_the_first_row(self):
+        first, _, last = SCALING["mixed_many_threads"]
+        text = self._print([_sample(first, "a", 0, 2), _sample(last, "a", 0, 5),
+                            _sample(first, "b", 0, 2)])
+        self.assertRegex(text, last + r" +2.50 \(2.50\) +- ")
+
+
+class MicroTest(unittest.TestCase):
+
+    def test_ratio_is_of_the_smallest_to_the_smallest_of_the_row(self):
+        results = {("pair", "a"): [5, 2, 9], ("pair", "b"): [3, 4, 3], ("other", "a"): [1]}
+        self.assertEqual(micro.ratios_to_best(results, ["a", "b"]),
+                         {"pair": {"a": 1, "b": 1.5}, "other": {"a": 1}})
+
+    def test_benchmark_that_fails_under_one_library_is_a_failure_of_that_cell(self):
+        with tempfile.TemporaryDirectory() as folder:
+            # Fails, as a crash would, if anything is preloaded.
+            program = os.path.join(folder, "program")
+            with open(program, "w", encoding="utf-8") as file:
+                file.write('#!/bin/sh\n[ -z "$LD_PRELOAD" ] || exit 3\n'
+                           'echo \'{"benchmarks": [{"cpu_time": 1.5}]}\'\n')
+            os.chmod(program, 0o755)
+            results, failures = micro.measure(
+                program, ["BM_Pair/16"], [_GLIBC, Library("bad", "/nowhere/bad.so")], 2, 1, 20,
+                lambda name: None)
+        self.assertEqual(results, {("Pair/16", "glibc"): [1.5, 1.5]})
+        self.assertEqual(len(failures), 1)
+        self.assertIn("Pair/16 under bad", failures[0])
+
+
+class DriverTest(unittest.TestCase):
+
+    def test_library_that_fails_or_hangs_loses_its_cells_only(self):
+        script = ('case $1:$LD_PRELOAD in crash:?*) kill -SEGV $$;; hang:?*) sleep 60;; esac; '
+                  'echo run >>"$2"')
+        with tempfile.TemporaryDirectory() as folder:
+            counts = {name: os.path.join(folder, name + ".count")
+                      for name in ("good", "crash", "hang")}
+            rows = [Row(name, "single", ("/bin/sh", "-c", script, "sh", name, counts[name]))
+                    for name in counts]
+            options = benchmark.parse_arguments(["--rounds=2", "--timeout=1"])
+            samples, failures = self._measure(options, rows, folder)
+        cells = sorted({(sample.row, sample.library) for sample in samples})
+        self.assertEqual(cells, [("crash", "glibc"), ("good", "glibc"), ("good", "other"),
+                                 ("hang", "glibc")])
+        self.assertEqual(sum("crash under other ended with signal 11" in text
+                             for text in failures), 2)
+        # What hung once isn't waited for again.
+        self.assertEqual(sum("hang under other: no end" in text for text in failures), 1)
+
+    def test_refused_library_is_not_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = [Row("row", "single", ("/bin/sh", "-c", "exit 0"))]
+            options = benchmark.parse_arguments(["--rounds=1"])
+            samples, failures = self._measure(options, rows, folder,
+                                              {("other", "/bin/sh"): "it is not other"})
+        self.assertEqual([sample.library for sample in samples], ["glibc"])
+        self.assertEqual(failures, ["it is not other"])
+
+    def _measure(self, options, rows, folder, refused=None):
+        libraries = [_GLIBC, Library("other", _libm())]
+        self.addCleanup(setattr, benchmark, "Runner", benchmark.Runner)
+        benchmark.Runner = lambda _, scratch, timeout_s: Runner(_MEASURE, scratch, timeout_s)
+        return benchmark.measure(options, rows, libraries, refused or {}, folder, folder)
 
 
 class SamplesTest(unittest.TestCase):
@@ -110,8 +271,34 @@ class RunnerTest(unittest.TestCase):
     def test_hang_is_an_error(self):
         with tempfile.TemporaryDirectory() as scratch:
             runner = Runner(_MEASURE, scratch, timeout_s=0.2)
-            with self.assertRaisesRegex(RunError, "no end"):
+            with self.assertRaisesRegex(HangError, "no end"):
                 runner.run(Row("row", "single", ("/bin/sleep", "60")), _GLIBC, 0)
+
+    def test_output_that_is_not_compared_may_differ(self):
+        for text in ("one", "two"):
+            row = Row("row", "single", ("/bin/echo", text), compared=False)
+            self.assertEqual(self._runner.run(row, _GLIBC, 0).output_sha256, "")
+
+    def test_session_that_loses_its_server_is_an_error(self):
+        class Lost:
+            def run(self, measured, timeout_s):
+                measured(["-c", "exit 0"]).wait(timeout_s)
+                raise ConnectionResetError("the server went away")
+
+        class Silent(Lost):
+            def run(self, measured, timeout_s):
+                measured(["-c", "exit 0"]).wait(timeout_s)
+                raise TimeoutError("no answer")
+
+        with self.assertRaisesRegex(RunError, "went away"):
+            self._runner.run(Row("row", "single", ("/bin/sh",), session=Lost()), _GLIBC, 0)
+        with self.assertRaisesRegex(HangError, "no answer"):
+            self._runner.run(Row("row", "single", ("/bin/sh",), session=Silent()), _GLIBC, 0)
+
+    def test_only_whole_lines_are_metrics(self):
+        sample = self._run("echo 'metric one 1.5' >&2; echo 'metric of the allocator: 7' >&2; "
+                           "echo 'a metric two 2' >&2; echo 'metric p99.9_ns 1e+06' >&2")
+        self.assertEqual(sample.metrics, {"one": 1.5, "p99.9_ns": 1e6})
 
     def test_order_rotates(self):
         self.assertEqual(rotated(["a", "b", "c"], 4), ["b", "c", "a"])
@@ -123,10 +310,13 @@ class LibrariesTest(unittest.TestCase):
         check_binding(_GLIBC, "/bin/ls")
 
     def test_library_that_does_not_define_malloc_is_refused(self):
-        path = next(f"/usr/lib/{folder}/libm.so.6" for folder in os.listdir("/usr/lib")
-                    if os.path.exists(f"/usr/lib/{folder}/libm.so.6"))
         with self.assertRaisesRegex(LibraryError, "resolves to"):
-            check_binding(Library("libm", path), "/bin/ls")
+            check_binding(Library("libm", _libm()), "/bin/ls")
+
+    def test_all_checks_are_made_and_the_refusals_returned(self):
+        refused = check_all([Library("libm", _libm()), _GLIBC], ["/bin/ls", "/bin/true"])
+        self.assertEqual(set(refused), {("libm", "/bin/ls"), ("libm", "/bin/true")})
+        self.assertIn("resolves to", refused["libm", "/bin/ls"])
 
     def test_missing_file_and_twice_the_same_name_are_refused(self):
         with self.assertRaisesRegex(LibraryError, "no such file"):
@@ -139,9 +329,43 @@ class InputsTest(unittest.TestCase):
 
     def test_inputs_are_the_same_each_time_and_grow_with_scale(self):
         for make in (inputs.cpp_source, inputs.sql_script, inputs.python_script,
-                     inputs.perl_script):
+                     inputs.perl_script, inputs.lua_script, inputs.postscript,
+                     inputs.smt_formula, inputs.json_document):
             self.assertEqual(make(1), make(1))
             self.assertNotEqual(make(1), make(2))
+            self.assertLessEqual(len(make(1)), len(make(2)))
+
+
+class MemcachedSessionTest(unittest.TestCase):
+
+    def test_requests_are_the_same_each_time_and_gets_are_counted(self):
+        requests = memcached_session._requests(random.Random(1))
+        self.assertEqual(requests, memcached_session._requests(random.Random(1)))
+        self.assertNotEqual(requests, memcached_session._requests(random.Random(2)))
+        for request, gets in requests:
+            self.assertEqual(request.count(b"get key:"), gets)
+            self.assertTrue(request.endswith(b"mn\r\n"))
+
+    def test_answers_are_counted_across_pieces(self):
+        memcached_session._read_answers(
+            _Pieces(b"VALUE key:1 0 2\r\nxx\r\nEND\r", b"\nEND\r\nM", b"N\r\n"), 2)
+        with self.assertRaisesRegex(RuntimeError, "answered 1 of 2"):
+            memcached_session._read_answers(_Pieces(b"END\r\nMN\r\n"), 2)
+        with self.assertRaisesRegex(RuntimeError, "closed"):
+            memcached_session._read_answers(_Pieces(b"END\r\n", b""), 1)
+
+
+class RowsTest(unittest.TestCase):
+
+    def test_names_are_different_and_rows_that_are_compared_exist(self):
+        names = [row.name for row in workload_rows("/nowhere", 1)]
+        self.assertEqual(len(names), len(set(names)))
+        for rows in SCALING.values():
+            self.assertLessEqual(set(rows), set(names))
+
+    def test_library_of_a_program_that_another_starts_is_that_program(self):
+        start = next(row for row in workload_rows("/nowhere", 1) if row.name == "start")
+        self.assertEqual(start.executable, start.command[-1])
 
 
 if __name__ == "__main__":

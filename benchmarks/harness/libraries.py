@@ -19,6 +19,7 @@ DEFAULTS = {
 }
 
 _LIBC = f"{_DEBIAN}/libc.so.6"
+_CHECK_TIMEOUT_S = 30
 
 
 class LibraryError(Exception):
@@ -102,8 +103,12 @@ def check_binding(library, executable):
     preload = library.preload(executable)
     if preload != "-":
         environment["LD_PRELOAD"] = preload
-    log = subprocess.run([executable, "--version"], env=environment, stdin=subprocess.DEVNULL,
-                         capture_output=True, text=True, errors="replace", check=False).stderr
+    try:
+        log = subprocess.run([executable, "--version"], env=environment, stdin=subprocess.DEVNULL,
+                             capture_output=True, text=True, errors="replace", check=False,
+                             timeout=_CHECK_TIMEOUT_S).stderr
+    except subprocess.TimeoutExpired as error:
+        raise LibraryError(f"{library.name}: {executable} --version does not end") from error
     pattern = r"binding file (\S+) \[0\] to (\S+) \[0\]: normal symbol `(malloc|free)'"
     program = os.path.realpath(executable)
     # A program at a fixed address lends its own jump to malloc to those who take the address of
@@ -111,7 +116,20 @@ def check_binding(library, executable):
     bindings = [binding for binding in re.findall(pattern, log)
                 if os.path.realpath(binding[1]) != program]
     if not bindings:
-        raise LibraryError(f"{executable} does not call malloc through the dynamic linker")
+        raise LibraryError(f"{library.name}: {executable} does not call malloc through the dynamic "
+                           "linker")
     for source, target, symbol in bindings:
         if os.path.realpath(target) != library.expected_file:
             raise LibraryError(f"{library.name}: {symbol} of {source} resolves to {target}")
+
+
+def check_all(libraries, executables):
+    """Checks each library with each program; (library name, executable) -> why it is refused."""
+    refused = {}
+    for executable in executables:
+        for library in libraries:
+            try:
+                check_binding(library, executable)
+            except LibraryError as error:
+                refused[library.name, executable] = str(error)
+    return refused

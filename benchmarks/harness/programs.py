@@ -9,6 +9,7 @@ import os
 import shutil
 
 import inputs
+import memcached_session
 import redis_session
 
 
@@ -83,6 +84,80 @@ class _Perl(_Program):
         }
 
 
+class _Lua(_Program):
+    name = "lua"
+    package = "lua5.4"
+    executables = ("/usr/bin/lua5.4",)
+
+    def prepare(self, scratch, scale):
+        script = _write(scratch, "churn.lua", inputs.lua_script(scale))
+        return {"command": ("/usr/bin/lua5.4", script)}
+
+
+class _Ghostscript(_Program):
+    name = "ghostscript"
+    package = "ghostscript"
+    executables = ("/usr/bin/gs",)
+
+    def prepare(self, scratch, scale):
+        document = _write(scratch, "document.ps", inputs.postscript(scale))
+        return {"command": ("/usr/bin/gs", "-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=ppmraw", "-r72",
+                            "-sOutputFile=-", document)}
+
+
+class _Z3(_Program):
+    name = "z3"
+    package = "z3"
+    executables = ("/usr/bin/z3",)
+
+    def prepare(self, scratch, scale):
+        return {"command": ("/usr/bin/z3", _write(scratch, "jobs.smt2",
+                                                  inputs.smt_formula(scale)))}
+
+
+class _Jq(_Program):
+    name = "jq"
+    package = "jq"
+    executables = ("/usr/bin/jq",)
+
+    def prepare(self, scratch, scale):
+        document = _write(scratch, "people.json", inputs.json_document(scale))
+        return {"command": (
+            "/usr/bin/jq", "-c", "group_by(.city) | map({city: .[0].city, names: map(.name) | sort,"
+            " tags: (map(.tags[]) | unique), oldest: (min_by(.born) | .id)})", document)}
+
+
+class _RocksDb(_Program):
+    name = "rocksdb"
+    package = "rocksdb-tools"
+    executables = ("/usr/bin/db_bench",)
+
+    def prepare(self, scratch, scale):
+        count = max(1000, round(100_000 * scale))
+        return {
+            "command": (
+                "/usr/bin/db_bench", "--benchmarks=fillrandom,readrandom", "--threads=2",
+                f"--num={count}", "--key_size=16", "--value_size=100", "--seed=1",
+                f"--db={os.path.join(scratch, 'rocksdb')}", "--disable_wal=1",
+                "--compression_type=none", "--write_buffer_size=4194304",
+                "--cache_size=8388608", "--max_background_jobs=2"),
+            # It prints times, and two threads that write at once leave no fixed contents.
+            "compared": False,
+        }
+
+
+class _Memcached(_Program):
+    name = "memcached"
+    package = "memcached"
+    executables = ("/usr/bin/memcached",)
+
+    def prepare(self, scratch, scale):
+        return {
+            "command": ("/usr/bin/memcached",),
+            "session": memcached_session.Session(scratch, rounds=max(2, round(60 * scale))),
+        }
+
+
 class _Redis(_Program):
     name = "redis"
     package = "redis"
@@ -95,4 +170,7 @@ class _Redis(_Program):
         }
 
 
-PROGRAMS = [_Compiler(), _Python(), _Sqlite(), _Perl(), _Redis()]
+PROGRAMS = [
+    _Compiler(), _Python(), _Sqlite(), _Perl(), _Lua(), _Ghostscript(), _Z3(), _Jq(), _RocksDb(),
+    _Memcached(), _Redis(),
+]

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 _START_TIMEOUT_S = 20
+_CLIENT_TIMEOUT_S = 20
 
 
 def _free_port():
@@ -67,4 +68,4 @@ class Session:
     @staticmethod
     def _client(port, *command):
         return subprocess.run(["/usr/bin/redis-cli", "-p", port, *command], capture_output=True,
-                              text=True, check=False).stdout.strip()
+                              text=True, check=False, timeout=_CLIENT_TIMEOUT_S).stdout.strip()

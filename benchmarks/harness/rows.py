@@ -14,13 +14,21 @@ import programs
 GROUPS = {
     "threads": "Several threads",
     "single": "One thread",
+    "processes": "Start and fork",
     "programs": "Real programs",
+    "latency": "Latency",
     "memory": "Memory",
 }
 
-# The groups whose time says nothing (they wait, or only touch fresh memory): it is shown for each
-# row, but neither compared nor counted in a mean.
-UNTIMED_GROUPS = {"memory"}
+# The groups whose time says nothing (they wait, only touch fresh memory, or read a clock at every
+# step): it is shown for each row, but neither compared nor counted in a mean.
+UNTIMED_GROUPS = {"latency", "memory"}
+
+# Rows that do the same work with more and more threads; each is compared with the first.
+SCALING = {
+    "mixed_many_threads": (
+        "mixed_many_threads-4", "mixed_many_threads-64", "mixed_many_threads-512"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +42,15 @@ class Row:
     stdin: str = os.devnull
     # Runs and measures a program that needs more than starting it; None for all others.
     session: object = None
+    # Whether every library must make the same output. A session's (a server's log) never is.
+    compared: bool = True
+    # The program that gets the library, if it isn't the command itself; checked before the run.
+    program: str = None
+
+    @property
+    def executable(self):
+        """The program whose allocator is measured."""
+        return self.program or self.command[0]
 
 
 # Name, group, program, flags.
@@ -45,6 +62,12 @@ _WORKLOADS = [
     ("producer_consumer-16", "threads", "producer_consumer", "--threads=16"),
     ("mixed_many_threads-2", "threads", "mixed_many_threads", "--threads=2"),
     ("mixed_many_threads-16", "threads", "mixed_many_threads", "--threads=16"),
+    ("mixed_many_threads-4", "threads", "mixed_many_threads",
+     "--threads=4 --live_blocks=16384 --inbox=8 --take_turns"),
+    ("mixed_many_threads-64", "threads", "mixed_many_threads",
+     "--threads=64 --live_blocks=896 --inbox=2 --take_turns"),
+    ("mixed_many_threads-512", "threads", "mixed_many_threads",
+     "--threads=512 --live_blocks=16 --inbox=1 --take_turns"),
     ("medium_passing-2", "threads", "medium_passing", "--threads=2"),
     ("medium_passing-16", "threads", "medium_passing", "--threads=16"),
     ("batch_local-2", "threads", "batch_handoff", "--threads=2"),
@@ -60,6 +83,10 @@ _WORKLOADS = [
     ("realloc_growth", "single", "realloc_growth", ""),
     ("realloc_growth-many", "single", "realloc_growth", "--many"),
     ("burst_and_drop", "single", "burst_and_drop", ""),
+    ("fork", "processes", "fork_large_heap", ""),
+    ("latency-1", "latency", "latency", ""),
+    ("latency-16", "latency", "latency", "--threads=16"),
+    ("idle_threads-500", "memory", "idle_threads", "--threads=500"),
     ("burst_and_drop-idle", "memory", "burst_and_drop", "--idle_ms={idle_ms}"),
     ("population-16", "memory", "population", "--size=16 --count=8000000"),
     ("population-24", "memory", "population", "--size=24 --count=5400000"),
@@ -68,16 +95,22 @@ _WORKLOADS = [
     ("population-3000", "memory", "population", "--size=3000 --count=43000"),
 ]
 
+_TRIVIAL_PROGRAM = "/bin/true"
+
 
 def workload_rows(binaries, scale):
     """The rows of our own programs, found in the folder `binaries`."""
     # Ten seconds, as long as allocators wait before they return memory; less in a quick run.
     idle_ms = round(10_000 * min(1, scale))
-    return [
+    rows = [
         Row(name, group, (os.path.join(binaries, program), f"--scale={scale}",
                           *flags.format(idle_ms=idle_ms).split()))
         for name, group, program, flags in _WORKLOADS
     ]
+    rows.append(Row("start", "processes",
+                    (os.path.join(binaries, "start"), f"--scale={scale}", _TRIVIAL_PROGRAM),
+                    program=_TRIVIAL_PROGRAM))
+    return rows
 
 
 def all_rows(binaries, scratch, scale):

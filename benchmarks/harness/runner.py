@@ -8,6 +8,7 @@ benchmark.py.
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -16,6 +17,10 @@ from samples import Sample
 
 class RunError(Exception):
     """A run that failed or printed something else than the other libraries' runs."""
+
+
+class HangError(RunError):
+    """A run that did not end."""
 
 
 class Runner:
@@ -56,7 +61,7 @@ class Runner:
 
     def _execute(self, row, library, report_path, output_path, errors_path):
         """Runs the command under measure; returns the session's wall time if the row has one."""
-        preload = library.preload(row.command[0])
+        preload = library.preload(row.executable)
         environment = {**os.environ, "LC_ALL": "C", **dict(row.environment)}
         with open(row.stdin, "rb") as stdin, open(output_path, "wb") as stdout, \
                 open(errors_path, "wb") as stderr:
@@ -79,7 +84,9 @@ class Runner:
 
             try:
                 return row.session.run(start_session, self._timeout_s)
-            except (RuntimeError, subprocess.SubprocessError) as error:
+            except (TimeoutError, subprocess.TimeoutExpired) as error:
+                raise HangError(f"{row.name} under {library.name}: {error}") from error
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 raise RunError(f"{row.name} under {library.name}: {error}") from error
             finally:
                 for process in started:
@@ -89,8 +96,8 @@ class Runner:
         try:
             process.wait(self._timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise RunError(f"{row.name} under {library.name}: no end after "
-                           f"{self._timeout_s:g} s") from error
+            raise HangError(f"{row.name} under {library.name}: no end after "
+                            f"{self._timeout_s:g} s") from error
         finally:
             # Also on Ctrl-C: nothing that was started stays behind.
             if process.poll() is None:
@@ -114,7 +121,7 @@ class Runner:
 
         The log of a session (a server) is not a result and is not compared.
         """
-        if row.session is not None:
+        if row.session is not None or not row.compared:
             return ""
         with open(output_path, "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()
@@ -132,8 +139,8 @@ def _last_line(errors):
 
 def _metrics(errors):
     """The figures of the lines `metric <name> <value>`."""
-    lines = [line.split() for line in errors.splitlines() if line.startswith("metric ")]
-    return {name: float(value) for _, name, value in lines}
+    return {name: float(value)
+            for name, value in re.findall(r"^metric (\S+) (-?[0-9.]\S*)$", errors, re.MULTILINE)}
 
 
 def rotated(libraries, round_number):

@@ -2,7 +2,8 @@
 """From samples to figures: medians, ratios to a baseline, ratios to the best, geometric means.
 
 A ratio to the baseline is the median of the ratios of the single rounds: what disturbs a round
-disturbs both sides of its ratio. Used by report.py and charts.py.
+disturbs both sides of its ratio. A row that a library did not finish has no figures under it, and
+is missing from the means of that library only. Used by report.py, targets.py and charts.py.
 """
 
 import collections
@@ -34,7 +35,7 @@ class Summary:
             self._runs[sample.row, sample.library][sample.round] = sample
 
     def rows(self, group=None, measure=None):
-        """The names of the rows that every library ran.
+        """The names of the rows that some library ran.
 
         Args:
           group: of this group only.
@@ -42,8 +43,15 @@ class Summary:
         """
         return [row for row, of_group in self.group_of.items()
                 if group in (None, of_group)
-                and (measure in (None, "rss") or of_group not in UNTIMED_GROUPS)
-                and all((row, library) in self._runs for library in self.libraries)]
+                and (measure in (None, "rss") or of_group not in UNTIMED_GROUPS)]
+
+    def ran(self, row, library):
+        """Whether there is a figure of the row under the library."""
+        return (row, library) in self._runs
+
+    def missing(self, library):
+        """The rows that the library did not finish, though others did."""
+        return [row for row in self.rows() if not self.ran(row, library)]
 
     def groups(self, measure=None):
         """The groups that have such rows, in their fixed order."""
@@ -72,33 +80,48 @@ class Summary:
         return (max(values) - min(values)) / self.median(row, library, measure)
 
     def ratio(self, row, library, measure):
-        """The ratio to the baseline: the median of the ratios of the rounds."""
+        """The ratio to the baseline: the median of the ratios of the rounds; None without one."""
+        if not self.ran(row, library) or not self.ran(row, self.baseline):
+            return None
         value, floor = MEASURES[measure]
         base = self._runs[row, self.baseline]
-        return statistics.median(
-            max(floor, value(sample)) / max(floor, value(base[number]))
-            for number, sample in self._runs[row, library].items() if number in base)
+        ratios = [max(floor, value(sample)) / max(floor, value(base[number]))
+                  for number, sample in self._runs[row, library].items() if number in base]
+        return statistics.median(ratios) if ratios else None
+
+    def best(self, row, measure, among=None):
+        """The library with the smallest median of the row, or None.
+
+        Args:
+          row: the row.
+          measure: what is compared.
+          among: the libraries to choose from; all of them by default.
+        """
+        ran = [library for library in among or self.libraries if self.ran(row, library)]
+        return min(ran, key=lambda one: self.median(row, one, measure), default=None)
 
     def ratio_to_best(self, row, library, measure):
-        """The ratio of the median to the smallest median of the row."""
-        best = min(self.median(row, other, measure) for other in self.libraries)
-        return self.median(row, library, measure) / best
+        """The ratio of the median to the smallest median of the row; None without a median."""
+        if not self.ran(row, library):
+            return None
+        best = self.best(row, measure)
+        return self.median(row, library, measure) / self.median(row, best, measure)
 
     def geometric_mean(self, library, measure, group=None, to_best=False):
         """Of the ratios of all rows, or of those of a group; None if it has no such row."""
-        rows = self.rows(group, measure)
-        if not rows:
-            return None
         ratio = self.ratio_to_best if to_best else self.ratio
-        return statistics.geometric_mean(ratio(row, library, measure) for row in rows)
+        ratios = [ratio(row, library, measure) for row in self.rows(group, measure)]
+        ratios = [value for value in ratios if value is not None]
+        return statistics.geometric_mean(ratios) if ratios else None
 
-    def metrics(self):
+    def metrics(self, group=None):
         """Pairs of row and name of the figures that the programs reported themselves."""
         return list(dict.fromkeys(
             (sample.row, name) for sample in self.samples for name in sample.metrics
-            if sample.row in self.rows()))
+            if group in (None, sample.group)))
 
     def median_metric(self, row, library, name):
-        """The median of such a figure over the rounds."""
-        return statistics.median(
-            sample.metrics[name] for sample in self._runs[row, library].values())
+        """The median of such a figure over the rounds; None if the library has none."""
+        values = [sample.metrics[name] for sample in self._runs.get((row, library), {}).values()
+                  if name in sample.metrics]
+        return statistics.median(values) if values else None

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What one call of the allocator's entry points costs, in a hot loop. Each figure is per pair of an
-// allocation and its free, two calls through the dynamic linker included.
+// allocation and its free, two calls through the dynamic linker included; where a benchmark says
+// otherwise, for what it says.
 //
 // The program links no allocator: run it under LD_PRELOAD, or let `tools/benchmark --micro` compare
 // libraries. No figure here is a program's: workloads/ has those.
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <new>
 #include <thread>
+#include <vector>
 
 #include "benchmarks/workloads/channel.h"
 #include "benchmarks/workloads/random.h"
@@ -75,18 +77,32 @@ void BM_CallocFree(benchmark::State& state) {
 }
 BENCHMARK(BM_CallocFree)->Arg(4096);
 
-// From 16 bytes to 1 MiB by half each time; nothing is touched. The figure is for all the steps.
-void BM_ReallocGrowth(benchmark::State& state) {
+enum class Touched { kNo, kYes };
+
+// Writes a byte to every page of the new part of a block, and its last byte.
+void TouchNewPart(char* block, size_t old_size, size_t size) {
+  constexpr size_t kPage = 4096;
+  for (size_t offset = old_size; offset < size; offset += kPage) block[offset] = 1;
+  block[size - 1] = 1;
+  benchmark::ClobberMemory();
+}
+
+// From 16 bytes to 1 MiB by half each time. The figure is for all the steps.
+void BM_ReallocGrowth(benchmark::State& state, Touched touched) {
   for (auto _ : state) {
-    void* block = nullptr;
+    char* block = nullptr;
+    size_t old_size = 0;
     for (size_t size = 16; size <= size_t{1} << 20; size += size / 2) {
-      block = realloc(block, size);
+      block = static_cast<char*>(realloc(block, size));
       benchmark::DoNotOptimize(block);
+      if (touched == Touched::kYes) TouchNewPart(block, old_size, size);
+      old_size = size;
     }
     free(block);
   }
 }
-BENCHMARK(BM_ReallocGrowth);
+BENCHMARK_CAPTURE(BM_ReallocGrowth, untouched, Touched::kNo);
+BENCHMARK_CAPTURE(BM_ReallocGrowth, touched, Touched::kYes);
 
 enum class Order { kFirstToLast, kLastToFirst, kRandom };
 
@@ -131,6 +147,61 @@ void BM_BatchOfMixedSizes(benchmark::State& state) {
   RunBatches(state, sizes, Order::kRandom);
 }
 BENCHMARK(BM_BatchOfMixedSizes);
+
+// More blocks of 64 bytes than any thread's cache holds, allocated, then freed: most of them come
+// from what lies behind the caches, and go back there. The figure is per block.
+void BM_RefillAndFlush(benchmark::State& state) {
+  std::vector<void*> batch(state.range(0));
+  while (state.KeepRunningBatch(state.range(0))) {
+    for (void*& block : batch) block = malloc(64);
+    benchmark::DoNotOptimize(batch.data());
+    benchmark::ClobberMemory();
+    for (void* block : batch) free(block);
+  }
+}
+BENCHMARK(BM_RefillAndFlush)->Arg(4000)->Arg(20000);
+
+// 2000 blocks of one size, 16 KiB or 40 KiB, allocated, then freed in random order: runs of pages
+// are taken, split and joined. Nothing is touched. The figure is per block.
+void BM_Spans(benchmark::State& state) {
+  constexpr size_t kSpans = 2000;
+  const size_t size = state.range(0);
+  std::vector<size_t> order(kSpans);
+  Random random(3);
+  for (size_t i = 0; i < kSpans; ++i) order[i] = i;
+  for (size_t i = kSpans; i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+  std::vector<void*> spans(kSpans);
+  while (state.KeepRunningBatch(kSpans)) {
+    for (void*& span : spans) span = malloc(size);
+    benchmark::DoNotOptimize(spans.data());
+    benchmark::ClobberMemory();
+    for (const size_t index : order) free(spans[index]);
+  }
+}
+BENCHMARK(BM_Spans)->Arg(16 << 10)->Arg(40 << 10);
+
+// A thousand blocks of 8 KiB to 1 MiB, of which a random one is replaced; nothing is touched.
+void BM_ReplaceLarge(benchmark::State& state) {
+  constexpr size_t kSteps = 4096;
+  struct Step {
+    size_t place;
+    size_t size;
+  };
+  std::vector<Step> steps(kSteps);
+  Random random(4);
+  for (Step& step : steps) step = {random.Below(kBatch), random.LogUniform(8 << 10, 1 << 20)};
+  std::vector<void*> blocks(kBatch);
+  for (size_t i = 0; i < kBatch; ++i) blocks[i] = malloc(steps[i].size);
+  size_t next = 0;
+  for (auto _ : state) {
+    const Step& step = steps[next++ % kSteps];
+    free(blocks[step.place]);
+    blocks[step.place] = malloc(step.size);
+    benchmark::DoNotOptimize(blocks[step.place]);
+  }
+  for (void* block : blocks) free(block);
+}
+BENCHMARK(BM_ReplaceLarge);
 
 // Allocated here, freed by another thread; CPU time of both threads, per block. It includes 1/1000
 // of passing a batch.

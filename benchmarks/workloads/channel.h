@@ -6,6 +6,7 @@
 #ifndef BENCHMARKS_WORKLOADS_CHANNEL_H_
 #define BENCHMARKS_WORKLOADS_CHANNEL_H_
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <cstddef>
@@ -32,10 +33,10 @@ class Channel {
     not_full_.notify_one();
   }
 
-  // False if there is no room.
-  bool TryPush(const T& item) {
+  // False if there is no room, or if `limit` items wait.
+  bool TryPush(const T& item, size_t limit = kCapacity) {
     std::lock_guard lock(mutex_);
-    if (count_ == kCapacity) return false;
+    if (count_ >= std::min(limit, kCapacity)) return false;
     Append(item);
     return true;
   }
