@@ -19,7 +19,7 @@ namespace spanmalloc {
 
 // A bin's history, owner thread only.
 struct BinHistory {
-  uint16_t refill = 0;    // objects to fetch at the next miss
+  uint8_t refill = 0;     // objects to fetch at the next miss
   uint8_t overflows = 0;  // since the limit last changed
   bool missed = false;    // since the last overflow
 };
@@ -29,7 +29,7 @@ inline size_t NextRefill(const SizeClassInfo& info, BinHistory* history) {
   const size_t first = info.size > 4096 ? 1 : 4;
   size_t refill = history->refill == 0 ? first : history->refill;
   if (refill > info.batch) refill = info.batch;
-  history->refill = static_cast<uint16_t>(refill * 2 < info.batch ? refill * 2 : info.batch);
+  history->refill = static_cast<uint8_t>(refill * 2 < info.batch ? refill * 2 : info.batch);
   history->missed = true;
   return refill;
 }
