@@ -92,8 +92,9 @@ void LoadControl() {
   LoadOptions(malloc_conf, &options);
   SetAbortOnError(options.abort_on_error);
   if (options.stats_print) os::KeepStderr();
-  instance.Start();
 }
+
+void StartControl() { instance.Start(); }
 
 void DumpStatsAtExit() {
   if (!options.stats_print) return;

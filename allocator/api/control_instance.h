@@ -15,9 +15,11 @@ extern __attribute__((visibility("hidden"))) Options options;
 
 Control& control();
 
-// Loads the options and starts the control floor. Called by Runtime::Initialize, once, before
-// anything reads the options.
+// Loads the options. Called when the runtime is loaded, once, before anything reads them.
 void LoadControl();
+
+// Starts the control floor. Called when the runtime is made, once.
+void StartControl();
 
 // Prints the statistics that opt.stats_print asks for; nothing if it doesn't. Called when the
 // process exits.

@@ -39,44 +39,48 @@ void OnThreadExit(void*) {
 
 }  // namespace
 
+bool Runtime::Load() {
+  const size_t limit = os::AddressSpaceLimit();
+  window = limit < kSmallAddressSpace ? RoundUp(limit, kHugePageSize) + kHugePageSize : kWindowSize;
+  if (!page_map.Init(window)) return false;
+  LoadControl();
+  thread_exit.Create(&OnThreadExit);
+  RegisterForkHandlers();
+  return true;
+}
+
 // The heap starts at a random huge page. Blocks of 4 TiB from 2^44 on have the heap's address bit;
 // within a block the first tebibyte is taken, because there the heap shares no page index with
 // the stack, the libraries or the program, wherever the kernel has put them.
 bool Runtime::PlaceHeap() {
   const uint64_t random = os::ProcessRandom();
   const uintptr_t block = (uintptr_t{1} << kHeapAddressBit) + (random % 4) * kWindowSize;
-  const size_t limit = os::AddressSpaceLimit();
-  if (limit < kSmallAddressSpace) {
-    const size_t window = RoundUp(limit, kHugePageSize) + kHugePageSize;
-    return page_map.Init(window) && page_heap.Init(block + kHugePageSize, block + window);
-  }
-  if (!page_map.Init(kWindowSize)) return false;
+  if (window != kWindowSize) return page_heap.Init(block + kHugePageSize, block + window);
   const size_t offset = (1 + (random >> 2) % ((size_t{1} << 40) / kHugePageSize)) * kHugePageSize;
   if (page_heap.Init(block + offset, block + kWindowSize)) return true;
   // A kernel with 39-bit addresses.
   return page_heap.Init(uintptr_t{1} << 37, uintptr_t{1} << 39);
 }
 
-bool Runtime::Initialize() {
-  int expected = kNotReady;
+bool Runtime::AdvanceTo(int goal) {
+  int reached = kNotLoaded;
   // Acquire: pairs with the release below, of a thread that got here first.
-  while (!state.compare_exchange_strong(expected, kBusy, std::memory_order_acquire)) {
-    if (expected == kReady) return true;
-    expected = kNotReady;
+  while (!state.compare_exchange_strong(reached, kBusy, std::memory_order_acquire)) {
+    if (reached >= goal) return true;
+    if (reached != kBusy) continue;
+    reached = kNotLoaded;
     os::Yield();
   }
-  os::DetectCpuNumberSource();
-  if (!PlaceHeap()) {
-    state.store(kNotReady, std::memory_order_relaxed);
-    return false;
+  if (reached == kNotLoaded && Load()) reached = kLoaded;
+  if (reached == kLoaded && goal == kReady && PlaceHeap()) {
+    os::DetectCpuNumberSource();
+    budget.Init(CacheBytes());
+    StartControl();
+    reached = kReady;
   }
-  LoadControl();
-  budget.Init(CacheBytes());
-  thread_exit.Create(&OnThreadExit);
-  RegisterForkHandlers();
   // Release: pairs with the acquires above and in EnsureInitialized.
-  state.store(kReady, std::memory_order_release);
-  return true;
+  state.store(reached, std::memory_order_release);
+  return reached == goal;
 }
 
 ThreadState* Runtime::ThreadStateOrNull() {

@@ -36,9 +36,14 @@ struct Runtime {
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
   // address space; the next call tries again. Thread-safe.
   bool EnsureInitialized() {
-    // Acquire: pairs with the release in Initialize.
-    return ABSL_PREDICT_TRUE(state.load(std::memory_order_acquire) == kReady) || Initialize();
+    // Acquire: pairs with the release in AdvanceTo.
+    return ABSL_PREDICT_TRUE(state.load(std::memory_order_acquire) == kReady) || AdvanceTo(kReady);
   }
+
+  // The part of it that can't wait for the first slow path: afterwards every pointer can be looked
+  // up, the options are those of the program's start, and the hooks are in place. A program that
+  // never allocates needs no more.
+  bool EnsureLoaded() { return AdvanceTo(kLoaded); }
 
   // The calling thread's state, made if need be; nullptr if it has none and can get none.
   ThreadState* ThreadStateOrNull();
@@ -77,21 +82,25 @@ struct Runtime {
   os::ThreadExitHook thread_exit;
 
  private:
-  static constexpr int kNotReady = 0;
-  static constexpr int kBusy = 1;
+  // `state`, in this order.
+  static constexpr int kBusy = -1;
+  static constexpr int kNotLoaded = 0;
+  static constexpr int kLoaded = 1;
   static constexpr int kReady = 2;
 
   static constexpr uint64_t kMaintenanceMs = 50;
   static constexpr uint64_t kIdleMs = 250;
 
-  bool Initialize();
+  bool AdvanceTo(int goal);
+  bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
 
   std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
 
-  std::atomic<int> state{kNotReady};
+  std::atomic<int> state{kNotLoaded};
+  size_t window = 0;  // bytes of address space that the page map covers
 };
 
 extern __attribute__((visibility("hidden"))) Runtime runtime;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens when the library is loaded: the runtime is made, if an earlier malloc hasn't made
-// it, so that from here on every pointer can be looked up. And what happens when the process exits:
-// the statistics are printed, if that is wanted.
+// What happens when the library is loaded: that part of the runtime is made, if an earlier malloc
+// hasn't made it, without which pointers can't be looked up. And what happens when the process
+// exits: the statistics are printed, if that is wanted.
 #include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path_scope.h"
@@ -13,7 +13,7 @@ namespace {
 // 101 is the earliest priority that isn't the C library's own.
 __attribute__((constructor(101))) void OnLoad() {
   SlowPathScope scope;
-  if (!scope.nested()) runtime.EnsureInitialized();
+  if (!scope.nested()) runtime.EnsureLoaded();
 }
 
 // Run after the program's own destructors.

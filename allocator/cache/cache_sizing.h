@@ -3,9 +3,9 @@
 // How many objects a thread cache fetches at a miss and how many it may hold: pure functions of a
 // bin's recent history, and the budget in bytes that all thread caches share.
 //
-// A bin starts small (a thread that allocates little holds little) and doubles its refills at
-// successive misses. It may hold more when misses and overflows alternate, which shows that a
-// larger bin would have served both.
+// A bin starts small (a thread that allocates little holds little): its second refill is as small
+// as its first, and from then on each is twice the last. It may hold more
+// when misses and overflows alternate, which shows that a larger bin would have served both.
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_CACHE_SIZING_H_
 #define SPANMALLOC_ALLOCATOR_CACHE_CACHE_SIZING_H_
 
@@ -19,7 +19,7 @@ namespace spanmalloc {
 
 // A bin's history, owner thread only.
 struct BinHistory {
-  uint16_t refill = 0;    // objects to fetch at the next miss
+  uint8_t refill = 0;     // objects to fetch at the next miss
   uint8_t overflows = 0;  // since the limit last changed
   bool missed = false;    // since the last overflow
 };
@@ -29,7 +29,8 @@ inline size_t NextRefill(const SizeClassInfo& info, BinHistory* history) {
   const size_t first = info.size > 4096 ? 1 : 4;
   size_t refill = history->refill == 0 ? first : history->refill;
   if (refill > info.batch) refill = info.batch;
-  history->refill = static_cast<uint16_t>(refill * 2 < info.batch ? refill * 2 : info.batch);
+  const size_t next = history->refill == 0 ? first : refill * 2;
+  history->refill = static_cast<uint8_t>(next < info.batch ? next : info.batch);
   history->missed = true;
   return refill;
 }

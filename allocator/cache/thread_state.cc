@@ -9,7 +9,7 @@ namespace spanmalloc {
 bool ThreadState::Reserve(size_t c, size_t capacity) {
   Bin& bin = bins_[c];
   if (bin.capacity >= capacity) return true;
-  size_t grown = bin.capacity == 0 ? kMinCapacity : bin.capacity * 2 + 1;
+  size_t grown = bin.capacity == 0 ? kMinCapacity : size_t{bin.capacity} * 2 + 1;
   while (grown < capacity) grown = grown * 2 + 1;
   auto** storage = static_cast<void**>(context_.metadata.Allocate((grown + 1) * sizeof(void*)));
   if (storage == nullptr) return false;
@@ -21,7 +21,7 @@ bool ThreadState::Reserve(size_t c, size_t capacity) {
     context_.metadata.Free(bin.base - 1, (bin.capacity + 1) * sizeof(void*));
   }
   bin.base = base;
-  bin.capacity = static_cast<uint32_t>(grown);
+  bin.capacity = static_cast<uint16_t>(grown);
   SetTop(c, base + held);
   SetLimit(c, limit);
   return true;
@@ -58,10 +58,11 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
   const size_t want = NextRefill(info, &bin.history);
-  if (Limit(c) < 2 * want) {
+  // Twice as many may stay, or, with the sentinel, what fills an array of a power of two.
+  const size_t wish = want < 4 ? 2 * want : 2 * want - 1;
+  if (Limit(c) < wish) {
     RaiseLimit(c, want, /*within_budget=*/false);
-    RaiseLimit(c, 2 * want < info.cache_limit ? 2 * want : info.cache_limit,
-               /*within_budget=*/true);
+    RaiseLimit(c, wish < info.cache_limit ? wish : info.cache_limit, /*within_budget=*/true);
   }
   void* batch[PerCpuCentral::kMaxBatch];
   const size_t room = Limit(c) + 1;  // one goes to the caller
@@ -93,7 +94,9 @@ void ThreadState::Overflow(size_t c, void* object) {
   if (limit == 0) {
     // The thread frees what others allocated. Kept here, the object's cache line would be handed
     // out next to others still in use elsewhere; back in its span, it returns to its neighbours.
-    if (++bin.strays <= kStraysToActivate || !RaiseLimit(c, info.batch, /*within_budget=*/false)) {
+    const bool stray = bin.strays < kStraysToActivate;
+    if (stray) ++bin.strays;
+    if (stray || !RaiseLimit(c, info.batch, /*within_budget=*/false)) {
       context_.central.InsertInSpans(static_cast<SizeClass>(c), &object, 1);
       return;
     }
@@ -126,12 +129,12 @@ void ThreadState::Tick() {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
     if (bin.capacity == 0) continue;
-    if (Top(c) == bin.top_at_tick) {
+    if (Held(c) == bin.held_at_tick) {
       if (Held(c) != 0) FlushOldest(c, Held(c));
       LowerLimit(c, Limit(c) / 2);
       bin.history.refill = 0;
     }
-    bin.top_at_tick = Top(c);
+    bin.held_at_tick = static_cast<uint16_t>(Held(c));
   }
   ReturnSpareBudget();
 }

@@ -72,17 +72,20 @@ class ThreadState {
   ThreadState* next = nullptr;
 
  private:
+  // Every thread has all of them, in use or not: small.
   struct Bin {
-    void** base = &empty_stack[1];  // the bottom of the stack
-    uint32_t capacity = 0;          // of the array, without the sentinel below the base
+    void** base = &empty_stack[1];       // the bottom of the stack
+    uint16_t capacity = 0;               // of the array, without the sentinel below the base
+    uint16_t held_at_tick = kNeverHeld;  // when the cache was last looked through
     BinHistory history;
-    uint32_t strays = 0;           // frees of a class that the thread hasn't allocated
-    void** top_at_tick = nullptr;  // the top when the cache was last looked through
+    uint8_t strays = 0;  // frees of a class that the thread hasn't allocated
   };
+  static constexpr uint16_t kNeverHeld = UINT16_MAX;
+  static_assert(sizeof(Bin) == 16);
 
   // After this many frees of a class that it never allocates, a thread gets a bin for it.
-  static constexpr uint32_t kStraysToActivate = 64;
-  static constexpr uint32_t kMinCapacity = 15;  // with the sentinel, two cache lines
+  static constexpr uint8_t kStraysToActivate = 64;
+  static constexpr size_t kMinCapacity = 7;  // with the sentinel, a cache line
   static constexpr uint32_t kSlowPathsPerTick = 64;
   static constexpr uint64_t kTickMs = 200;
 

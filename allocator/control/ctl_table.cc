@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/ctl_table.h"
 
+#include <errno.h>
+
+#include <array>
+
 #include "allocator/control/ctl_handlers.h"
+#include "allocator/util/packed_texts.h"
 
 namespace spanmalloc {
 namespace {
@@ -26,60 +31,101 @@ constexpr CtlType CtlTypeOf(OptionKind kind) {
 using enum CtlType;
 using enum CtlAccess;
 
-constexpr CtlRow kRows[] = {
-#define NAME(name, type, access, unit, handler, help) {name, type, access, unit, handler, help},
-#include "allocator/control/names.def"
-#undef NAME
-};
-
+// The texts of all rows, one after the other.
 constexpr char kNames[] =
 #define NAME(name, type, access, unit, handler, help) name "\n"
 #include "allocator/control/names.def"
 #undef NAME
     ;
+constexpr char kUnits[] =
+#define NAME(name, type, access, unit, handler, help) unit "\0"
+#include "allocator/control/names.def"
+#undef NAME
+    ;
+constexpr char kHelps[] =
+#define NAME(name, type, access, unit, handler, help) help "\0"
+#include "allocator/control/names.def"
+#undef NAME
+    ;
 
-constexpr size_t kRowCount = sizeof(kRows) / sizeof(kRows[0]);
-
-struct PathTable {
-  CtlPath paths[kRowCount];
+// A row without its texts.
+struct PackedRow {
+  CtlType type;
+  CtlAccess access;
+  CtlComponents components = {};
 };
 
-constexpr CtlPath SplitName(std::string_view name) {
-  CtlPath path = {.name = name};
+constexpr PackedRow kBareRows[] = {
+#define NAME(name, type, access, unit, handler, help) {type, access},
+#include "allocator/control/names.def"
+#undef NAME
+};
+
+constexpr size_t kRowCount = sizeof(kBareRows) / sizeof(kBareRows[0]);
+
+constexpr auto kNameStarts = TextStarts<kRowCount>(kNames, '\n');
+constexpr auto kUnitStarts = TextStarts<kRowCount>(kUnits, '\0');
+constexpr auto kHelpStarts = TextStarts<kRowCount>(kHelps, '\0');
+
+constexpr std::string_view NameAt(size_t row) { return TextAt(kNames, kNameStarts, row); }
+
+constexpr CtlComponents SplitName(std::string_view name) {
+  CtlComponents components;
   size_t begin = 0;
   for (size_t i = 0; i <= name.size(); ++i) {
     if (i < name.size() && name[i] != '.') continue;
-    path.begins[path.depth] = static_cast<uint8_t>(begin);
-    path.sizes[path.depth++] = static_cast<uint8_t>(i - begin);
+    components.begins[components.depth] = static_cast<uint8_t>(begin);
+    components.sizes[components.depth++] = static_cast<uint8_t>(i - begin);
     begin = i + 1;
   }
-  return path;
+  return components;
 }
 
 // Rows that share the start of their names stand together, so a component either continues the
 // row before or begins there.
-constexpr PathTable MakePaths() {
-  PathTable table;
+constexpr std::array<PackedRow, kRowCount> MakeRows() {
+  std::array<PackedRow, kRowCount> rows = {};
+  CtlPath above;
   for (size_t row = 0; row < kRowCount; ++row) {
-    CtlPath path = SplitName(kRows[row].name);
+    CtlPath path = {SplitName(NameAt(row)), NameAt(row)};
     bool shared = row > 0;
     for (size_t d = 0; d < path.depth; ++d) {
-      const CtlPath& above = table.paths[row > 0 ? row - 1 : 0];
       shared = shared && d < above.depth && path.Part(d) == above.Part(d);
       path.numbers[d] = shared ? above.numbers[d] : static_cast<uint16_t>(row);
     }
-    table.paths[row] = path;
+    rows[row] = {kBareRows[row].type, kBareRows[row].access, path};
+    above = path;
   }
-  return table;
+  return rows;
 }
 
-constexpr PathTable kPaths = MakePaths();
+constexpr std::array<PackedRow, kRowCount> kRows = MakeRows();
+
+// The number of the first case in CtlHandle.
+constexpr int kFirstCase = __COUNTER__ + 1;
 
 }  // namespace
 
 size_t CtlRowCount() { return kRowCount; }
-const CtlRow& CtlRowAt(size_t row) { return kRows[row]; }
-const CtlPath& CtlPathAt(size_t row) { return kPaths.paths[row]; }
+
+CtlRow CtlRowAt(size_t row) {
+  return {NameAt(row), kRows[row].type, kRows[row].access, TextAt(kUnits, kUnitStarts, row).data(),
+          TextAt(kHelps, kHelpStarts, row).data()};
+}
+
+CtlPath CtlPathAt(size_t row) { return {kRows[row].components, NameAt(row)}; }
+
+int CtlHandle(size_t row, const CtlCall& call) {
+  switch (row) {
+#define NAME(name, type, access, unit, handler, help) \
+  case __COUNTER__ - kFirstCase:                      \
+    return handler(call);
+#include "allocator/control/names.def"
+#undef NAME
+  }
+  return ENOENT;
+}
+
 const char* CtlNames() { return kNames; }
 
 }  // namespace spanmalloc

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of mallctl's names: its rows, from names.def, and their place in the tree of names.
-// Constant data. Handlers (in the files *_names.cc) get and set values; mallctl.cc checks and
-// copies them.
+// Constant data without pointers, which the dynamic linker would have to relocate in every process.
+// Handlers (in the files *_names.cc) get and set values; mallctl.cc checks and copies them.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CTL_TABLE_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CTL_TABLE_H_
 
@@ -49,9 +49,6 @@ struct CtlCall {
   size_t arena() const { return indices[0]; }
 };
 
-// Returns an errno number.
-using CtlHandler = int (*)(const CtlCall& call);
-
 inline constexpr size_t kMaxCtlDepth = 7;
 
 struct CtlRow {
@@ -59,18 +56,20 @@ struct CtlRow {
   CtlType type;
   CtlAccess access;
   const char* unit;
-  CtlHandler handler;
   const char* help;
 };
 
 // A row's name taken apart. The number of a component (its value in a MIB, unless it is an index)
 // is the number of the first row that has the same name up to there.
-struct CtlPath {
-  std::string_view name;
+struct CtlComponents {
   uint8_t depth = 0;
   uint8_t begins[kMaxCtlDepth] = {};
   uint8_t sizes[kMaxCtlDepth] = {};
   uint16_t numbers[kMaxCtlDepth] = {};
+};
+
+struct CtlPath : CtlComponents {
+  std::string_view name;
 
   constexpr std::string_view Part(size_t d) const { return {name.data() + begins[d], sizes[d]}; }
   // An index stands there.
@@ -78,8 +77,11 @@ struct CtlPath {
 };
 
 size_t CtlRowCount();
-const CtlRow& CtlRowAt(size_t row);
-const CtlPath& CtlPathAt(size_t row);
+CtlRow CtlRowAt(size_t row);
+CtlPath CtlPathAt(size_t row);
+
+// Calls the handler of a row, which returns an errno number.
+int CtlHandle(size_t row, const CtlCall& call);
 
 // All names, one in a line.
 const char* CtlNames();

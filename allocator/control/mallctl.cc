@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include <algorithm>
+
 #include "allocator/control/ctl_table.h"
 #include "allocator/telemetry/stats_dump.h"
 
@@ -76,7 +78,7 @@ size_t FindComponent(const ControlTarget& target, size_t row, size_t d, std::str
                      size_t* component) {
   const size_t above = d == 0 ? 0 : CtlPathAt(row).numbers[d - 1];
   for (; row < CtlRowCount(); ++row) {
-    const CtlPath& path = CtlPathAt(row);
+    const CtlPath path = CtlPathAt(row);
     if (d != 0 && (path.depth <= d || path.numbers[d - 1] != above)) break;
     if (path.IsIndex(d)) {
       if (!ParseIndex(text, component)) break;
@@ -114,7 +116,7 @@ int FindMib(const ControlTarget& target, const size_t* mib, size_t miblen, Place
   if (miblen == 0 || miblen > kMaxCtlDepth) return ENOENT;
   const size_t row = mib[miblen - 1];
   if (row >= CtlRowCount() || CtlPathAt(row).depth != miblen) return ENOENT;
-  const CtlPath& path = CtlPathAt(row);
+  const CtlPath path = CtlPathAt(row);
   for (size_t d = 0; d < miblen; ++d) {
     if (!path.IsIndex(d)) {
       if (mib[d] != path.numbers[d]) return ENOENT;
@@ -160,7 +162,9 @@ int CopyIn(const CtlRow& row, const Transfer& transfer, CtlValue* value) {
   if (type == CtlType::kString) {
     memcpy(&value->string, transfer.newp, sizeof(value->string));
   } else {
-    memcpy(&value->number, transfer.newp, transfer.newlen);  // little-endian
+    // Little-endian.
+    std::copy_n(static_cast<const char*>(transfer.newp), transfer.newlen,
+                reinterpret_cast<char*>(&value->number));
   }
   return 0;
 }
@@ -178,8 +182,8 @@ int CopyOut(const CtlRow& row, const CtlValue& value, const Transfer& transfer) 
 }
 
 int Access(Control& control, const Place& place, const Transfer& transfer) {
-  const CtlRow& row = CtlRowAt(place.row);
-  const CtlPath& path = CtlPathAt(place.row);
+  const CtlRow row = CtlRowAt(place.row);
+  const CtlPath path = CtlPathAt(place.row);
   if (const int error = CheckAccess(row, transfer); error != 0) return error;
   CtlValue written;
   CtlValue value;
@@ -194,11 +198,11 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   }
   int error;
   if (row.access == CtlAccess::kAction || row.access == CtlAccess::kCreate) {
-    error = row.handler(call);
+    error = CtlHandle(place.row, call);
   } else {
     error = control.WithState([&](ControlState& state) {
       call.state = &state;
-      return row.handler(call);
+      return CtlHandle(place.row, call);
     });
   }
   return error != 0 ? error : CopyOut(row, value, transfer);

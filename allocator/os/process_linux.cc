@@ -27,9 +27,10 @@ uint64_t ProcessRandom() {
 
 const char* Environment(const char* name) {
   if (environ == nullptr || getauxval(AT_SECURE) != 0) return nullptr;
-  const size_t length = strlen(name);
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') return *entry + length + 1;
+    size_t i = 0;
+    while (name[i] != '\0' && (*entry)[i] == name[i]) ++i;
+    if (name[i] == '\0' && (*entry)[i] == '=') return *entry + i + 1;
   }
   return nullptr;
 }

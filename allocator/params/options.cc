@@ -3,24 +3,32 @@
 
 #include <string.h>
 
+#include <algorithm>
+
+#include "allocator/util/packed_texts.h"
 #include "allocator/util/text_buffer.h"
 
 namespace spanmalloc {
 namespace {
 
 constexpr size_t kMaxChoices = 4;
+constexpr size_t kMaxChoiceSize = 11;
 constexpr int64_t kNoUpperBound = INT64_MAX;
 
 struct Bounds {
   int64_t lowest = 0;
   int64_t highest = 0;
-  const char* choices[kMaxChoices] = {};
+  char choices[kMaxChoices][kMaxChoiceSize + 1] = {};
 };
 
 constexpr Bounds Any() { return {}; }
 constexpr Bounds Between(int64_t lowest, int64_t highest) { return {lowest, highest, {}}; }
-constexpr Bounds OneOf(const char* a, const char* b, const char* c, const char* d = nullptr) {
-  return {0, 0, {a, b, c, d}};
+template <size_t... kSizes>
+constexpr Bounds OneOf(const char (&... choices)[kSizes]) {
+  Bounds bounds;
+  size_t i = 0;
+  (std::copy_n(choices, kSizes, bounds.choices[i++]), ...);
+  return bounds;
 }
 
 constexpr Bounds kBounds[] = {
@@ -29,12 +37,33 @@ constexpr Bounds kBounds[] = {
 #undef OPTION
 };
 
-constexpr OptionInfo kInfos[] = {
-#define OPTION(name, kind, default_value, bounds, effect, help) \
-  {#name, OptionKind::kind, OptionEffect::effect, help},
+constexpr size_t kRowCount = sizeof(kBounds) / sizeof(kBounds[0]);
+
+constexpr OptionKind kKinds[] = {
+#define OPTION(name, kind, default_value, bounds, effect, help) OptionKind::kind,
 #include "allocator/params/options.def"
 #undef OPTION
 };
+
+constexpr OptionEffect kEffects[] = {
+#define OPTION(name, kind, default_value, bounds, effect, help) OptionEffect::effect,
+#include "allocator/params/options.def"
+#undef OPTION
+};
+
+constexpr char kNames[] =
+#define OPTION(name, kind, default_value, bounds, effect, help) #name "\0"
+#include "allocator/params/options.def"
+#undef OPTION
+    ;
+constexpr char kHelps[] =
+#define OPTION(name, kind, default_value, bounds, effect, help) help "\0"
+#include "allocator/params/options.def"
+#undef OPTION
+    ;
+
+constexpr auto kNameStarts = TextStarts<kRowCount>(kNames, '\0');
+constexpr auto kHelpStarts = TextStarts<kRowCount>(kHelps, '\0');
 
 enum class PairFault : uint8_t { kNone, kUnknown, kMalformed, kBadValue, kNotSupported };
 
@@ -72,7 +101,7 @@ bool ParseValue(std::string_view text, const Bounds& bounds, Number* field) {
 
 bool ParseValue(std::string_view text, const Bounds& bounds, const char** field) {
   for (const char* choice : bounds.choices) {
-    if (choice != nullptr && text == choice) {
+    if (choice[0] != '\0' && text == choice) {
       *field = choice;
       return true;
     }
@@ -85,7 +114,7 @@ bool ParseValue(std::string_view text, const Bounds&, OptionLetters* field) {
   for (const char c : text) {
     if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')) return false;
   }
-  memcpy(field->text, text.data(), text.size());
+  std::copy(text.begin(), text.end(), field->text);
   field->text[text.size()] = '\0';
   return true;
 }
@@ -107,10 +136,12 @@ PairFault SetField(std::string_view text, const Bounds& bounds, OptionEffect eff
 }
 
 PairFault SetOption(std::string_view name, std::string_view value, Options* options) {
-#define OPTION(field, kind, default_value, bounds, effect, help)           \
-  if (name == #field) {                                                    \
-    return SetField(value, bounds, OptionEffect::effect, &options->field); \
-  }
+  size_t row = 0;
+#define OPTION(field, kind, default_value, bounds, effect, help)                 \
+  if (name == #field) {                                                          \
+    return SetField(value, kBounds[row], OptionEffect::effect, &options->field); \
+  }                                                                              \
+  ++row;
 #include "allocator/params/options.def"
 #undef OPTION
   return PairFault::kUnknown;
@@ -173,7 +204,7 @@ void ReportPair(PairFault fault, std::string_view pair, std::string_view source,
   if (fault == PairFault::kBadValue) {
     const std::string_view name = First(pair, pair.find(':'));
     for (size_t row = 0; row < OptionCount(); ++row) {
-      if (name != kInfos[row].name) continue;
+      if (name != OptionAt(row).name) continue;
       char bounds[96];
       line << ", expected "
            << std::string_view(bounds, DescribeBounds(row, bounds, sizeof(bounds)));
@@ -186,9 +217,12 @@ void ReportPair(PairFault fault, std::string_view pair, std::string_view source,
 
 }  // namespace
 
-size_t OptionCount() { return sizeof(kInfos) / sizeof(kInfos[0]); }
+size_t OptionCount() { return kRowCount; }
 
-const OptionInfo& OptionAt(size_t row) { return kInfos[row]; }
+OptionInfo OptionAt(size_t row) {
+  return {TextAt(kNames, kNameStarts, row).data(), kKinds[row], kEffects[row],
+          TextAt(kHelps, kHelpStarts, row).data()};
+}
 
 namespace {
 
@@ -213,7 +247,7 @@ OptionValue ValueOf(const Options& options, size_t row) {
 size_t DescribeBounds(size_t row, char* out, size_t capacity) {
   const Bounds& bounds = kBounds[row];
   TextBuffer text(out, capacity);
-  switch (kInfos[row].kind) {
+  switch (kKinds[row]) {
     case OptionKind::kBool:
       text << "true or false";
       break;
@@ -227,9 +261,9 @@ size_t DescribeBounds(size_t row, char* out, size_t capacity) {
       }
       break;
     case OptionKind::kChoice:
-      for (size_t i = 0; i < kMaxChoices && bounds.choices[i] != nullptr; ++i) {
+      for (size_t i = 0; i < kMaxChoices && bounds.choices[i][0] != '\0'; ++i) {
         text << (i == 0                                                     ? ""
-                 : i + 1 == kMaxChoices || bounds.choices[i + 1] == nullptr ? " or "
+                 : i + 1 == kMaxChoices || bounds.choices[i + 1][0] == '\0' ? " or "
                                                                             : ", ")
              << bounds.choices[i];
       }

@@ -77,7 +77,7 @@ struct OptionValue {
 
 // The rows are numbered from 0 in the table's order.
 size_t OptionCount();
-const OptionInfo& OptionAt(size_t row);
+OptionInfo OptionAt(size_t row);
 OptionValue ValueOf(const Options& options, size_t row);
 
 // Writes the values that an option takes, as its documentation and error messages name them, into

@@ -71,7 +71,7 @@ struct StatsDump {
 
 // jemalloc's facts about a build, as they are for this one: mallctl's config.*, and both dumps.
 struct BuildFact {
-  const char* name;
+  char name[20];
   bool value;
 };
 #ifdef NDEBUG

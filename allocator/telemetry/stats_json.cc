@@ -7,7 +7,7 @@ namespace {
 void PrintOptions(const Options& options, JsonWriter& json) {
   json.OpenObject("opt");
   for (size_t row = 0; row < OptionCount(); ++row) {
-    const OptionInfo& info = OptionAt(row);
+    const OptionInfo info = OptionAt(row);
     const OptionValue value = ValueOf(options, row);
     if (info.kind == OptionKind::kBool) {
       json.Field(info.name, value.number != 0);

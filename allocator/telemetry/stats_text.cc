@@ -24,7 +24,7 @@ void CountAndRate(StatsWriter& out, uint64_t count, uint64_t uptime_ns) {
 void PrintOptions(const StatsDump& dump, StatsWriter& out) {
   out << "Run-time option settings\n";
   for (size_t row = 0; row < OptionCount(); ++row) {
-    const OptionInfo& info = OptionAt(row);
+    const OptionInfo info = OptionAt(row);
     const OptionValue value = ValueOf(dump.options, row);
     const std::string_view name = info.name;
     out << "  opt." << name << ": ";

@@ -34,7 +34,7 @@ class NamesTest : public ::testing::Test {
 
 TEST_F(NamesTest, EveryReadableNameReads) {
   for (size_t row = 0; row < CtlRowCount(); ++row) {
-    const CtlRow& entry = CtlRowAt(row);
+    const CtlRow entry = CtlRowAt(row);
     if (entry.access == CtlAccess::kAction || entry.access == CtlAccess::kCreate) continue;
     const std::string name = Instance(std::string(entry.name));
     unsigned char value[16];
@@ -47,7 +47,7 @@ TEST_F(NamesTest, EveryReadableNameReads) {
 
 TEST_F(NamesTest, ANameAndItsMibAreTheSame) {
   for (size_t row = 0; row < CtlRowCount(); ++row) {
-    const CtlRow& entry = CtlRowAt(row);
+    const CtlRow entry = CtlRowAt(row);
     if (entry.access == CtlAccess::kAction || entry.access == CtlAccess::kCreate) continue;
     const std::string name = Instance(std::string(entry.name));
     size_t mib[kMaxCtlDepth];

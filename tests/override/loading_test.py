@@ -12,6 +12,10 @@ LIBRARY = os.environ.get("SPANMALLOC_SO", "libspanmalloc.so")
 # take more of it fail with "cannot allocate memory in static TLS block".
 MAX_TLS_BYTES = 64
 
+# Each costs time at every start, and the pages they are in are private ones. Nearly all of those
+# there are point the empty cache's stacks at the empty stack.
+MAX_RELATIVE_RELOCATIONS = 250
+
 # What a program may rely on when the library is preloaded in the place of another malloc.
 ENTRY_POINTS = """
     malloc calloc realloc reallocarray free cfree aligned_alloc memalign posix_memalign valloc
@@ -57,6 +61,17 @@ class LoadingTest(unittest.TestCase):
         for segment in self.segments("LOAD") + self.segments("GNU_STACK"):
             flags = "".join(segment[6:-1])
             self.assertFalse("W" in flags and "E" in flags, segment)
+
+    def test_tables_hold_no_pointers(self):
+        relative = [line for line in readelf("-r") if "_RELATIVE" in line]
+        self.assertLessEqual(len(relative), MAX_RELATIVE_RELOCATIONS)
+
+    def test_needs_no_checked_form_of_a_function(self):
+        # The resolver of __memcpy_chk lies in a part of libc that few programs touch.
+        undefined = [line.split()[7] for line in readelf("--dyn-syms") if " UND " in line
+                     and len(line.split()) >= 8]
+        self.assertNotEqual(undefined, [])
+        self.assertEqual([name for name in undefined if name.split("@")[0].endswith("_chk")], [])
 
     def test_has_no_search_path(self):
         self.assertFalse([line for line in readelf("-d") if "RPATH" in line or "RUNPATH" in line])

@@ -155,7 +155,7 @@ TEST(OptionsTest, TheTableIsComplete) {
   std::set<std::string> names;
   const Options defaults;
   for (size_t row = 0; row < OptionCount(); ++row) {
-    const OptionInfo& info = OptionAt(row);
+    const OptionInfo info = OptionAt(row);
     EXPECT_TRUE(names.insert(info.name).second) << info.name << " has two rows";
     const std::string help = info.help;
     EXPECT_GT(help.size(), 10u) << info.name;

@@ -72,7 +72,7 @@ std::string DefaultText(size_t row) {
 void PrintOptions(OptionEffect effect) {
   std::cout << "\n| option | default | values | |\n|---|---|---|---|\n";
   for (size_t row = 0; row < OptionCount(); ++row) {
-    const OptionInfo& info = OptionAt(row);
+    const OptionInfo info = OptionAt(row);
     if (info.effect != effect) continue;
     char bounds[128];
     const std::string values(bounds, DescribeBounds(row, bounds, sizeof(bounds)));
@@ -129,7 +129,7 @@ const char* AccessText(CtlAccess access) {
 void PrintMallctlPage() {
   std::cout << kMallctlHead << "\n| name | type | access | unit | |\n|---|---|---|---|---|\n";
   for (size_t row = 0; row < CtlRowCount(); ++row) {
-    const CtlRow& entry = CtlRowAt(row);
+    const CtlRow entry = CtlRowAt(row);
     std::cout << "| `" << entry.name << "` | " << TypeText(entry.type) << " | "
               << AccessText(entry.access) << " | " << entry.unit << " | " << entry.help << " |\n";
   }
