@@ -13,6 +13,9 @@ constexpr size_t kMaxReleaseBatch = 32;
 // A freed block of this many huge pages or more goes back to the kernel at once: 32 MiB.
 constexpr size_t kReleaseAtOnce = 16;
 
+// Free resident pages in runs too short that are borne when the heap grows, beside a share of it.
+constexpr size_t kBearableDirtyPages = 320;
+
 // A span that is expected to grow gets room for this many times its pages.
 constexpr size_t kReserveFactor = 16;
 
@@ -121,10 +124,9 @@ void PageHeap::DeleteSpan(Span* span) {
 // Cuts another huge page because no cut one has room.
 HugePage* PageHeap::GrowFiller(SpanKind kind) {
   // The heap is about to touch another huge page although many free pages are resident, in runs
-  // too short: let as many of those go.
-  if (pool_.dirty() == 0 && dirty_in_cut_ > used_pages_ / 16 + ReleasePolicy::kFloorPages) {
-    ReleaseInside(kPagesPerHugePage);
-  }
+  // too short: let most of those go.
+  const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
+  if (pool_.dirty() == 0 && dirty_in_cut_ > bearable) ReleaseInside(dirty_in_cut_ - bearable / 4);
   HugePage* huge_page = CutHugePage(kind);
   const size_t resident = used_pages_ + DirtyPages();
   if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {

@@ -5,10 +5,10 @@
 //
 // Every size is a multiple of 16, malloc's alignment. Up to 256 bytes the step is 16, up to 512
 // it is 32, up to 1 KiB 64: rounding wastes 4 % on average above 128 bytes. From there on there
-// are four sizes to a doubling (20 % waste at most), and up to 32 KiB one more, a 32nd above
-// each power of two: programs ask for a power of two and a header more often than for anything
-// else, and would waste a fifth each time. Above 32 KiB the waste of rounding is address space,
-// not memory, since a span there holds one object whose tail nobody touches.
+// are four sizes to a doubling (20 % waste at most), and up to 32 KiB one more, a header's length
+// above each power of two: programs ask for a power of two and a header more often than for
+// anything else, and would waste a fifth each time. Above 32 KiB the waste of rounding is address
+// space, not memory, since a span there holds one object whose tail nobody touches.
 //
 // A span is as short as holds 16 KiB of objects (512 objects, the length of the free bitmap, up to
 // 64 bytes) with little left over: a short span is sooner empty, and can then serve another class.
@@ -54,19 +54,19 @@ constexpr uint32_t Clamp(size_t value, size_t low, size_t high) {
   return static_cast<uint32_t>(value < low ? low : value > high ? high : value);
 }
 
-// The shortest span that holds enough objects and of whose memory, counted in the 4 KiB pages that
-// its objects touch, at most a 48th is left over.
+// The shortest span that holds enough objects and has little left over behind them: a 32nd at most.
 constexpr uint32_t PagesOfSpan(size_t size) {
-  constexpr size_t kTouched = 4096;
   if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
   const size_t enough = size <= 64 ? kMaxObjectsPerSpan : size <= 16384 ? 16384 / size : 1;
   for (uint32_t pages = 1;; ++pages) {
     const size_t objects = pages * kPageSize / size;
     const size_t used = objects * size;
-    const size_t touched = (used + kTouched - 1) / kTouched * kTouched;
-    if (objects >= enough && (touched - used) * 48 <= used) return pages;
+    if (objects >= enough && (pages * kPageSize - used) * 32 <= used) return pages;
   }
 }
+
+// What the class above a power of two holds more than that.
+constexpr size_t HeaderSize(size_t power) { return power / 32 < 64 ? power / 32 : 64; }
 
 constexpr SizeClassInfo MakeInfo(size_t size) {
   SizeClassInfo info = {};
@@ -90,7 +90,7 @@ constexpr std::array<SizeClassInfo, kSizeClassEnd> MakeTable() {
   for (size_t size = 288; size <= 512; size += 32) table[c++] = MakeInfo(size);
   for (size_t size = 576; size <= 1024; size += 64) table[c++] = MakeInfo(size);
   for (size_t base = 1024; base < kMaxClassSize; base *= 2) {
-    if (base < kMaxSharedSpanSize) table[c++] = MakeInfo(base + base / 32);
+    if (base < kMaxSharedSpanSize) table[c++] = MakeInfo(base + HeaderSize(base));
     for (size_t quarter = 1; quarter <= 4; ++quarter) {
       table[c++] = MakeInfo(base + quarter * base / 4);
     }
