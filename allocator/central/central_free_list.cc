@@ -6,7 +6,8 @@
 namespace spanmalloc {
 
 uint8_t CentralFreeList::ListOf(const Span* span) {
-  return static_cast<uint8_t>((size_t{span->free_objects} * kLists - 1) / span->objects);
+  const uint64_t scale = kSizeClassTable[span->size_class].fullness_scale;
+  return static_cast<uint8_t>((span->free_objects * kLists * scale) >> 32);
 }
 
 void CentralFreeList::Unlist(Span* span) {
@@ -50,12 +51,14 @@ size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
       }
     }
   }
-  if (taken != 0) {
-    totals_.taken += taken;
-    ++totals_.fills;
-    UpdateHint();
-  }
+  if (taken != 0) NoteTaken(taken);
   return taken;
+}
+
+void CentralFreeList::NoteTaken(size_t count) {
+  totals_.taken += count;
+  ++totals_.fills;
+  UpdateHint();
 }
 
 size_t CentralFreeList::Remove(void** out, size_t want, size_t reserve) {
@@ -74,9 +77,11 @@ size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool*
   *zeroed = span->zeroed;
   ++totals_.spans;
   ++totals_.spans_made;
+  const size_t taken = span->TakeObjects(out, want);
   totals_.span_objects += span->free_objects;
   Relist(span);
-  return Take(out, want, 0);
+  NoteTaken(taken);
+  return taken;
 }
 
 bool CentralFreeList::GrowArray(Heap& heap) {
@@ -164,22 +169,29 @@ void CentralFreeList::NoteReturned(size_t count) {
   ++totals_.flushes;
 }
 
-bool CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(object);
-  const ObjectFault fault = span->CheckObject(address);
-  if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
-    const size_t into = (address - span->start) % span->object_size;
-    heap.report(
-        {.fault = fault == ObjectFault::kInterior ? InteriorFault(object) : Fault::kDoubleFree,
-         .pointer = object,
-         .claimed_size = 0,
-         .block_size = span->object_size,
-         .block_start = static_cast<char*>(object) - into});
-    return false;
+void CentralFreeList::ReportObject(Heap& heap, void* object, const Span* span, ObjectFault fault) {
+  const size_t into = (reinterpret_cast<uintptr_t>(object) - span->start) % span->object_size;
+  heap.report(
+      {.fault = fault == ObjectFault::kInterior ? InteriorFault(object) : Fault::kDoubleFree,
+       .pointer = object,
+       .claimed_size = 0,
+       .block_size = span->object_size,
+       .block_start = static_cast<char*>(object) - into});
+}
+
+// Puts objects[0, count), all of `span`, back into it. Returns whether the span became empty and
+// was given back.
+bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span) {
+  const size_t before = span->free_objects;
+  for (size_t i = 0; i < count; ++i) {
+    const ObjectFault fault = span->PutObject(reinterpret_cast<uintptr_t>(objects[i]));
+    if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
+      ReportObject(heap, objects[i], span, fault);
+    }
   }
-  if (span->free_objects == 0) ++totals_.spans_reused;
-  span->PutObject(address);
-  ++totals_.span_objects;
+  if (span->free_objects == before) return false;
+  if (before == 0) ++totals_.spans_reused;
+  totals_.span_objects += span->free_objects - before;
   // An empty span goes back at once, unless it is the last one with free objects: a class in
   // steady use keeps one. (A span of a single object is no use to anyone else's requests.)
   const bool last = totals_.nonfull_spans == (span->state == SpanState::kListed ? 1u : 0u);
@@ -193,16 +205,20 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* object, Span* span) {
 
 void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count) {
   os::LockHolder hold(lock_);
-  for (size_t i = 0; i < count; ++i) {
-    if (objects[i] == nullptr || spans[i]->shard.load(std::memory_order_relaxed) != shard_) {
+  for (size_t i = 0; i < count;) {
+    Span* span = spans[i];
+    if (objects[i] == nullptr || span->shard.load(std::memory_order_relaxed) != shard_) {
+      ++i;
       continue;
     }
-    const bool span_freed = PutInSpan(heap, objects[i], spans[i]);
-    objects[i] = nullptr;
+    const size_t first = i;
+    while (i < count && objects[i] != nullptr && spans[i] == span) ++i;
+    const bool span_freed = PutInSpan(heap, objects + first, i - first, span);
+    for (size_t j = first; j < i; ++j) objects[j] = nullptr;
     if (!span_freed) continue;
     // With the span empty, any further object of it in this batch is free a second time.
-    for (size_t j = i + 1; j < count; ++j) {
-      if (objects[j] == nullptr || spans[j] != spans[i]) continue;
+    for (size_t j = i; j < count; ++j) {
+      if (objects[j] == nullptr || spans[j] != span) continue;
       heap.report({.fault = Fault::kDoubleFree,
                    .pointer = objects[j],
                    .claimed_size = 0,

@@ -118,8 +118,10 @@ class CentralFreeList {
   size_t Take(void** out, size_t want, size_t reserve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  // Returns whether the span became empty and was given back.
-  bool PutInSpan(Heap& heap, void* object, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void ReportObject(Heap& heap, void* object, const Span* span, ObjectFault fault);
+  bool PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unlist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UpdateHint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

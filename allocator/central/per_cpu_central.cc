@@ -81,7 +81,13 @@ void PerCpuCentral::InsertInSpans(SizeClass size_class, void** objects, size_t c
 
 void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t count) {
   Span* spans[kMaxBatch];
+  Span* last = nullptr;  // of the class, and of no explicit arena
   for (size_t i = 0; i < count; ++i) {
+    // Objects that were freed one after the other often lie in one span.
+    if (last != nullptr && last->Contains(reinterpret_cast<uintptr_t>(objects[i]))) {
+      spans[i] = last;
+      continue;
+    }
     Span* span = heap_.page_map.SpanOf(objects[i]);
     if (ABSL_PREDICT_TRUE(span != nullptr && span->size_class == size_class)) {
       spans[i] = span;
@@ -89,6 +95,8 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
       if (ABSL_PREDICT_FALSE(ArenaSet::Owns(span)) && heap_.arenas != nullptr) {
         heap_.arenas->Free(span, objects[i]);
         objects[i] = nullptr;
+      } else {
+        last = span;
       }
       continue;
     }

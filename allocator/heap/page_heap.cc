@@ -54,6 +54,14 @@ HugePage* PageHeap::CutHugePage(SpanKind kind) {
   return huge_page;
 }
 
+// The longest free run of a huge page whose longest one was used up to page `end`. What is left of
+// it is the longest still if no more is free elsewhere; else all runs are looked at.
+uint16_t PageHeap::LongestAfter(const HugePage* huge_page, size_t end) {
+  const size_t left = huge_page->used.FindSet(end) - end;
+  const size_t free = kPagesPerHugePage - huge_page->used_pages;
+  return static_cast<uint16_t>(free <= 2 * left ? left : huge_page->used.LongestClearRun());
+}
+
 // Gives pages away: the first `written` of them to be written to, the rest a reserve. Returns
 // whether they were all clean.
 bool PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, size_t written) {
@@ -61,10 +69,12 @@ bool PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, size_t 
   const size_t dirty = huge_page->dirty.CountRange(first, count);
   dirty_in_cut_ -= dirty;
   used_pages_ += count;
+  const size_t run = huge_page->used.ClearRunAround(first);
   huge_page->used.SetRange(first, count);
   huge_page->dirty.SetRange(first, written);
   huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages + count);
-  huge_page->longest_free = static_cast<uint16_t>(huge_page->used.LongestClearRun());
+  if (run == huge_page->longest_free)
+    huge_page->longest_free = LongestAfter(huge_page, first + count);
   FillerOf(huge_page).Insert(huge_page);
   return dirty == 0;
 }
@@ -76,7 +86,8 @@ void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
   dirty_in_cut_ += huge_page->dirty.CountRange(first, count);
   used_pages_ -= count;
   huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages - count);
-  huge_page->longest_free = static_cast<uint16_t>(huge_page->used.LongestClearRun());
+  const auto run = static_cast<uint16_t>(huge_page->used.ClearRunAround(first));
+  if (run > huge_page->longest_free) huge_page->longest_free = run;
   FillerOf(huge_page).Insert(huge_page);
 }
 

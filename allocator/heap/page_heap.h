@@ -164,6 +164,7 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ShrinkInHugePage(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static uint16_t LongestAfter(const HugePage* huge_page, size_t end);
   bool UsePages(HugePage* huge_page, size_t first, size_t count, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreePages(HugePage* huge_page, size_t first, size_t count)

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/base/optimization.h"
 #include "absl/numeric/bits.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/params/size_class_table.h"
@@ -113,16 +114,25 @@ struct Span {
 
   // Whether `address`, which the span contains, is the start of an object that isn't free.
   ObjectFault CheckObject(uintptr_t address) const {
-    const uint64_t offset = address - start;
-    const size_t index = static_cast<size_t>((offset * reciprocal) >> 32);
-    if (index >= objects || index * object_size != offset) return ObjectFault::kInterior;
+    const size_t index = IndexOf(address);
+    if (index >= objects || index * object_size != address - start) return ObjectFault::kInterior;
     return free.Get(index) ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
   }
 
-  // Requires: CheckObject(address) found no fault.
-  void PutObject(uintptr_t address) {
-    free.Set(static_cast<size_t>(((address - start) * uint64_t{reciprocal}) >> 32));
-    ++free_objects;
+  // Marks the object at `address`, which the span contains, as free; reports if there is none, or
+  // if it is free.
+  ObjectFault PutObject(uintptr_t address) {
+    const ObjectFault fault = CheckObject(address);
+    if (ABSL_PREDICT_TRUE(fault == ObjectFault::kNone)) {
+      free.Set(IndexOf(address));
+      ++free_objects;
+    }
+    return fault;
+  }
+
+ private:
+  size_t IndexOf(uintptr_t address) const {
+    return static_cast<size_t>(((address - start) * uint64_t{reciprocal}) >> 32);
   }
 };
 

@@ -39,10 +39,12 @@ inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
 inline constexpr size_t kMaxObjectsPerSpan = 512;
 
 struct SizeClassInfo {
-  uint32_t size;           // bytes of an object
-  uint32_t pages;          // pages of a span
-  uint32_t objects;        // objects in a span
-  uint32_t reciprocal;     // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
+  uint32_t size;        // bytes of an object
+  uint32_t pages;       // pages of a span
+  uint32_t objects;     // objects in a span
+  uint32_t reciprocal;  // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
+  uint32_t
+      fullness_scale;      // floor(2^32 / objects), a little less for one: of free objects, a share
   uint32_t batch;          // objects moved between a thread cache and a central free list at once
   uint32_t cache_limit;    // objects a thread cache may hold at most
   uint32_t central_limit;  // object pointers a CPU's central free list may hold at most
@@ -75,6 +77,7 @@ constexpr SizeClassInfo MakeInfo(size_t size) {
   info.objects =
       size > kMaxSharedSpanSize ? 1 : static_cast<uint32_t>(info.pages * kPageSize / size);
   info.reciprocal = static_cast<uint32_t>(((uint64_t{1} << 32) + size - 1) / size);
+  info.fullness_scale = UINT32_MAX / info.objects;
   info.batch = Clamp(8192 / size, size > kMaxSharedSpanSize ? 1 : 2, 64);
   info.cache_limit =
       size > kMaxSharedSpanSize ? Clamp(128 * 1024 / size, 1, 4) : Clamp(64 * 1024 / size, 4, 1024);

@@ -80,6 +80,9 @@ class Bitmap {
     return longest;
   }
 
+  // The length of the run of clear bits that bit `i`, which is clear, belongs to.
+  size_t ClearRunAround(size_t i) const { return FindSet(i) - FindSetBefore(i); }
+
   uint64_t word(size_t i) const { return words_[i]; }
   uint64_t& mutable_word(size_t i) { return words_[i]; }
 
@@ -94,6 +97,17 @@ class Bitmap {
       apply(words_[begin / 64], mask);
       begin += length;
     }
+  }
+
+  // One more than the last set bit before `i`; 0 if there is none.
+  size_t FindSetBefore(size_t i) const {
+    size_t w = i / 64;
+    uint64_t word = words_[w] & ((uint64_t{1} << (i % 64)) - 1);
+    while (word == 0) {
+      if (w-- == 0) return 0;
+      word = words_[w];
+    }
+    return w * 64 + 64 - static_cast<size_t>(absl::countl_zero(word));
   }
 
   size_t Find(size_t from, uint64_t invert) const {

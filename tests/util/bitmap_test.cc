@@ -36,6 +36,11 @@ class Model {
     }
     return kBits;
   }
+  size_t ClearRunAround(size_t i) const {
+    size_t begin = i;
+    while (begin > 0 && !bits_[begin - 1]) --begin;
+    return Find(i, true) - begin;
+  }
   size_t LongestClearRun() const {
     size_t longest = 0;
     size_t run = 0;
@@ -56,6 +61,7 @@ void ExpectSame(const Bitmap<kBits>& bitmap, const Model& model) {
     ASSERT_EQ(bitmap.Get(i), model.Get(i)) << i;
     ASSERT_EQ(bitmap.FindSet(i), model.Find(i, true)) << i;
     ASSERT_EQ(bitmap.FindClear(i), model.Find(i, false)) << i;
+    if (!bitmap.Get(i)) ASSERT_EQ(bitmap.ClearRunAround(i), model.ClearRunAround(i)) << i;
   }
   ASSERT_EQ(bitmap.Count(), model.Count(0, kBits));
   ASSERT_EQ(bitmap.LongestClearRun(), model.LongestClearRun());
