@@ -7,7 +7,7 @@ namespace {
 // Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
 constexpr size_t kMinReleaseRun = 8;
 
-// Huge pages released under one madvise: 64 MiB.
+// Huge pages released under one madvise, at most: 64 MiB.
 constexpr size_t kMaxReleaseBatch = 32;
 
 // A freed block of this many huge pages or more goes back to the kernel at once: 32 MiB.
@@ -137,7 +137,9 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
   // The heap is about to touch another huge page although many free pages are resident, in runs
   // too short: let most of those go.
   const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
-  if (pool_.dirty() == 0 && dirty_in_cut_ > bearable) ReleaseInside(dirty_in_cut_ - bearable / 4);
+  if (pool_.dirty() == 0 && dirty_in_cut_ > bearable && !policy_.keeps_all()) {
+    ReleaseInside(dirty_in_cut_ - bearable / 4);
+  }
   HugePage* huge_page = CutHugePage(kind);
   const size_t resident = used_pages_ + DirtyPages();
   if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
@@ -158,7 +160,20 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   return span;
 }
 
+// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
+// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
+void PageHeap::HoldPeak() {
+  if (used_pages_ + DirtyPages() <= peak_resident_ || policy_.keeps_all()) return;
+  if (ReleaseHugePages(1, 1) == 0) NotePeak();
+}
+
+void PageHeap::NotePeak() {
+  const size_t resident = used_pages_ + DirtyPages();
+  if (resident > peak_resident_) peak_resident_ = resident;
+}
+
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
+  HoldPeak();
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page =
       fit <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(fit) : nullptr;
@@ -196,6 +211,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   span->huge_pages = static_cast<uint32_t>(count);
   span->zeroed = !run.dirty;
   used_pages_ += pages;
+  NotePeak();
   page_map_.SetLargeSpan(run.index, count, span);
   return span;
 }
@@ -333,7 +349,8 @@ LargeFault PageHeap::FreeLarge(void* block) {
   policy_.Note(used_pages_, clock_.NowMs());
   const size_t huge_pages = span->huge_pages;
   RemoveLarge(span);
-  if (huge_pages >= kReleaseAtOnce) ReleaseHugePages(huge_pages * kPagesPerHugePage);
+  if (huge_pages >= kReleaseAtOnce)
+    ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
   return LargeFault::kNone;
 }
 
@@ -374,6 +391,7 @@ bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
   }
   used_pages_ += pages - span->pages;
   large_pages_ += pages - span->pages;
+  NotePeak();
   return true;
 }
 
@@ -428,9 +446,11 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   large_pages_ -= fewer;
   if (count != 0) FreeHugePages(begin, count, span->moved);
   // The tail of the last huge page stays the span's own address space, but not its memory.
-  if (slack_end - pages >= kMinReleaseRun) {
-    memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize),
-                    (slack_end - pages) * kPageSize);
+  const size_t tail = slack_end - pages;
+  if (tail < kMinReleaseRun) return;
+  ++totals_.release_calls;
+  if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
+    totals_.released_pages += tail;
   }
 }
 
@@ -472,20 +492,21 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   return true;
 }
 
-size_t PageHeap::ReleaseHugePages(size_t pages) {
+size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
   size_t released = 0;
   while (released < pages) {
-    const HugeRun run = pool_.TakeDirty(kMaxReleaseBatch);
+    const HugeRun run = pool_.TakeDirty(batch);
     if (run.count == 0) break;
     // The run is ours alone; others may use the heap while the kernel works.
     lock_.Unlock();
     const bool done = memory_.Release(pool_.AddressOf(run.index), run.count << kHugePageShift);
     lock_.Lock();
-    ++totals_.release_calls;
     pool_.Put(run.index, run.count, /*dirty=*/!done);
+    ++totals_.release_calls;
     if (!done) break;
     released += run.count * kPagesPerHugePage;
   }
+  totals_.released_pages += released;
   return released;
 }
 
@@ -513,6 +534,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
     first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
   UncutIfEmpty(huge_page);
+  totals_.released_pages += released;
   return released;
 }
 
@@ -531,12 +553,9 @@ size_t PageHeap::ReleaseInside(size_t pages) {
 }
 
 size_t PageHeap::ReleaseLocked(size_t pages) {
-  size_t released = ReleaseHugePages(pages);
+  size_t released = ReleaseHugePages(pages, kMaxReleaseBatch);
   if (released < pages) released += ReleaseInside(pages - released);
-  if (released != 0) {
-    ++totals_.releases;
-    totals_.released_pages += released;
-  }
+  if (released != 0) ++totals_.releases;
   return released;
 }
 

@@ -38,7 +38,7 @@ struct PageHeapStats {
   uint64_t large_allocated;  // large spans ever made
   uint64_t large_freed;
   uint64_t releases;        // sweeps that gave memory back
-  uint64_t release_calls;   // madvise calls of those sweeps
+  uint64_t release_calls;   // madvise calls, those of sweeps and others
   uint64_t released_pages;  // pages they gave back
   uint64_t grown_in_place;  // large blocks grown without moving
   uint64_t remapped;        // large blocks moved by mremap
@@ -179,7 +179,9 @@ class PageHeap {
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseHugePages(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseHugePages(size_t pages, size_t batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseInside(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -209,6 +211,7 @@ class PageHeap {
   size_t dirty_in_cut_ ABSL_GUARDED_BY(lock_) = 0;  // free dirty pages of huge pages that are cut
   size_t cut_ ABSL_GUARDED_BY(lock_) = 0;           // huge pages that are cut
   size_t used_pages_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t peak_resident_ ABSL_GUARDED_BY(lock_) = 0;  // pages, the most that HoldPeak has allowed
   size_t large_pages_ ABSL_GUARDED_BY(lock_) = 0;
   size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since

@@ -25,6 +25,9 @@ class ReleasePolicy {
     current_window_ = 0;
   }
 
+  // Whether nothing is ever to be returned unasked.
+  bool keeps_all() const { return decay_ms_ < 0; }
+
   // Notes that `used_pages` are in use at `now_ms`.
   void Note(size_t used_pages, uint64_t now_ms) {
     const uint64_t window = now_ms / WindowMs();
@@ -35,7 +38,7 @@ class ReleasePolicy {
 
   // How many of `dirty_pages` free pages are to be returned now, with `used_pages` in use.
   size_t Excess(size_t used_pages, size_t dirty_pages) const {
-    if (decay_ms_ < 0) return 0;
+    if (keeps_all()) return 0;
     if (decay_ms_ == 0) return dirty_pages;
     const size_t peak = RecentPeak();
     // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.

@@ -136,6 +136,47 @@ TEST_F(PageHeapReleaseTest, ExcessIsWhatWasNotNeededOfLate) {
   EXPECT_LE(DirtyPages(), ReleasePolicy::kFloorPages);
 }
 
+class PageHeapPeakTest : public PageHeapReleaseTest {
+ protected:
+  // Leaves a huge page with clean room, and many that are empty and dirty.
+  void SetUp() override {
+    std::vector<Span*> spans;
+    for (int i = 0; i < 20; ++i) spans.push_back(Written(kPagesPerHugePage - 6));
+    Written(3);
+    for (Span* span : spans) Free(span);
+    page_heap_.Release(~size_t{0});
+    for (Span*& span : spans) span = Written(kPagesPerHugePage);
+    for (Span* span : spans) Free(span);
+  }
+  size_t Resident() {
+    const PageHeapStats stats = page_heap_.Stats();
+    return stats.span_pages + stats.dirty_pages;
+  }
+  // Takes clean pages one by one; how many more are resident at most than were at first.
+  size_t GrowthOfTakingCleanPages() {
+    const size_t before = Resident();
+    size_t most = before;
+    for (int i = 0; i < 200; ++i) {
+      Written(1);
+      if (Resident() > most) most = Resident();
+    }
+    return most - before;
+  }
+};
+
+TEST_F(PageHeapPeakTest, CleanPagesAreTakenInsteadOfDirtyOnesNotBesideThem) {
+  EXPECT_LE(GrowthOfTakingCleanPages(), 1u);
+  const PageHeapStats stats = page_heap_.Stats();
+  EXPECT_EQ(stats.release_calls, heap_.memory.calls(Call::kRelease));
+}
+
+TEST_F(PageHeapPeakTest, WhoWantsToKeepAllKeepsAll) {
+  page_heap_.SetDecay(-1);
+  const size_t calls = heap_.memory.calls(Call::kRelease);
+  EXPECT_EQ(GrowthOfTakingCleanPages(), 200u);
+  EXPECT_EQ(heap_.memory.calls(Call::kRelease), calls);
+}
+
 TEST_F(PageHeapReleaseTest, DecayOfZeroGivesAllAndNegativeNothing) {
   page_heap_.SetDecay(-1);
   Free(Written(5000));
