@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include <string_view>
+
 #include "allocator/api/exported.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
@@ -65,6 +67,11 @@ int ResetArena(unsigned index) {
   return !scope.nested() && runtime.arenas.Reset(index) ? 0 : EFAULT;
 }
 
+HugePageWish WishFor(std::string_view thp) {
+  if (thp == "never") return HugePageWish::kNever;
+  return thp == "always" ? HugePageWish::kAlways : HugePageWish::kOnEvidence;
+}
+
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry, &runtime.arenas},
@@ -91,6 +98,7 @@ Control& control() { return instance; }
 void LoadControl() {
   LoadOptions(malloc_conf, &options);
   SetAbortOnError(options.abort_on_error);
+  runtime.page_heap.SetHugePageWish(WishFor(options.thp));
   if (options.stats_print) os::KeepStderr();
 }
 

@@ -25,6 +25,7 @@ inline constexpr size_t kSpanKinds = 2;
 struct HugePage {
   size_t index;  // within the window
   SpanKind kind;
+  bool advised;  // the kernel was asked for a huge page here, so that it may be resident throughout
   uint16_t used_pages;
   uint16_t longest_free;  // the longest run of free pages
   Bitmap<kPagesPerHugePage> used;

@@ -51,11 +51,13 @@ size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice) cons
 
 HugeRun HugePagePool::Claim(size_t index, size_t count) {
   const size_t dirty = maps_->dirty.CountRange(index, count);
+  size_t clean_tail = 0;
+  while (clean_tail < count && !maps_->dirty.Get(index + count - 1 - clean_tail)) ++clean_tail;
   maps_->free.ClearRange(index, count);
   maps_->dirty.ClearRange(index, count);
   free_count_ -= count;
   dirty_count_ -= dirty;
-  return {index, count, dirty != 0};
+  return {index, count, dirty != 0, clean_tail};
 }
 
 HugeRun HugePagePool::Take(size_t count, size_t alignment) {
@@ -87,7 +89,13 @@ HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
 void HugePagePool::Put(size_t index, size_t count, bool dirty) {
   maps_->free.SetRange(index, count);
   free_count_ += count;
-  if (!dirty) return;
+  if (!dirty) {
+    // Nothing is there to be lost.
+    if (IsAdvised(index, count) && memory_.MapOver(AddressOf(index), count << kHugePageShift)) {
+      ForgetAdvice(index, count);
+    }
+    return;
+  }
   maps_->dirty.SetRange(index, count);
   dirty_count_ += count;
 }
@@ -105,6 +113,46 @@ HugeRun HugePagePool::TakeDirty(size_t max_count) {
   size_t first = last;
   while (first > begin_ && last - first + 1 < max_count && maps_->dirty.Get(first - 1)) --first;
   return Claim(first, last - first + 1);
+}
+
+void HugePagePool::Advise(size_t index, size_t count) {
+  if (advice_edges_ >= kMaxAdviceEdges) return;
+  if (memory_.AdviseHugePages(AddressOf(index), count << kHugePageShift, /*wanted=*/true)) {
+    NoteAdvised(index, count);
+  }
+}
+
+void HugePagePool::AdviseAgainst(size_t index) {
+  size_t first = index;
+  while (first > begin_ && maps_->advised.Get(first - 1)) --first;
+  size_t end = index + 1;
+  while (end < end_ && maps_->advised.Get(end)) ++end;
+  memory_.AdviseHugePages(AddressOf(first), (end - first) << kHugePageShift, /*wanted=*/false);
+}
+
+// The places before, in and behind a run where advice begins or ends.
+size_t HugePagePool::AdviceEdges(size_t index, size_t count) const {
+  size_t edges = 0;
+  bool last = index > begin_ && maps_->advised.Get(index - 1);
+  for (size_t i = index; i <= index + count; ++i) {
+    const bool advised = i < end_ && maps_->advised.Get(i);
+    edges += advised != last;
+    last = advised;
+  }
+  return edges;
+}
+
+void HugePagePool::NoteAdvised(size_t index, size_t count) {
+  advice_edges_ -= AdviceEdges(index, count);
+  maps_->advised.SetRange(index, count);
+  advice_edges_ += AdviceEdges(index, count);
+}
+
+void HugePagePool::ForgetAdvice(size_t index, size_t count) {
+  if (!IsAdvised(index, count)) return;
+  advice_edges_ -= AdviceEdges(index, count);
+  maps_->advised.ClearRange(index, count);
+  advice_edges_ += AdviceEdges(index, count);
 }
 
 size_t HugePagePool::UnmapFree() {
@@ -172,9 +220,9 @@ bool HugePagePool::CheckInvariants() const {
   if (maps_->dirty.CountRange(begin_, end_ - begin_) != dirty_count_) return false;
   for (size_t i = begin_; i < end_; ++i) {
     if (maps_->dirty.Get(i) && !maps_->free.Get(i)) return false;
-    if (maps_->hole.Get(i) && maps_->free.Get(i)) return false;
+    if (maps_->hole.Get(i) && (maps_->free.Get(i) || maps_->advised.Get(i))) return false;
   }
-  return true;
+  return AdviceEdges(begin_, end_ - begin_) == advice_edges_;
 }
 
 }  // namespace spanmalloc

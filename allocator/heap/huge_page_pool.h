@@ -22,7 +22,8 @@ namespace spanmalloc {
 struct HugeRun {
   size_t index = 0;
   size_t count = 0;
-  bool dirty = false;  // some of it may be resident and not zero
+  bool dirty = false;     // some of it may be resident and not zero
+  size_t clean_tail = 0;  // how many at its end are neither
 };
 
 class HugePagePool {
@@ -32,9 +33,10 @@ class HugePagePool {
 
   // A bit for each huge page of the window. Zero to begin with, and never touched beyond the heap.
   struct Maps {
-    Bitmap<kWindowHugePages> free;   // mapped, and nobody's
-    Bitmap<kWindowHugePages> dirty;  // free, and perhaps resident
-    Bitmap<kWindowHugePages> hole;   // below the end, not mapped: given back, or never ours
+    Bitmap<kWindowHugePages> free;     // mapped, and nobody's
+    Bitmap<kWindowHugePages> dirty;    // free, and perhaps resident
+    Bitmap<kWindowHugePages> hole;     // below the end, not mapped: given back, or never ours
+    Bitmap<kWindowHugePages> advised;  // the kernel was given advice about some of it
   };
 
   // Sets the window: it starts at `base` (a multiple of the huge page size) and ends at `limit`,
@@ -48,7 +50,7 @@ class HugePagePool {
   // Takes huge pages [index, index + count) if all are free or can be mapped at the heap's end.
   HugeRun TakeAt(size_t index, size_t count);
 
-  // Takes back a run. `dirty`: it may be resident.
+  // Takes back a run. `dirty`: it may be resident. If not, advice about it is taken back too.
   void Put(size_t index, size_t count, bool dirty);
 
   // Takes the longest dirty free run of at most `max_count`, the highest addresses first; empty if
@@ -58,8 +60,24 @@ class HugePagePool {
   // Marks huge pages that the caller holds as no longer mapped.
   void PutUnmapped(size_t index, size_t count) {
     maps_->hole.SetRange(index, count);
+    ForgetAdvice(index, count);
     mapped_ -= count;
   }
+
+  // Asks the kernel for huge pages under a run that the caller holds.
+  void Advise(size_t index, size_t count);
+
+  // Takes back what was asked for under a huge page that the caller holds, and under all that
+  // follow each other around it: one mapping of the kernel's becomes another, not three.
+  void AdviseAgainst(size_t index);
+
+  // Whether there was advice about any of a run since it was mapped.
+  bool IsAdvised(size_t index, size_t count) const {
+    return maps_->advised.CountRange(index, count) != 0;
+  }
+
+  // Notes that advised pages were moved to a run.
+  void NoteAdvised(size_t index, size_t count);
 
   // Unmaps every free huge page, so that the kernel counts it no more against the process's
   // address space and commit limits. Returns how many were unmapped.
@@ -88,6 +106,10 @@ class HugePagePool {
   static constexpr size_t kMinGrowth = 2;
   static constexpr size_t kMaxGrowth = 32;
 
+  // Advice splits the kernel's mapping in two wherever it begins or ends. A process may have 65 530
+  // mappings; with so many of those places nothing more is asked for.
+  static constexpr size_t kMaxAdviceEdges = 4096;
+
   // Which huge pages a run may be made of.
   enum class Choice { kResident, kFree, kHolesToo };
 
@@ -95,6 +117,8 @@ class HugePagePool {
   bool RunIsFree(size_t index, size_t count, Choice choice, size_t* busy_at) const;
   bool FillHoles(size_t index, size_t count);
   HugeRun Claim(size_t index, size_t count);
+  void ForgetAdvice(size_t index, size_t count);
+  size_t AdviceEdges(size_t index, size_t count) const;
   bool Grow(size_t count, size_t alignment);
   bool MapAtEnd(size_t count);
 
@@ -108,6 +132,7 @@ class HugePagePool {
   size_t mapped_ = 0;
   size_t free_count_ = 0;
   size_t dirty_count_ = 0;
+  size_t advice_edges_ = 0;  // places where advised and other huge pages meet
   Maps* maps_ = nullptr;
 };
 

@@ -47,7 +47,10 @@ HugePage* PageHeap::CutHugePage(SpanKind kind) {
   if (run.dirty) {
     huge_page->dirty.SetRange(0, kPagesPerHugePage);
     dirty_in_cut_ += kPagesPerHugePage;
+  } else {
+    advice_.OnCut(run.index, kind, cut_);
   }
+  huge_page->advised = pool_.IsAdvised(run.index, 1);
   page_map_.SetHugePage(run.index, huge_page);
   FillerOf(huge_page).Insert(huge_page);
   ++cut_;
@@ -213,6 +216,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   used_pages_ += pages;
   NotePeak();
   page_map_.SetLargeSpan(run.index, count, span);
+  advice_.OnLarge(span, run);
   return span;
 }
 
@@ -271,6 +275,7 @@ void PageHeap::RemoveSpan(Span* span) {
   bool fresh;
   if (span->huge_pages != 0) {
     used_pages_ -= span->pages;
+    advice_.OnFree(span);
     fresh = FreeHugePages(HugePageIndex(span->start), span->huge_pages, span->moved);
   } else {
     HugePage* huge_page = HugePageOf(span);
@@ -298,6 +303,27 @@ bool PageHeap::Merge(uintptr_t start, size_t bytes) {
 void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
   dirty_in_cut_ -= huge_page->dirty.CountRange(first, count);
   huge_page->dirty.ClearRange(first, count);
+}
+
+// Asks for a huge page no more, before some of it is released: else the kernel would fill it up
+// again. The pages of a huge page that were never given away are resident too.
+void PageHeap::TakeBackAdvice(HugePage* huge_page) {
+  if (!huge_page->advised) return;
+  huge_page->advised = false;
+  pool_.AdviseAgainst(huge_page->index);
+  dirty_in_cut_ -= huge_page->FreeDirtyPages();
+  huge_page->dirty.SetRange(0, kPagesPerHugePage);
+  dirty_in_cut_ += huge_page->FreeDirtyPages();
+}
+
+// Pages that are moved bring with them what was asked for where they were.
+void PageHeap::MoveAdvice(const Span* from, const Span* to) {
+  const size_t source = HugePageIndex(from->start);
+  const size_t target = HugePageIndex(to->start);
+  const size_t count = HugePageIndex(from->start + from->bytes() - 1) - source + 1;
+  if (!pool_.IsAdvised(source, count)) return;
+  pool_.NoteAdvised(target, HugePageIndex(to->start + from->bytes() - 1) - target + 1);
+  if (to->huge_pages == 0) HugePageOf(to)->advised = true;
 }
 
 void PageHeap::FreeShared(Span* span) {
@@ -444,10 +470,12 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   span->huge_pages = static_cast<uint32_t>(need);
   used_pages_ -= fewer;
   large_pages_ -= fewer;
+  advice_.Forget(span);
   if (count != 0) FreeHugePages(begin, count, span->moved);
   // The tail of the last huge page stays the span's own address space, but not its memory.
   const size_t tail = slack_end - pages;
   if (tail < kMinReleaseRun) return;
+  if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
   ++totals_.release_calls;
   if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
     totals_.released_pages += tail;
@@ -460,7 +488,10 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   if (from->reserve != 0) ShrinkInHugePage(from, from->pages);
   void* source = reinterpret_cast<void*>(from->start);
   const size_t bytes = from->bytes();
+  advice_.Forget(from);
+  advice_.Forget(to);
   if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
+  MoveAdvice(from, to);
   if (!to->moved) ++moved_mappings_;
   to->moved = true;
   if (from->moved) --moved_mappings_;
@@ -517,8 +548,10 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
   size_t first = huge_page->used.FindClear(0);
   while (first < kPagesPerHugePage) {
     const size_t count = huge_page->used.FindSet(first) - first;
-    const size_t dirty = huge_page->dirty.CountRange(first, count);
+    size_t dirty = huge_page->dirty.CountRange(first, count);
     if (dirty >= min_run) {
+      TakeBackAdvice(huge_page);
+      dirty = huge_page->dirty.CountRange(first, count);
       char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
       UsePages(huge_page, first, count, count);
       lock_.Unlock();

@@ -15,6 +15,7 @@
 
 #include "allocator/heap/bad_pointer.h"
 #include "allocator/heap/huge_page.h"
+#include "allocator/heap/huge_page_advice.h"
 #include "allocator/heap/huge_page_filler.h"
 #include "allocator/heap/huge_page_pool.h"
 #include "allocator/heap/metadata_allocator.h"
@@ -64,7 +65,8 @@ class PageHeap {
         clock_(clock),
         metadata_(metadata),
         page_map_(page_map),
-        pool_(memory, page_map) {}
+        pool_(memory, page_map),
+        advice_(memory, clock, page_map, pool_) {}
 
   // Places the heap, as HugePagePool::Init, and maps its start. False if the kernel refuses those
   // addresses; another place may then be tried.
@@ -116,6 +118,12 @@ class PageHeap {
   void SetDecay(int64_t ms) ABSL_LOCKS_EXCLUDED(lock_) {
     os::LockHolder hold(lock_);
     policy_.SetDecay(ms);
+  }
+
+  // Where the kernel is to be asked for huge pages. Nowhere, until this is called.
+  void SetHugePageWish(HugePageWish wish) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    advice_.SetWish(wish);
   }
 
   // Gives back what the policy asks for at `now_ms`.
@@ -173,6 +181,8 @@ class PageHeap {
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void TakeBackAdvice(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void MoveAdvice(const Span* from, const Span* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpanOf(uint16_t shard, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -203,6 +213,7 @@ class PageHeap {
   os::RankedLock lock_{LockRank::kPageHeap};
   HugePagePool::Maps* pool_maps_ ABSL_GUARDED_BY(lock_) = nullptr;
   HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
+  HugePageAdvice advice_ ABSL_GUARDED_BY(lock_);
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
   Span* spare_span_ ABSL_GUARDED_BY(lock_) = nullptr;
   // The huge page of each kind that was last left empty, and stays cut.

@@ -41,8 +41,19 @@ class VirtualMemory {
   // nothing changed, if refused.
   virtual bool MapOver(void* address, size_t size) = 0;
 
-  // Asks for (or against) huge pages under a mapped range. A hint: false if refused.
+  // Asks for (or against) huge pages under what is mapped of a range. A hint: false if refused, or
+  // if not all of it is mapped.
   virtual bool AdviseHugePages(void* address, size_t size, bool wanted) = 0;
+
+  // How many bytes of a mapped range are resident; 0 if the kernel doesn't tell.
+  virtual size_t Resident(const void* address, size_t size) = 0;
+
+  // Writes a zero to a mapped range that reads as zeros. How many nanoseconds that took the kernel.
+  virtual uint64_t TouchNs(void* address) = 0;
+
+  // Whether the kernel gives huge pages of the heap's size where they are asked for, and only
+  // there. (Else it gives them everywhere, or nowhere, and advice changes nothing.) Reads a file.
+  virtual bool HugePagesOnRequest() = 0;
 
   // Moves the pages of the mapped `from` onto the mapped `to` of the same size, replacing what was
   // there; `from` becomes unmapped. False, and nothing changed, if refused.
@@ -52,7 +63,7 @@ class VirtualMemory {
   ~VirtualMemory() = default;
 };
 
-// The kernel's mmap, mprotect, madvise, mremap and munmap.
+// The kernel's mmap, mprotect, madvise, mincore, mremap and munmap.
 class KernelMemory final : public VirtualMemory {
  public:
   constexpr KernelMemory() = default;
@@ -64,6 +75,9 @@ class KernelMemory final : public VirtualMemory {
   bool Release(void* address, size_t size) override;
   bool MapOver(void* address, size_t size) override;
   bool AdviseHugePages(void* address, size_t size, bool wanted) override;
+  size_t Resident(const void* address, size_t size) override;
+  uint64_t TouchNs(void* address) override;
+  bool HugePagesOnRequest() override;
   bool Move(void* from, void* to, size_t size) override;
 };
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernel's side of virtual_memory.h.
+#include <fcntl.h>
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "allocator/os/clock.h"
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/os/system_call.h"
@@ -25,6 +27,18 @@ long MapCall(const void* address, size_t size, long protection, long flags) {
 
 void* PointerOrNull(long result) {
   return IsError(result) ? nullptr : reinterpret_cast<void*>(result);
+}
+
+// Reads the start of a file into `text`, with a NUL behind it.
+template <size_t kSize>
+bool ReadFile(const char* path, char (&text)[kSize]) {
+  const long file = SystemCall(SYS_openat, AT_FDCWD, AsArgument(path), O_RDONLY | O_CLOEXEC);
+  if (IsError(file)) return false;
+  const long length = SystemCall(SYS_read, file, AsArgument(text), kSize - 1);
+  SystemCall(SYS_close, file);
+  if (IsError(length)) return false;
+  text[length] = '\0';
+  return true;
 }
 
 bool IsMapped(const void* page) {
@@ -72,6 +86,36 @@ bool KernelMemory::MapOver(void* address, size_t size) {
 bool KernelMemory::AdviseHugePages(void* address, size_t size, bool wanted) {
   return !IsError(SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size),
                              wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+}
+
+size_t KernelMemory::Resident(const void* address, size_t size) {
+  constexpr size_t kBatch = 512;
+  unsigned char resident[kBatch];
+  const size_t page = SystemPageSize();
+  size_t pages = 0;
+  for (size_t done = 0; done < size; done += kBatch * page) {
+    const size_t batch = size - done < kBatch * page ? size - done : kBatch * page;
+    if (IsError(SystemCall(SYS_mincore, AsArgument(address) + static_cast<long>(done),
+                           static_cast<long>(batch), AsArgument(resident)))) {
+      return 0;
+    }
+    for (size_t i = 0; i < batch / page; ++i) pages += resident[i] & 1;
+  }
+  return pages * page;
+}
+
+uint64_t KernelMemory::TouchNs(void* address) {
+  const uint64_t start = MonotonicNs();
+  *static_cast<volatile char*>(address) = 0;
+  return MonotonicNs() - start;
+}
+
+bool KernelMemory::HugePagesOnRequest() {
+  char text[64];
+  return ReadFile("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text) &&
+         strcmp(text, "2097152\n") == 0 &&
+         ReadFile("/sys/kernel/mm/transparent_hugepage/enabled", text) &&
+         strstr(text, "[madvise]") != nullptr;
 }
 
 // A move that fails may have unmapped the target already, and since Linux 6.17, where the source

@@ -25,7 +25,11 @@ struct Held {
 
 class PageHeapFuzz {
  public:
-  explicit PageHeapFuzz(Choices& choices) : choices_(choices), heap_(kArenaBytes) {}
+  explicit PageHeapFuzz(Choices& choices) : choices_(choices), heap_(kArenaBytes) {
+    heap_.memory.GiveHugePagesOnRequest();
+    page_heap_.SetHugePageWish(choices.OneIn(2) ? HugePageWish::kAlways
+                                                : HugePageWish::kOnEvidence);
+  }
 
   void Run() {
     for (int step = 0; step < kSteps && !testing::Test::HasFailure(); ++step) {

@@ -14,8 +14,8 @@ namespace {
 constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 constexpr size_t kSystemPage = 4096;
 
-const char* const kNames[] = {"Map",     "MapAt",   "Reserve",         "Commit", "Unmap",
-                              "Release", "MapOver", "AdviseHugePages", "Move"};
+const char* const kNames[] = {"Map",     "MapAt",   "Reserve",         "Commit",   "Unmap",
+                              "Release", "MapOver", "AdviseHugePages", "Resident", "Move"};
 
 uintptr_t Address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
@@ -65,6 +65,8 @@ void FakeVirtualMemory::Place(uintptr_t begin, uintptr_t end, int protection) {
            0) == MAP_FAILED) {
     abort();
   }
+  // Whatever the machine's setting, what is resident is to be what was touched.
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_NOHUGEPAGE);
 }
 
 bool FakeVirtualMemory::Refused(Call call) {
@@ -139,6 +141,7 @@ bool FakeVirtualMemory::Unmap(void* address, size_t size) {
     return false;
   }
   SetState(begin, begin + size, State::kUnmapped);
+  ForgetAdvice(begin, size);
   return true;
 }
 
@@ -152,13 +155,45 @@ bool FakeVirtualMemory::MapOver(void* address, size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
   if (!Require(kMapOver, address, size, /*mapped_only=*/true) || Refused(kMapOver)) return false;
   Place(Address(address), Address(address) + size, PROT_READ | PROT_WRITE);
+  ForgetAdvice(Address(address), size);
   return true;
 }
 
-bool FakeVirtualMemory::AdviseHugePages(void* address, size_t size, bool) {
+bool FakeVirtualMemory::AdviseHugePages(void* address, size_t size, bool wanted) {
   std::lock_guard<std::mutex> hold(mutex_);
-  return Require(kAdviseHugePages, address, size, /*mapped_only=*/true) &&
-         !Refused(kAdviseHugePages);
+  if (Refused(kAdviseHugePages)) return false;
+  EXPECT_EQ((Address(address) | size) % kHugePageSize, 0u);
+  ForgetAdvice(Address(address), size);
+  for (size_t done = 0; wanted && done < size; done += kHugePageSize) {
+    advised_.insert(Address(address) + done);
+  }
+  return AllIn(Address(address), Address(address) + size, State::kMapped);
+}
+
+// The memory is real.
+size_t FakeVirtualMemory::Resident(const void* address, size_t size) {
+  std::lock_guard<std::mutex> hold(mutex_);
+  if (!Require(kResident, address, size, /*mapped_only=*/true) || Refused(kResident)) return 0;
+  std::vector<unsigned char> resident(size / kSystemPage);
+  if (mincore(const_cast<void*>(address), size, resident.data()) != 0) return 0;
+  size_t count = 0;
+  for (const unsigned char page : resident) count += page & 1;
+  return count * kSystemPage;
+}
+
+uint64_t FakeVirtualMemory::TouchNs(void* address) {
+  *static_cast<char*>(address) = 0;
+  return touch_ns_;
+}
+
+size_t FakeVirtualMemory::Advised(uintptr_t address, size_t size) {
+  std::lock_guard<std::mutex> hold(mutex_);
+  return static_cast<size_t>(
+      std::distance(advised_.lower_bound(address), advised_.lower_bound(address + size)));
+}
+
+void FakeVirtualMemory::ForgetAdvice(uintptr_t address, size_t size) {
+  advised_.erase(advised_.lower_bound(address), advised_.lower_bound(address + size));
 }
 
 bool FakeVirtualMemory::Move(void* from, void* to, size_t size) {
@@ -179,7 +214,19 @@ bool FakeVirtualMemory::Move(void* from, void* to, size_t size) {
     munmap(from, size);
   }
   SetState(begin, begin + size, State::kUnmapped);
+  MoveAdvice(begin, Address(to), size);
   return true;
+}
+
+// Advice belongs to pages, and goes with them.
+void FakeVirtualMemory::MoveAdvice(uintptr_t from, uintptr_t to, size_t size) {
+  std::vector<uintptr_t> moved;
+  for (auto at = advised_.lower_bound(from); at != advised_.end() && *at < from + size; ++at) {
+    moved.push_back((to + (*at - from)) & ~(kHugePageSize - 1));
+  }
+  ForgetAdvice(from, size);
+  ForgetAdvice(to, size);
+  advised_.insert(moved.begin(), moved.end());
 }
 
 void FakeVirtualMemory::Refuse(Call call, size_t nth, size_t count) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "allocator/os/virtual_memory.h"
 
@@ -29,6 +30,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
     kRelease,
     kMapOver,
     kAdviseHugePages,
+    kResident,
     kMove,
     kCallKinds,
   };
@@ -48,6 +50,9 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   bool Release(void* address, size_t size) override;
   bool MapOver(void* address, size_t size) override;
   bool AdviseHugePages(void* address, size_t size, bool wanted) override;
+  size_t Resident(const void* address, size_t size) override;
+  uint64_t TouchNs(void* address) override;
+  bool HugePagesOnRequest() override { return huge_pages_on_request_; }
   bool Move(void* from, void* to, size_t size) override;
 
   uintptr_t arena_begin() const { return arena_begin_; }
@@ -58,6 +63,12 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   void RefuseAll(Call call) { Refuse(call, 1, ~size_t{0}); }
   void RefuseNothing();
 
+  // Whether the kernel gives huge pages where they are asked for. At first: no.
+  void GiveHugePagesOnRequest() { huge_pages_on_request_ = true; }
+
+  // How long TouchNs says that it took.
+  void SetTouchNs(uint64_t ns) { touch_ns_ = ns; }
+
   // Makes MapAt find [address, address + size) of the arena taken by somebody else.
   void Occupy(uintptr_t address, size_t size);
 
@@ -65,6 +76,8 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   size_t refused();
   // Whether every byte of the range is in `state`.
   bool IsAll(State state, const void* address, size_t size);
+  // How many of a range's huge pages are asked for. (What tests ask about begins and ends on one.)
+  size_t Advised(uintptr_t address, size_t size);
   // Bytes of the arena that are mapped.
   size_t mapped_in_arena();
 
@@ -84,6 +97,8 @@ class FakeVirtualMemory final : public os::VirtualMemory {
     return begin >= arena_begin_ && end <= arena_end_;
   }
   void Place(uintptr_t begin, uintptr_t end, int protection);
+  void ForgetAdvice(uintptr_t address, size_t size);
+  void MoveAdvice(uintptr_t from, uintptr_t to, size_t size);
 
   std::mutex mutex_;
   uintptr_t hold_begin_ = 0;  // the mapping that holds the arena's addresses
@@ -95,6 +110,9 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   // The state from each key to the next one.
   std::map<uintptr_t, State> states_{{0, State::kUnmapped}};
   std::map<uintptr_t, uintptr_t> occupied_;  // begin to end
+  bool huge_pages_on_request_ = false;
+  uint64_t touch_ns_ = 0;
+  std::set<uintptr_t> advised_;  // the huge pages that were asked for
 };
 
 }  // namespace spanmalloc
