@@ -9,6 +9,7 @@
 #include "allocator/os/process.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/telemetry/corruption_report.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
@@ -104,6 +105,7 @@ void Runtime::EndThread() {
   if (own == nullptr) return;
   EndGrowth(own);
   registry.Destroy(own);
+  EndCountedThread();
 }
 
 void Runtime::EndGrowth(ThreadState* own) {
@@ -113,6 +115,7 @@ void Runtime::EndGrowth(ThreadState* own) {
 }
 
 void Runtime::MaintainNow(uint64_t now) {
+  CountEvent(CountedEvent::kMaintenanceWrite);
   next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
   if (now >= next_idle_ms.load(std::memory_order_relaxed) || page_heap.HasGrown()) {
     next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);

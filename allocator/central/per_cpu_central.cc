@@ -3,6 +3,7 @@
 
 #include "allocator/central/arena_set.h"
 #include "allocator/os/current_cpu.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
@@ -39,9 +40,9 @@ size_t PerCpuCentral::RemoveFromOthers(SizeClass size_class, const Shard* home, 
   for (size_t s = 0; s < shards(); ++s) {
     // Acquire: pairs with the release in MakeShard.
     Shard* shard = shards_[s].load(std::memory_order_acquire);
-    if (shard == nullptr || shard == home || shard->lists[size_class].held_hint() <= spare) {
-      continue;
-    }
+    if (shard == nullptr || shard == home) continue;
+    CountEvent(CountedEvent::kHintRead);
+    if (shard->lists[size_class].held_hint() <= spare) continue;
     const size_t taken = shard->lists[size_class].Remove(out, want, spare);
     if (taken != 0) return taken;
   }

@@ -10,6 +10,7 @@
 
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/system_call.h"
+#include "allocator/util/sharing_counts.h"
 
 // Exported by glibc since 2.35; absent elsewhere.
 extern "C" {
@@ -49,6 +50,9 @@ void DetectCpuNumberSource() {
 CpuNumberSource cpu_number_source() { return source.load(std::memory_order_relaxed); }
 
 uint32_t CurrentCpu() {
+#ifdef SPANMALLOC_COUNTING
+  return CountedThread();
+#endif
   uint32_t number = ~0u;
   switch (cpu_number_source()) {
     case CpuNumberSource::kConcurrencyId:
