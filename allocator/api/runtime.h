@@ -20,6 +20,7 @@
 #include "allocator/os/clock.h"
 #include "allocator/os/thread.h"
 #include "allocator/os/virtual_memory.h"
+#include "allocator/params/memory_geometry.h"
 
 namespace spanmalloc {
 
@@ -72,13 +73,15 @@ struct Runtime {
   os::KernelMemory memory;
   os::MonotonicClock clock;
   MetadataAllocator metadata;
-  PageMap page_map;
-  PageHeap page_heap;
+  // On cache lines of their own: the page map, which every free reads and hardly anybody writes to;
+  // the budget, which many threads write to; and what every slow path reads (below).
+  alignas(kCacheLine) PageMap page_map;
+  alignas(kCacheLine) PageHeap page_heap;
   ReentrantHeap reentrant;
   PerCpuCentral central;
   ArenaSet arenas;
-  CacheBudget budget;
-  ThreadRegistry registry;
+  alignas(kCacheLine) CacheBudget budget;
+  alignas(kCacheLine) ThreadRegistry registry;
   os::ThreadExitHook thread_exit;
 
  private:
@@ -96,7 +99,7 @@ struct Runtime {
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
 
-  std::atomic<uint64_t> next_maintenance_ms{0};
+  alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
 
   std::atomic<int> state{kNotLoaded};

@@ -59,6 +59,8 @@ class CacheBudget {
   // Takes `bytes` rounded up to quanta; the amount taken, 0 if there isn't as much.
   int64_t Take(int64_t bytes) {
     const int64_t amount = (bytes + kQuantum - 1) / kQuantum * kQuantum;
+    // With nothing left, which may be so for long, every thread only reads.
+    if (left() < amount) return 0;
     CountEvent(CountedEvent::kBudgetWrite);
     if (left_.fetch_sub(amount, std::memory_order_relaxed) >= amount) return amount;
     CountEvent(CountedEvent::kBudgetWrite);

@@ -65,6 +65,8 @@ class PerCpuCentral {
   }
 
  private:
+  static constexpr size_t kSurplusGroups = 64;
+
   struct Shard {
     CentralFreeList lists[kSizeClassEnd];
   };
@@ -73,7 +75,10 @@ class PerCpuCentral {
   // none at all.
   Shard* HomeShard();
   Shard* MakeShard(size_t index) ABSL_LOCKS_EXCLUDED(table_lock_);
-  size_t RemoveFromOthers(SizeClass size_class, const Shard* home, void** out, size_t want);
+  void NoteSurplus(const CentralFreeList& list);
+  size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
+                         void** out, size_t want);
+  size_t RemoveFromOthers(const CentralFreeList& home, void** out, size_t want);
   void PutInSpans(SizeClass size_class, void** objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
 
@@ -81,6 +86,11 @@ class PerCpuCentral {
   os::RankedLock table_lock_{LockRank::kShardTable};
   std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
   std::atomic<Shard*> shards_[kMaxShards] = {};
+  // For each class: bit i is set if a shard whose number is i modulo kSurplusGroups may have more
+  // than a batch of it. A hint that spares looks at lists with nothing to spare: set when objects
+  // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
+  // objects come.
+  std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
 };
 
 }  // namespace spanmalloc

@@ -218,8 +218,8 @@ class PageHeap {
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
-  std::atomic<bool> has_grown_{false};
   std::atomic<uint64_t> copied_{0};
+  alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
 };
 
 }  // namespace spanmalloc

@@ -11,7 +11,8 @@ namespace spanmalloc {
 namespace {
 
 constexpr const char* kEventNames[kCountedEvents] = {
-    "operation", "slow_path", "budget_write", "thread_write", "maintenance_write", "hint_read"};
+    "operation",         "slow_path", "budget_write", "thread_write",
+    "maintenance_write", "hint_read", "surplus_write"};
 constexpr const char* kRankNames[kLockRankCount] = {
     "control", "thread_registry", "thread_state", "shard_table",
     "central", "page_heap",       "metadata"};

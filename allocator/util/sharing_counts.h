@@ -29,9 +29,10 @@ enum class CountedEvent : uint8_t {
   kThreadWrite,       // one of the counts of threads
   kMaintenanceWrite,  // a store to what every slow path reads: the next maintenance
   kHintRead,          // a look at how much another CPU's list holds
+  kSurplusWrite,      // a change of which CPUs have some of a class to spare
 };
 
-inline constexpr int kCountedEvents = static_cast<int>(CountedEvent::kHintRead) + 1;
+inline constexpr int kCountedEvents = static_cast<int>(CountedEvent::kSurplusWrite) + 1;
 
 #ifndef SPANMALLOC_COUNTING
 

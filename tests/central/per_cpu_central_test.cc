@@ -134,6 +134,32 @@ TEST_F(PerCpuCentralTest, ACpuTakesWhatAnotherHasToSpare) {
   Insert(kClass, objects);
 }
 
+TEST_F(PerCpuCentralTest, ACpuThatHadNothingToSpareIsLookedAtAgainWhenItHas) {
+  const size_t in_span = kSizeClassTable[kClass].objects;
+  std::vector<void*> objects;
+  {
+    PinToCpu pin(0);
+    Insert(kClass, Take(kClass, 4 * in_span));
+    objects = Take(kClass, 4 * in_span);
+  }
+  std::vector<void*> own;
+  {
+    PinToCpu pin(1);
+    if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
+    own = Take(kClass, in_span);  // looks in vain first
+  }
+  {
+    PinToCpu pin(0);
+    Insert(kClass, objects);
+  }
+  PinToCpu pin(1);
+  const uint64_t made = central_.Stats(kClass).spans_made;
+  objects = Take(kClass, 8);
+  EXPECT_EQ(central_.Stats(kClass).spans_made, made);
+  Insert(kClass, own);
+  Insert(kClass, objects);
+}
+
 TEST_F(PerCpuCentralTest, ObjectsReturnToTheSpansOfTheCpuTheyCameFrom) {
   std::vector<void*> objects;
   {
