@@ -9,7 +9,9 @@
 namespace spanmalloc {
 
 PerCpuCentral::Shard* PerCpuCentral::HomeShard() {
-  const size_t index = os::CurrentCpu() % kMaxShards;
+  size_t index = os::CurrentCpu();
+  const size_t limit = shard_limit_.load(std::memory_order_relaxed);
+  if (index >= limit) index %= limit;
   // Acquire: pairs with the release in MakeShard.
   Shard* shard = shards_[index].load(std::memory_order_acquire);
   return ABSL_PREDICT_TRUE(shard != nullptr) ? shard : MakeShard(index);

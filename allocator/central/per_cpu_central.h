@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The central free lists of all size classes, one set (a shard) per CPU, made when a CPU first
-// needs one. A shard's lists are picked by the number of the CPU that the caller runs on; that
-// number may be stale, so any shard serves any thread.
+// needs one. A shard's lists are picked by the number of the CPU that the caller runs on, modulo a
+// limit that may change at any time; that number may be stale, so any shard serves any thread.
 //
 // Called by the thread caches' slow paths. Locks: each list's own; one more to make a shard.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_PER_CPU_CENTRAL_H_
@@ -49,6 +49,15 @@ class PerCpuCentral {
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
 
+  // Has threads use `count` shards (at least 1) from now on; no more, whatever their CPU. What is
+  // in others by then leaves them as what is idle there does.
+  void LimitShards(size_t count) {
+    shard_limit_.store(count < 1            ? 1
+                       : count < kMaxShards ? count
+                                            : kMaxShards,
+                       std::memory_order_relaxed);
+  }
+
   size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
   bool CheckInvariants();
 
@@ -84,6 +93,7 @@ class PerCpuCentral {
 
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};
+  std::atomic<size_t> shard_limit_{kMaxShards};
   std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
   std::atomic<Shard*> shards_[kMaxShards] = {};
   // For each class: bit i is set if a shard whose number is i modulo kSurplusGroups may have more

@@ -160,6 +160,37 @@ TEST_F(PerCpuCentralTest, ACpuThatHadNothingToSpareIsLookedAtAgainWhenItHas) {
   Insert(kClass, objects);
 }
 
+TEST_F(PerCpuCentralTest, CpusBeyondTheLimitShareShards) {
+  central_.LimitShards(0);
+  std::vector<void*> objects;
+  {
+    PinToCpu pin(0);
+    objects = Take(kClass, 3);
+    Insert(kClass, objects);
+  }
+  PinToCpu pin(1);
+  if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
+  EXPECT_EQ(Take(kClass, 3), objects) << "no other CPU would give so few away";
+  EXPECT_EQ(central_.shards(), 1u);
+  Insert(kClass, objects);
+}
+
+TEST_F(PerCpuCentralTest, AShardPastANewLimitIsEmptiedAsAnyIdleOne) {
+  for (int cpu : {0, 1}) {
+    PinToCpu pin(cpu);
+    if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
+    Insert(kClass, Take(kClass, 100));
+  }
+  ASSERT_EQ(central_.shards(), 2u);
+  central_.LimitShards(1);
+  const std::vector<void*> all = Take(kClass, 200);
+  Insert(kClass, all);
+  central_.ReturnIdle();
+  central_.ReturnIdle();
+  EXPECT_EQ(central_.Stats(kClass).array_objects, 0u);
+  ExpectLive(kClass, 0);
+}
+
 TEST_F(PerCpuCentralTest, ObjectsReturnToTheSpansOfTheCpuTheyCameFrom) {
   std::vector<void*> objects;
   {
@@ -211,6 +242,7 @@ TEST_F(PerCpuCentralTest, ThreadsNeverHoldTheSameObject) {
         ASSERT_NE(got, 0u);
         for (size_t i = 0; i < got; ++i) *static_cast<volatile uintptr_t*>(out[i]) = t;
         if (round % 64 == 0) central_.ReturnIdle();
+        if (round % 16 == 0) central_.LimitShards(1 + n % 3);
         for (size_t i = 0; i < got; ++i) ASSERT_EQ(*static_cast<volatile uintptr_t*>(out[i]), t);
         if (n % 2 == 0) {
           central_.Insert(c, out, got);
