@@ -182,8 +182,9 @@ class PageHeap {
   void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseHugePages(size_t pages, size_t batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseInside(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseInside(size_t pages, size_t calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_;
