@@ -32,6 +32,7 @@
 #include "allocator/params/size_class_map.h"
 #include "allocator/util/attributes.h"
 #include "allocator/util/relaxed.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
@@ -47,6 +48,7 @@ ABSL_ATTRIBUTE_NOINLINE void* AllocateMedium(size_t size) {
 
 template <SlowAllocate slow>
 ALLOC_FAST_PATH void* Allocate(size_t size) {
+  CountEvent(CountedEvent::kOperation);
   if (ABSL_PREDICT_FALSE(size > kMaxTableSize)) return AllocateMedium<slow>(size);
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   void* object = cache->Pop(cache->small_class[(size + 15) / 16]);
@@ -59,6 +61,7 @@ using SlowAllocateAligned = void* (*)(size_t alignment, size_t size);
 // Requires: `alignment` is a power of two.
 template <SlowAllocateAligned slow = &AllocateAlignedSlow>
 ALLOC_FAST_PATH void* AllocateAligned(size_t alignment, size_t size) {
+  CountEvent(CountedEvent::kOperation);
   if (ABSL_PREDICT_FALSE(size > kMaxTableSize)) return slow(alignment, size);
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   const SizeClass c = cache->small_class[(size + 15) / 16];
@@ -70,6 +73,7 @@ ALLOC_FAST_PATH void* AllocateAligned(size_t alignment, size_t size) {
 }
 
 ALLOC_FAST_PATH void Deallocate(void* block) {
+  CountEvent(CountedEvent::kOperation);
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   if (ABSL_PREDICT_FALSE(!cache->Push(runtime.page_map.ClassOf(block), block))) FreeSlow(block);
 }
@@ -85,6 +89,7 @@ inline ABSL_ATTRIBUTE_NOINLINE void DeallocateMedium(void* block, size_t size) {
 }
 
 ALLOC_FAST_PATH void DeallocateSized(void* block, size_t size) {
+  CountEvent(CountedEvent::kOperation);
   if (ABSL_PREDICT_FALSE(size > kMaxTableSize)) return DeallocateMedium(block, size);
   ThreadCache* cache = RelaxedLoad(thread_locals.cache);
   const uint64_t address = reinterpret_cast<uintptr_t>(block);

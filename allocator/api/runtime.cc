@@ -9,6 +9,7 @@
 #include "allocator/os/process.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/telemetry/corruption_report.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
@@ -94,6 +95,7 @@ ThreadState* Runtime::ThreadStateOrNull() {
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
   thread_exit.Arm(own);
+  FollowQuota(clock.NowMs());
   return own;
 }
 
@@ -104,6 +106,7 @@ void Runtime::EndThread() {
   if (own == nullptr) return;
   EndGrowth(own);
   registry.Destroy(own);
+  EndCountedThread();
 }
 
 void Runtime::EndGrowth(ThreadState* own) {
@@ -113,6 +116,7 @@ void Runtime::EndGrowth(ThreadState* own) {
 }
 
 void Runtime::MaintainNow(uint64_t now) {
+  CountEvent(CountedEvent::kMaintenanceWrite);
   next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
   if (now >= next_idle_ms.load(std::memory_order_relaxed) || page_heap.HasGrown()) {
     next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
@@ -124,6 +128,21 @@ void Runtime::MaintainNow(uint64_t now) {
     central.ReturnIdle();
   }
   page_heap.ReleaseExcess(now);
+  FollowQuota(now);
+}
+
+// From the second thread on: a single thread needs no more than a shard. A quota is followed as it
+// changes; where there is none, files are left alone from then on.
+void Runtime::FollowQuota(uint64_t now) {
+  if (now < next_quota_ms.load(std::memory_order_relaxed) || registry.threads() < 2) return;
+  // The lock guards the quota's text, and no fork falls between opening a file and closing it. Who
+  // finds it taken goes on: another thread may be reading, and if not there is a next time.
+  if (!central.table_lock().TryLock()) return;
+  const size_t cpus = options.cpu_quota ? quota.Cpus() : os::CpuQuota::kUnlimited;
+  central.table_lock().Unlock();
+  central.LimitShards(cpus);
+  const bool limited = cpus != os::CpuQuota::kUnlimited;
+  next_quota_ms.store(limited ? now + kQuotaMs : kNever, std::memory_order_relaxed);
 }
 
 bool Runtime::ReclaimForRetry() {

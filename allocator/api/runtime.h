@@ -18,8 +18,10 @@
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
+#include "allocator/os/cpu_quota.h"
 #include "allocator/os/thread.h"
 #include "allocator/os/virtual_memory.h"
+#include "allocator/params/memory_geometry.h"
 
 namespace spanmalloc {
 
@@ -31,7 +33,8 @@ struct Runtime {
         reentrant(memory),
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
-        registry(CacheContext{central, metadata, budget, clock}) {}
+        registry(CacheContext{central, metadata, budget, clock}),
+        quota(files) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
   // address space; the next call tries again. Thread-safe.
@@ -72,14 +75,18 @@ struct Runtime {
   os::KernelMemory memory;
   os::MonotonicClock clock;
   MetadataAllocator metadata;
-  PageMap page_map;
-  PageHeap page_heap;
+  // On cache lines of their own: the page map, which every free reads and hardly anybody writes to;
+  // the budget, which many threads write to; and what every slow path reads (below).
+  alignas(kCacheLine) PageMap page_map;
+  alignas(kCacheLine) PageHeap page_heap;
   ReentrantHeap reentrant;
   PerCpuCentral central;
   ArenaSet arenas;
-  CacheBudget budget;
-  ThreadRegistry registry;
+  alignas(kCacheLine) CacheBudget budget;
+  alignas(kCacheLine) ThreadRegistry registry;
   os::ThreadExitHook thread_exit;
+  os::KernelFiles files;
+  os::CpuQuota quota;  // guarded by central.table_lock()
 
  private:
   // `state`, in this order.
@@ -90,14 +97,18 @@ struct Runtime {
 
   static constexpr uint64_t kMaintenanceMs = 50;
   static constexpr uint64_t kIdleMs = 250;
+  static constexpr uint64_t kQuotaMs = 10'000;
+  static constexpr uint64_t kNever = ~uint64_t{0};
 
   bool AdvanceTo(int goal);
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
+  void FollowQuota(uint64_t now);
 
-  std::atomic<uint64_t> next_maintenance_ms{0};
+  alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
+  std::atomic<uint64_t> next_quota_ms{0};
 
   std::atomic<int> state{kNotLoaded};
   size_t window = 0;  // bytes of address space that the page map covers

@@ -12,12 +12,14 @@
 #include "allocator/api/slow_path.h"
 #include "allocator/api/thread_locals.h"
 #include "allocator/util/relaxed.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
 class SlowPathScope {
  public:
   SlowPathScope() {
+    CountEvent(CountedEvent::kSlowPath);
     RelaxedStore(thread_locals.depth, thread_locals.depth + 1);
     RelaxedStore(thread_locals.cache, &empty_cache);
     // A handler that interrupts what follows must see both.

@@ -6,6 +6,7 @@
 #include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path_scope.h"
+#include "allocator/telemetry/sharing_report.h"
 
 namespace spanmalloc {
 namespace {
@@ -17,7 +18,12 @@ __attribute__((constructor(101))) void OnLoad() {
 }
 
 // Run after the program's own destructors.
-__attribute__((destructor(101))) void OnExit() { DumpStatsAtExit(); }
+__attribute__((destructor(101))) void OnExit() {
+  DumpStatsAtExit();
+#ifdef SPANMALLOC_COUNTING
+  ReportSharingCounts();
+#endif
+}
 
 }  // namespace
 }  // namespace spanmalloc

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "allocator/params/size_class_table.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
@@ -58,12 +59,19 @@ class CacheBudget {
   // Takes `bytes` rounded up to quanta; the amount taken, 0 if there isn't as much.
   int64_t Take(int64_t bytes) {
     const int64_t amount = (bytes + kQuantum - 1) / kQuantum * kQuantum;
+    // With nothing left, which may be so for long, every thread only reads.
+    if (left() < amount) return 0;
+    CountEvent(CountedEvent::kBudgetWrite);
     if (left_.fetch_sub(amount, std::memory_order_relaxed) >= amount) return amount;
+    CountEvent(CountedEvent::kBudgetWrite);
     left_.fetch_add(amount, std::memory_order_relaxed);
     return 0;
   }
 
-  void Return(int64_t bytes) { left_.fetch_add(bytes, std::memory_order_relaxed); }
+  void Return(int64_t bytes) {
+    CountEvent(CountedEvent::kBudgetWrite);
+    left_.fetch_add(bytes, std::memory_order_relaxed);
+  }
   int64_t left() const { return left_.load(std::memory_order_relaxed); }
 
  private:

@@ -3,6 +3,8 @@
 
 #include <new>
 
+#include "allocator/util/sharing_counts.h"
+
 namespace spanmalloc {
 
 ThreadState* ThreadRegistry::Create() {
@@ -11,6 +13,7 @@ ThreadState* ThreadRegistry::Create() {
   auto* state = new (block) ThreadState(context_);
   os::LockHolder hold(lock_);
   live_.PushFront(state);
+  CountEvent(CountedEvent::kThreadWrite);
   threads_.fetch_add(1, std::memory_order_relaxed);
   created_.fetch_add(1, std::memory_order_relaxed);
   return state;
@@ -20,6 +23,7 @@ void ThreadRegistry::Destroy(ThreadState* state) {
   {
     os::LockHolder hold(lock_);
     live_.Remove(state);
+    CountEvent(CountedEvent::kThreadWrite);
     threads_.fetch_sub(1, std::memory_order_relaxed);
   }
   state->TearDown();

@@ -98,6 +98,7 @@ class CentralFreeList {
   void FreeEmptySpans(Heap& heap) ABSL_LOCKS_EXCLUDED(lock_);
 
   SizeClass size_class() const { return size_class_; }
+  uint16_t shard() const { return shard_; }
 
   // Roughly how many objects the list holds, without taking the lock.
   uint32_t held_hint() const { return held_hint_.load(std::memory_order_relaxed); }

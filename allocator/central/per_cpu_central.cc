@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/central/per_cpu_central.h"
 
+#include "absl/numeric/bits.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/os/current_cpu.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
 
 PerCpuCentral::Shard* PerCpuCentral::HomeShard() {
-  const size_t index = os::CurrentCpu() % kMaxShards;
+  size_t index = os::CurrentCpu();
+  const size_t limit = shard_limit_.load(std::memory_order_relaxed);
+  if (index >= limit) index %= limit;
   // Acquire: pairs with the release in MakeShard.
   Shard* shard = shards_[index].load(std::memory_order_acquire);
   return ABSL_PREDICT_TRUE(shard != nullptr) ? shard : MakeShard(index);
@@ -33,17 +37,47 @@ PerCpuCentral::Shard* PerCpuCentral::MakeShard(size_t index) {
   return shard;
 }
 
-size_t PerCpuCentral::RemoveFromOthers(SizeClass size_class, const Shard* home, void** out,
-                                       size_t want) {
+// Notes that a list which has been added to may have some to spare.
+void PerCpuCentral::NoteSurplus(const CentralFreeList& list) {
+  const SizeClass c = list.size_class();
+  const uint64_t bit = uint64_t{1} << (list.shard() % kSurplusGroups);
+  if (list.held_hint() <= kSizeClassTable[c].batch ||
+      (surplus_[c].load(std::memory_order_relaxed) & bit) != 0) {
+    return;
+  }
+  CountEvent(CountedEvent::kSurplusWrite);
+  surplus_[c].fetch_or(bit, std::memory_order_relaxed);
+}
+
+// As RemoveFromOthers, from the shards whose numbers are `group` modulo kSurplusGroups.
+size_t PerCpuCentral::RemoveFromGroup(SizeClass size_class, size_t group,
+                                      const CentralFreeList& home, void** out, size_t want) {
   const uint32_t spare = kSizeClassTable[size_class].batch;
-  for (size_t s = 0; s < shards(); ++s) {
+  for (size_t s = group; s < shards(); s += kSurplusGroups) {
     // Acquire: pairs with the release in MakeShard.
     Shard* shard = shards_[s].load(std::memory_order_acquire);
-    if (shard == nullptr || shard == home || shard->lists[size_class].held_hint() <= spare) {
-      continue;
-    }
+    if (shard == nullptr || &shard->lists[size_class] == &home) continue;
+    CountEvent(CountedEvent::kHintRead);
+    if (shard->lists[size_class].held_hint() <= spare) continue;
     const size_t taken = shard->lists[size_class].Remove(out, want, spare);
     if (taken != 0) return taken;
+  }
+  return 0;
+}
+
+size_t PerCpuCentral::RemoveFromOthers(const CentralFreeList& home, void** out, size_t want) {
+  const SizeClass c = home.size_class();
+  // From the next CPU on, so that not all look at the same one first.
+  const size_t own = home.shard() % kSurplusGroups;
+  const int rotated = static_cast<int>((own + 1) % kSurplusGroups);
+  uint64_t left = absl::rotr(surplus_[c].load(std::memory_order_relaxed), rotated);
+  for (; left != 0; left &= left - 1) {
+    const size_t group = (static_cast<size_t>(absl::countr_zero(left)) + own + 1) % kSurplusGroups;
+    const size_t taken = RemoveFromGroup(c, group, home, out, want);
+    if (taken != 0) return taken;
+    if (group == own) continue;
+    CountEvent(CountedEvent::kSurplusWrite);
+    surplus_[c].fetch_and(~(uint64_t{1} << group), std::memory_order_relaxed);
   }
   return 0;
 }
@@ -59,13 +93,20 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
     const size_t taken = list.Remove(out, want, 0);
     if (taken != 0) return taken;
   }
-  const size_t taken = RemoveFromOthers(size_class, home, out, want);
-  return taken != 0 ? taken : list.RemoveOrCarve(heap_, out, want, zeroed);
+  size_t taken = RemoveFromOthers(list, out, want);
+  if (taken != 0) return taken;
+  taken = list.RemoveOrCarve(heap_, out, want, zeroed);
+  NoteSurplus(list);
+  return taken;
 }
 
 void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
   Shard* home = HomeShard();
-  const size_t fitted = home == nullptr ? 0 : home->lists[size_class].Insert(heap_, objects, count);
+  size_t fitted = 0;
+  if (home != nullptr) {
+    fitted = home->lists[size_class].Insert(heap_, objects, count);
+    NoteSurplus(home->lists[size_class]);
+  }
   for (size_t done = fitted; done < count;) {
     const size_t chunk = count - done < kMaxBatch ? count - done : kMaxBatch;
     PutInSpans(size_class, objects + done, chunk);
@@ -113,10 +154,9 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
     if (objects[i] == nullptr) continue;
     const uint16_t shard = spans[i]->shard.load(std::memory_order_relaxed);
     // Acquire: pairs with the release in MakeShard.
-    shards_[shard]
-        .load(std::memory_order_acquire)
-        ->lists[size_class]
-        .PutOwned(heap_, objects + i, spans + i, count - i);
+    CentralFreeList& list = shards_[shard].load(std::memory_order_acquire)->lists[size_class];
+    list.PutOwned(heap_, objects + i, spans + i, count - i);
+    NoteSurplus(list);
   }
 }
 

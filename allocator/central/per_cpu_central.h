@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The central free lists of all size classes, one set (a shard) per CPU, made when a CPU first
-// needs one. A shard's lists are picked by the number of the CPU that the caller runs on; that
-// number may be stale, so any shard serves any thread.
+// needs one. A shard's lists are picked by the number of the CPU that the caller runs on, modulo a
+// limit that may change at any time; that number may be stale, so any shard serves any thread.
 //
 // Called by the thread caches' slow paths. Locks: each list's own; one more to make a shard.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_PER_CPU_CENTRAL_H_
@@ -49,6 +49,15 @@ class PerCpuCentral {
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
 
+  // Has threads use `count` shards (at least 1) from now on; no more, whatever their CPU. What is
+  // in others by then leaves them as what is idle there does.
+  void LimitShards(size_t count) {
+    shard_limit_.store(count < 1            ? 1
+                       : count < kMaxShards ? count
+                                            : kMaxShards,
+                       std::memory_order_relaxed);
+  }
+
   size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
   bool CheckInvariants();
 
@@ -65,6 +74,8 @@ class PerCpuCentral {
   }
 
  private:
+  static constexpr size_t kSurplusGroups = 64;
+
   struct Shard {
     CentralFreeList lists[kSizeClassEnd];
   };
@@ -73,14 +84,23 @@ class PerCpuCentral {
   // none at all.
   Shard* HomeShard();
   Shard* MakeShard(size_t index) ABSL_LOCKS_EXCLUDED(table_lock_);
-  size_t RemoveFromOthers(SizeClass size_class, const Shard* home, void** out, size_t want);
+  void NoteSurplus(const CentralFreeList& list);
+  size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
+                         void** out, size_t want);
+  size_t RemoveFromOthers(const CentralFreeList& home, void** out, size_t want);
   void PutInSpans(SizeClass size_class, void** objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
 
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};
+  std::atomic<size_t> shard_limit_{kMaxShards};
   std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
   std::atomic<Shard*> shards_[kMaxShards] = {};
+  // For each class: bit i is set if a shard whose number is i modulo kSurplusGroups may have more
+  // than a batch of it. A hint that spares looks at lists with nothing to spare: set when objects
+  // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
+  // objects come.
+  std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
 };
 
 }  // namespace spanmalloc

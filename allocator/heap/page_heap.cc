@@ -16,6 +16,9 @@ constexpr size_t kReleaseAtOnce = 16;
 // Free resident pages in runs too short that are borne when the heap grows, beside a share of it.
 constexpr size_t kBearableDirtyPages = 320;
 
+// Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
+constexpr size_t kMaxReleasesAtGrowth = 32;
+
 // A span that is expected to grow gets room for this many times its pages.
 constexpr size_t kReserveFactor = 16;
 
@@ -138,10 +141,10 @@ void PageHeap::DeleteSpan(Span* span) {
 // Cuts another huge page because no cut one has room.
 HugePage* PageHeap::GrowFiller(SpanKind kind) {
   // The heap is about to touch another huge page although many free pages are resident, in runs
-  // too short: let most of those go.
+  // too short: let most of those go, over several growths if they are many.
   const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
   if (pool_.dirty() == 0 && dirty_in_cut_ > bearable && !policy_.keeps_all()) {
-    ReleaseInside(dirty_in_cut_ - bearable / 4);
+    ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
   }
   HugePage* huge_page = CutHugePage(kind);
   const size_t resident = used_pages_ + DirtyPages();
@@ -541,12 +544,13 @@ size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
   return released;
 }
 
-// Releases the free dirty runs of at least `min_run` pages in one huge page. Each run is in use by
-// nobody while the kernel works on it, so the lock can be dropped.
-size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
+// Releases the free dirty runs of at least `min_run` pages in one huge page, by at most *calls
+// calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
+// lock can be dropped.
+size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls) {
   size_t released = 0;
   size_t first = huge_page->used.FindClear(0);
-  while (first < kPagesPerHugePage) {
+  while (first < kPagesPerHugePage && *calls != 0) {
     const size_t count = huge_page->used.FindSet(first) - first;
     size_t dirty = huge_page->dirty.CountRange(first, count);
     if (dirty >= min_run) {
@@ -558,6 +562,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
       const bool done = memory_.Release(address, count * kPageSize);
       lock_.Lock();
       ++totals_.release_calls;
+      --*calls;
       FreePages(huge_page, first, count);
       if (!done) break;
       CleanPages(huge_page, first, count);
@@ -571,15 +576,16 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run) {
   return released;
 }
 
-// Goes round the huge pages that are cut, by address, from where the last call stopped.
-size_t PageHeap::ReleaseInside(size_t pages) {
+// Goes round the huge pages that are cut, by address, from where the last call stopped, and calls
+// madvise at most `calls` times.
+size_t PageHeap::ReleaseInside(size_t pages, size_t calls) {
   size_t released = 0;
   for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
     for (size_t visited = 0; visited < pool_.extent(); ++visited) {
-      if (released >= pages || dirty_in_cut_ == 0) return released;
+      if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
       release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
       HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
-      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run);
+      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run, &calls);
     }
   }
   return released;
@@ -587,7 +593,7 @@ size_t PageHeap::ReleaseInside(size_t pages) {
 
 size_t PageHeap::ReleaseLocked(size_t pages) {
   size_t released = ReleaseHugePages(pages, kMaxReleaseBatch);
-  if (released < pages) released += ReleaseInside(pages - released);
+  if (released < pages) released += ReleaseInside(pages - released, ~size_t{0});
   if (released != 0) ++totals_.releases;
   return released;
 }

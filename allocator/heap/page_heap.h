@@ -192,8 +192,9 @@ class PageHeap {
   void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseHugePages(size_t pages, size_t batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseInside(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseInside(size_t pages, size_t calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_;
@@ -229,8 +230,8 @@ class PageHeap {
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
-  std::atomic<bool> has_grown_{false};
   std::atomic<uint64_t> copied_{0};
+  alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
 };
 
 }  // namespace spanmalloc

@@ -5,7 +5,9 @@
 //
 // Taken from the rseq area that glibc registers for every thread: the concurrency id where the
 // kernel fills it in (dense: at most the number of threads, at most the CPUs the process may use),
-// else the CPU number; sched_getcpu where no area is registered.
+// else the CPU's own number; from sched_getcpu where no area is registered. CPUs' own numbers are
+// replaced by small ones in the order in which the process first runs on them. So the numbers
+// follow the affinity of the process's threads by themselves, and no mask is ever asked for.
 #ifndef SPANMALLOC_ALLOCATOR_OS_CURRENT_CPU_H_
 #define SPANMALLOC_ALLOCATOR_OS_CURRENT_CPU_H_
 

@@ -10,6 +10,8 @@
 
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/system_call.h"
+#include "allocator/util/attributes.h"
+#include "allocator/util/sharing_counts.h"
 
 // Exported by glibc since 2.35; absent elsewhere.
 extern "C" {
@@ -31,6 +33,29 @@ constexpr unsigned long kSizeWithConcurrencyId = 28;
 
 std::atomic<CpuNumberSource> source{CpuNumberSource::kGetCpu};
 
+// CPUs numbered beyond keep their numbers.
+constexpr uint32_t kCpus = 1024;
+
+// The small number of each CPU that a thread of this process was found on, plus 1.
+std::atomic<uint16_t> small_numbers[kCpus];
+std::atomic<uint16_t> small_numbers_given{0};
+
+// A number for a CPU in the order in which they are first met, so that the numbers are as dense as
+// the set of CPUs that the process may use, whichever they are.
+uint32_t SmallNumber(uint32_t cpu) {
+  if (cpu >= kCpus) return cpu;
+  uint16_t number = small_numbers[cpu].load(std::memory_order_relaxed);
+  if (ABSL_PREDICT_FALSE(number == 0)) {
+    const auto next =
+        static_cast<uint16_t>(small_numbers_given.fetch_add(1, std::memory_order_relaxed) + 1);
+    // Of two threads that meet a CPU at once the first wins; the other's number is lost.
+    if (small_numbers[cpu].compare_exchange_strong(number, next, std::memory_order_relaxed)) {
+      number = next;
+    }
+  }
+  return number - 1u;
+}
+
 uint32_t ReadRseqField(ptrdiff_t field) {
   const char* area = static_cast<const char*>(__builtin_thread_pointer()) + __rseq_offset;
   return *reinterpret_cast<const volatile uint32_t*>(area + field);
@@ -49,8 +74,12 @@ void DetectCpuNumberSource() {
 CpuNumberSource cpu_number_source() { return source.load(std::memory_order_relaxed); }
 
 uint32_t CurrentCpu() {
+#ifdef SPANMALLOC_COUNTING
+  return CountedThread();
+#endif
   uint32_t number = ~0u;
-  switch (cpu_number_source()) {
+  const CpuNumberSource used = cpu_number_source();
+  switch (used) {
     case CpuNumberSource::kConcurrencyId:
       number = ReadRseqField(kConcurrencyIdOffset);
       break;
@@ -62,7 +91,8 @@ uint32_t CurrentCpu() {
       break;
   }
   // A thread that isn't registered reads a negative number.
-  return static_cast<int32_t>(number) < 0 ? 0 : number;
+  if (static_cast<int32_t>(number) < 0) return 0;
+  return used == CpuNumberSource::kConcurrencyId ? number : SmallNumber(number);
 }
 
 uint32_t UsableCpus() {

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "allocator/util/attributes.h"
 #include "allocator/util/lock_rank.h"
+#include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc::os {
 
@@ -26,6 +27,7 @@ class ABSL_LOCKABLE RankedLock {
     // Acquire: pairs with the release in Unlock.
     if (ABSL_PREDICT_FALSE(!word_.compare_exchange_strong(
             expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))) {
+      NoteContended();
       LockSlow();
     }
     NoteAcquired();
@@ -64,6 +66,12 @@ class ABSL_LOCKABLE RankedLock {
 
   void LockSlow();
   void Wake();
+#ifdef SPANMALLOC_COUNTING
+  void NoteContended() { counter_.NoteContended(); }
+  void NoteAcquired() { counter_.NoteAcquired(); }
+  void NoteReleased() { counter_.NoteReleased(); }
+#else
+  void NoteContended() {}
 #ifdef NDEBUG
   void NoteAcquired() {}
   void NoteReleased() {}
@@ -71,9 +79,13 @@ class ABSL_LOCKABLE RankedLock {
   void NoteAcquired();
   void NoteReleased();
 #endif
+#endif
 
   std::atomic<uint32_t> word_{kFree};
   [[maybe_unused]] const LockRank rank_;
+#ifdef SPANMALLOC_COUNTING
+  LockCounter counter_{rank_};
+#endif
 };
 
 class ABSL_SCOPED_LOCKABLE LockHolder {

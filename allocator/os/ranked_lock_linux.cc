@@ -43,7 +43,7 @@ void RankedLock::LockSlow() {
 
 void RankedLock::Wake() { SystemCall(SYS_futex, AsArgument(&word_), FUTEX_WAKE_PRIVATE, 1); }
 
-#ifndef NDEBUG
+#if !defined(NDEBUG) && !defined(SPANMALLOC_COUNTING)
 namespace {
 
 // How many locks of each rank this thread holds.

@@ -134,6 +134,63 @@ TEST_F(PerCpuCentralTest, ACpuTakesWhatAnotherHasToSpare) {
   Insert(kClass, objects);
 }
 
+TEST_F(PerCpuCentralTest, ACpuThatHadNothingToSpareIsLookedAtAgainWhenItHas) {
+  const size_t in_span = kSizeClassTable[kClass].objects;
+  std::vector<void*> objects;
+  {
+    PinToCpu pin(0);
+    Insert(kClass, Take(kClass, 4 * in_span));
+    objects = Take(kClass, 4 * in_span);
+  }
+  std::vector<void*> own;
+  {
+    PinToCpu pin(1);
+    if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
+    own = Take(kClass, in_span);  // looks in vain first
+  }
+  {
+    PinToCpu pin(0);
+    Insert(kClass, objects);
+  }
+  PinToCpu pin(1);
+  const uint64_t made = central_.Stats(kClass).spans_made;
+  objects = Take(kClass, 8);
+  EXPECT_EQ(central_.Stats(kClass).spans_made, made);
+  Insert(kClass, own);
+  Insert(kClass, objects);
+}
+
+TEST_F(PerCpuCentralTest, CpusBeyondTheLimitShareShards) {
+  central_.LimitShards(0);
+  std::vector<void*> objects;
+  {
+    PinToCpu pin(0);
+    objects = Take(kClass, 3);
+    Insert(kClass, objects);
+  }
+  PinToCpu pin(1);
+  if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
+  EXPECT_EQ(Take(kClass, 3), objects) << "no other CPU would give so few away";
+  EXPECT_EQ(central_.shards(), 1u);
+  Insert(kClass, objects);
+}
+
+TEST_F(PerCpuCentralTest, AShardPastANewLimitIsEmptiedAsAnyIdleOne) {
+  for (int cpu : {0, 1}) {
+    PinToCpu pin(cpu);
+    if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
+    Insert(kClass, Take(kClass, 100));
+  }
+  ASSERT_EQ(central_.shards(), 2u);
+  central_.LimitShards(1);
+  const std::vector<void*> all = Take(kClass, 200);
+  Insert(kClass, all);
+  central_.ReturnIdle();
+  central_.ReturnIdle();
+  EXPECT_EQ(central_.Stats(kClass).array_objects, 0u);
+  ExpectLive(kClass, 0);
+}
+
 TEST_F(PerCpuCentralTest, ObjectsReturnToTheSpansOfTheCpuTheyCameFrom) {
   std::vector<void*> objects;
   {
@@ -185,6 +242,7 @@ TEST_F(PerCpuCentralTest, ThreadsNeverHoldTheSameObject) {
         ASSERT_NE(got, 0u);
         for (size_t i = 0; i < got; ++i) *static_cast<volatile uintptr_t*>(out[i]) = t;
         if (round % 64 == 0) central_.ReturnIdle();
+        if (round % 16 == 0) central_.LimitShards(1 + n % 3);
         for (size_t i = 0; i < got; ++i) ASSERT_EQ(*static_cast<volatile uintptr_t*>(out[i]), t);
         if (n % 2 == 0) {
           central_.Insert(c, out, got);

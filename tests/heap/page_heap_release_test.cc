@@ -177,6 +177,24 @@ TEST_F(PageHeapPeakTest, WhoWantsToKeepAllKeepsAll) {
   EXPECT_EQ(heap_.memory.calls(Call::kRelease), calls);
 }
 
+TEST_F(PageHeapReleaseTest, OneGrowthReleasesABoundedNumberOfShortRuns) {
+  std::vector<Span*> kept;
+  std::vector<Span*> freed;
+  for (size_t i = 0; i < 8 * kPagesPerHugePage; ++i) {
+    (i % 2 == 0 ? kept : freed).push_back(Written(1));
+  }
+  for (Span* span : freed) Free(span);
+  const size_t dirty = DirtyPages();
+  size_t last = heap_.memory.calls(Call::kRelease);
+  for (int growth = 0; growth < 40; ++growth) {
+    page_heap_.AllocateLarge(kPagesPerHugePage - 1, kPageSize);
+    const size_t calls = heap_.memory.calls(Call::kRelease);
+    EXPECT_LE(calls - last, 32u);
+    last = calls;
+  }
+  EXPECT_LT(DirtyPages(), dirty / 2) << "many growths release much all the same";
+}
+
 TEST_F(PageHeapReleaseTest, DecayOfZeroGivesAllAndNegativeNothing) {
   page_heap_.SetDecay(-1);
   Free(Written(5000));

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inside a cgroup that may use one CPU's time, threads that run on several CPUs share one set of
+// central free lists. (Asked of the library itself, by mallctl; elsewhere the program only works.)
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tests/override/check.h"
+
+namespace {
+
+using Mallctl = int (*)(const char*, void*, size_t*, void*, size_t);
+
+bool WriteText(const char* folder, const char* file, const char* text) {
+  char path[256];
+  snprintf(path, sizeof(path), "%s/%s", folder, file);
+  int fd = open(path, O_WRONLY);
+  bool written = fd >= 0 && write(fd, text, strlen(text)) == static_cast<ssize_t>(strlen(text));
+  if (fd >= 0) close(fd);
+  return written;
+}
+
+void* Work(void* argument) {
+  uint64_t random = reinterpret_cast<uintptr_t>(argument);
+  static thread_local void* blocks[2000];
+  for (int round = 0; round < 300; ++round) {
+    for (void*& block : blocks) {
+      block = malloc(1 + check::Random(&random) % 1000);
+      CHECK(block != nullptr, "malloc failed in the cgroup");
+    }
+    for (void* block : blocks) free(block);
+  }
+  return nullptr;
+}
+
+void WorkOnThreads(int count) {
+  pthread_t threads[3];
+  for (int i = 0; i < count; ++i) {
+    CHECK(pthread_create(&threads[i], nullptr, Work, reinterpret_cast<void*>(i + 1l)) == 0,
+          "cannot start a thread");
+  }
+  for (int i = 0; i < count; ++i) pthread_join(threads[i], nullptr);
+}
+
+int RunInside() {
+  // The second thread of the process reads the quota; others don't wait for it.
+  WorkOnThreads(1);
+  WorkOnThreads(3);
+  auto mallctl = reinterpret_cast<Mallctl>(dlsym(RTLD_DEFAULT, "mallctl"));
+  uint64_t epoch = 1;
+  size_t shards = 1;
+  size_t length = sizeof(shards);
+  if (mallctl != nullptr) mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));
+  if (mallctl != nullptr) mallctl("spanmalloc.shards", &shards, &length, nullptr, 0);
+  CHECK(shards == 1, "%zu sets of central free lists for one CPU's time", shards);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1) return RunInside();
+  char folder[128];
+  snprintf(folder, sizeof(folder), "/sys/fs/cgroup/cpu/heap_test_%d", getpid());
+  if (mkdir(folder, 0755) != 0) {
+    snprintf(folder, sizeof(folder), "/sys/fs/cgroup/heap_test_%d", getpid());
+    if (mkdir(folder, 0755) != 0) SKIP("no cgroup can be made");
+  }
+  if (!WriteText(folder, "cpu.cfs_quota_us", "100000\n") &&
+      !WriteText(folder, "cpu.max", "100000 100000\n")) {
+    rmdir(folder);
+    SKIP("the cgroup takes no CPU quota");
+  }
+  pid_t child = fork();
+  if (child == 0) {
+    if (!WriteText(folder, "cgroup.procs", "0\n")) _exit(check::kSkipped);
+    execl("/proc/self/exe", argv[0], "inside", nullptr);
+    _exit(1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  for (int attempt = 0; rmdir(folder) != 0 && attempt < 100; ++attempt) usleep(10000);
+  CHECK(WIFEXITED(status), "killed by signal %d", WTERMSIG(status));
+  return WEXITSTATUS(status);
+}
