@@ -95,9 +95,11 @@ struct Runtime {
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
+  void EndSpanPeriod(uint64_t now);
 
   std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
+  std::atomic<uint64_t> next_span_release_ms{0};
 
   std::atomic<int> state{kNotLoaded};
   size_t window = 0;  // bytes of address space that the page map covers
