@@ -118,15 +118,21 @@ void Runtime::EndGrowth(ThreadState* own) {
 void Runtime::MaintainNow(uint64_t now) {
   CountEvent(CountedEvent::kMaintenanceWrite);
   next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
-  if (now >= next_idle_ms.load(std::memory_order_relaxed) || page_heap.HasGrown()) {
+  const bool grown = page_heap.HasGrown();
+  if (grown || now >= next_idle_ms.load(std::memory_order_relaxed)) {
     next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
-    page_heap.NoteIdleReturned();
+    const size_t grown_pages = page_heap.NoteIdleReturned();
     if (ThreadState* own = thread_locals.state) {
       EndGrowth(own);
       own->ReturnIdle();
     }
     central.ReturnIdle();
+    // What no class wanted while the heap grew goes back in exchange for what it grew by.
+    if (grown && page_heap.DecayMs() >= 0) {
+      central.ReleaseIdle(IdleSince::kTick, grown_pages * kPageSize);
+    }
   }
+  if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
   FollowQuota(now);
 }
@@ -143,6 +149,15 @@ void Runtime::FollowQuota(uint64_t now) {
   central.LimitShards(cpus);
   const bool limited = cpus != os::CpuQuota::kUnlimited;
   next_quota_ms.store(limited ? now + kQuotaMs : kNever, std::memory_order_relaxed);
+}
+
+// What no class wanted for as long as free pages are kept goes back, a little at a time.
+void Runtime::EndSpanPeriod(uint64_t now) {
+  const int64_t decay = page_heap.DecayMs();
+  const bool first = next_span_release_ms.load(std::memory_order_relaxed) == 0;
+  const bool done = first || decay < 0 || central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  const auto period = static_cast<uint64_t>(decay > 0 && done ? decay : 0);
+  next_span_release_ms.store(now + period, std::memory_order_relaxed);
 }
 
 bool Runtime::ReclaimForRetry() {

@@ -105,10 +105,12 @@ struct Runtime {
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
   void FollowQuota(uint64_t now);
+  void EndSpanPeriod(uint64_t now);
 
   alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
   std::atomic<uint64_t> next_quota_ms{0};
+  std::atomic<uint64_t> next_span_release_ms{0};
 
   std::atomic<int> state{kNotLoaded};
   size_t window = 0;  // bytes of address space that the page map covers

@@ -281,7 +281,8 @@ size_t PurgeAll() {
   if (scope.nested() || !runtime.EnsureInitialized()) return 0;
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
   runtime.central.Drain();
-  return runtime.page_heap.Release(~size_t{0}) * kPageSize;
+  const size_t released = runtime.central.ReleaseAll();
+  return released + runtime.page_heap.Release(~size_t{0}) * kPageSize;
 }
 
 }  // namespace spanmalloc

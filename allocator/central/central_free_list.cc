@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "absl/numeric/bits.h"
+
 namespace spanmalloc {
 
 uint8_t CentralFreeList::ListOf(const Span* span) {
@@ -30,6 +32,8 @@ void CentralFreeList::Relist(Span* span) {
 }
 
 void CentralFreeList::UpdateHint() {
+  const auto in_spans = static_cast<uint32_t>(totals_.span_objects);
+  if (in_spans < spans_low_) spans_low_ = in_spans;
   held_hint_.store(static_cast<uint32_t>(count_ + totals_.span_objects), std::memory_order_relaxed);
 }
 
@@ -41,11 +45,12 @@ size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
     memcpy(out, array_ + count_, taken * sizeof(void*));
     if (count_ < low_water_) low_water_ = count_;
   } else {
-    for (size_t list = 0; list < kLists && taken < want; ++list) {
+    for (size_t list = 0; list <= kSearched && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
         Span* span = nonfull_[list].front();
         const size_t got = span->TakeObjects(out + taken, want - taken);
         totals_.span_objects -= got;
+        if (ABSL_PREDICT_FALSE(span->released != 0)) NoteTouched(span, out + taken, got);
         taken += got;
         Relist(span);
       }
@@ -128,11 +133,79 @@ size_t CentralFreeList::TakeLowWater() {
   os::LockHolder hold(lock_);
   const size_t untouched = low_water_;
   low_water_ = count_;
+  spans_low_before_ = spans_low_;
+  if (spans_low_ < spans_low_in_period_) spans_low_in_period_ = spans_low_;
+  spans_low_ = static_cast<uint32_t>(totals_.span_objects);
   return untouched;
+}
+
+void CentralFreeList::NoteTouched(Span* span, void* const* objects, size_t count) {
+  totals_.released_parts -= static_cast<size_t>(absl::popcount(span->released));
+  for (size_t i = 0; i < count; ++i) span->NoteTouched(objects[i]);
+  totals_.released_parts += static_cast<size_t>(absl::popcount(span->released));
+}
+
+// Releases the free parts of a span. Returns their bytes.
+size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span) {
+  size_t bytes = 0;
+  uint64_t left = span->FreeParts() & ~span->released;
+  while (left != 0) {
+    const int first = absl::countr_zero(left);
+    const int count = absl::countr_one(left >> first);
+    const uint64_t run = (~uint64_t{0} >> (64 - count)) << first;
+    if (!heap.page_heap.ReleaseParts(span, static_cast<size_t>(first),
+                                     static_cast<size_t>(count))) {
+      break;
+    }
+    span->released |= run;
+    totals_.released_parts += static_cast<size_t>(count);
+    bytes += static_cast<size_t>(count) * kReleaseUnit;
+    left &= ~run;
+  }
+  return bytes;
+}
+
+// Searches spans, the emptiest first, until `bytes` are released or the search ends.
+void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search) {
+  if (bytes > search->bytes) bytes = search->bytes;
+  size_t released = 0;
+  for (size_t list = kLists; list-- > 0;) {
+    while (!nonfull_[list].empty() && search->spans != 0 && released < bytes) {
+      --search->spans;
+      Span* span = nonfull_[list].front();
+      if (span->free_objects == span->objects) {
+        FreeSpan(heap, span);
+        continue;
+      }
+      released += ReleasePartsOf(heap, span);
+      nonfull_[list].Remove(span);
+      span->list = kSearched;
+      nonfull_[kSearched].PushFront(span);
+    }
+  }
+  search->bytes -= released < search->bytes ? released : search->bytes;
+}
+
+void CentralFreeList::ReleaseIdle(Heap& heap, IdleSince since, SpanSearch* search) {
+  os::LockHolder hold(lock_);
+  uint32_t least = since == IdleSince::kTick ? spans_low_before_ : spans_low_in_period_;
+  if (spans_low_ < least) least = spans_low_;
+  if (since == IdleSince::kPeriod) spans_low_in_period_ = spans_low_;
+  const size_t idle = size_t{least} * info().size;
+  const size_t released = totals_.released_parts * kReleaseUnit;
+  if (idle >= released + kMinIdleBytes) ReleaseSpans(heap, idle - released, search);
+  UpdateHint();
+}
+
+void CentralFreeList::ReleaseAll(Heap& heap, SpanSearch* search) {
+  os::LockHolder hold(lock_);
+  ReleaseSpans(heap, ~size_t{0}, search);
+  UpdateHint();
 }
 
 void CentralFreeList::FreeSpan(Heap& heap, Span* span) {
   Unlist(span);
+  totals_.released_parts -= static_cast<size_t>(absl::popcount(span->released));
   totals_.span_objects -= span->free_objects;
   --totals_.spans;
   ++totals_.spans_freed;
@@ -160,6 +233,7 @@ void CentralFreeList::Forget() {
   totals_.spans = 0;
   totals_.nonfull_spans = 0;
   totals_.span_objects = 0;
+  totals_.released_parts = 0;
   UpdateHint();
 }
 
@@ -243,24 +317,29 @@ void CentralFreeList::AddStats(CentralFreeListStats* stats) {
   stats->span_objects += totals_.span_objects;
   stats->spans += totals_.spans;
   stats->nonfull_spans += totals_.nonfull_spans;
+  stats->released_parts += totals_.released_parts;
 }
 
 bool CentralFreeList::CheckInvariants() {
   os::LockHolder hold(lock_);
   size_t objects = 0;
   size_t spans = 0;
+  size_t released = 0;
   for (const SpanList& list : nonfull_) {
     for (const Span* span = list.front(); span != nullptr; span = span->next) {
       if (span->free_objects == 0 || span->free.Count() != span->free_objects ||
-          span->state != SpanState::kListed || ListOf(span) != span->list) {
+          span->state != SpanState::kListed ||
+          (span->list != kSearched && ListOf(span) != span->list) ||
+          (span->released & ~span->FreeParts()) != 0) {
         return false;
       }
       objects += span->free_objects;
+      released += static_cast<size_t>(absl::popcount(span->released));
       ++spans;
     }
   }
   return objects == totals_.span_objects && spans == totals_.nonfull_spans &&
-         totals_.spans >= spans && count_ <= capacity_;
+         released <= totals_.released_parts && totals_.spans >= spans && count_ <= capacity_;
 }
 
 }  // namespace spanmalloc

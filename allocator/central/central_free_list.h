@@ -48,6 +48,15 @@ struct CentralFreeListStats {
   size_t span_objects;    // free objects in the spans
   size_t spans;           // spans owned now
   size_t nonfull_spans;   // of them, those with free objects
+  size_t released_parts;  // parts of spans, of kReleaseUnit bytes, given back to the kernel
+};
+
+enum class IdleSince : uint8_t { kTick, kPeriod };
+
+// What a search for memory to release may still do: release so many bytes, look at so many spans.
+struct SpanSearch {
+  size_t bytes;
+  size_t spans;
 };
 
 class CentralFreeList {
@@ -83,7 +92,7 @@ class CentralFreeList {
   // traffic with thread caches, and not counted as such.
   size_t DrainArray(void** out, size_t want) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // The number of objects that lay in the array untouched since the last call.
+  // A tick: the number of objects that lay in the array untouched since the last one.
   size_t TakeLowWater() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Puts each of objects[0, count) whose span, spans[i], this list owns back into that span, and
@@ -96,6 +105,14 @@ class CentralFreeList {
 
   // Gives empty spans back to the page heap.
   void FreeEmptySpans(Heap& heap) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // What the spans held free since the tick before the last (`since` kTick) or for a period that
+  // ends here, because the program didn't want it, goes back to the kernel as far as it fills parts
+  // of kReleaseUnit bytes, from the emptiest spans on.
+  void ReleaseIdle(Heap& heap, IdleSince since, SpanSearch* search) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // As above with all that is free.
+  void ReleaseAll(Heap& heap, SpanSearch* search) ABSL_LOCKS_EXCLUDED(lock_);
 
   SizeClass size_class() const { return size_class_; }
   uint16_t shard() const { return shard_; }
@@ -112,6 +129,10 @@ class CentralFreeList {
   // Spans are listed by how full they are; the fullest give objects first, so that the others may
   // become empty and go back to the page heap.
   static constexpr size_t kLists = 8;
+  // Behind those: spans that were searched for parts to release, and left alone since.
+  static constexpr size_t kSearched = kLists;
+  // Fewer free bytes aren't worth the search.
+  static constexpr size_t kMinIdleBytes = 64 * 1024;
   static constexpr uint32_t kFirstCapacity = 32;
 
   const SizeClassInfo& info() const { return kSizeClassTable[size_class_]; }
@@ -125,6 +146,11 @@ class CentralFreeList {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unlist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteTouched(Span* span, void* const* objects, size_t count)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleasePartsOf(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UpdateHint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   os::RankedLock lock_{LockRank::kCentralFreeList};
@@ -136,7 +162,12 @@ class CentralFreeList {
   uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;   // of the array
   uint32_t low_water_ ABSL_GUARDED_BY(lock_) = 0;  // least count_ since TakeLowWater
   void** array_ ABSL_GUARDED_BY(lock_) = nullptr;
-  SpanList nonfull_[kLists] ABSL_GUARDED_BY(lock_);
+  // Least free in the spans: since the last tick, between the two before, and between the tick
+  // before last and the last ReleaseIdle of a period.
+  uint32_t spans_low_ ABSL_GUARDED_BY(lock_) = 0;
+  uint32_t spans_low_before_ ABSL_GUARDED_BY(lock_) = 0;
+  uint32_t spans_low_in_period_ ABSL_GUARDED_BY(lock_) = 0;
+  SpanList nonfull_[kLists + 1] ABSL_GUARDED_BY(lock_);
   CentralFreeListStats totals_ ABSL_GUARDED_BY(lock_) = {};
 };
 

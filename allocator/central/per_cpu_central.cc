@@ -120,7 +120,23 @@ void PerCpuCentral::InsertInSpans(SizeClass size_class, void** objects, size_t c
   PutInSpans(size_class, objects, count);
 }
 
+// Calls visit(object) for each of a batch of objects but those that lie in the page of the one
+// before.
+template <typename Visit>
+void PerCpuCentral::ForEachPage(void* const* objects, size_t count, Visit visit) {
+  uintptr_t last = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uintptr_t page = reinterpret_cast<uintptr_t>(objects[i]) >> kPageShift;
+    if (page != last) visit(objects[i]);
+    last = page;
+  }
+}
+
 void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t count) {
+  // Objects freed in no order have spans that lie anywhere: all are asked for, then the first used.
+  const PageMap& map = heap_.page_map;
+  ForEachPage(objects, count, [&map](const void* object) { map.PrefetchSlotOf(object); });
+  ForEachPage(objects, count, [&map](const void* object) { map.PrefetchSpanOf(object); });
   Span* spans[kMaxBatch];
   Span* last = nullptr;  // of the class, and of no explicit arena
   for (size_t i = 0; i < count; ++i) {
@@ -180,6 +196,35 @@ void PerCpuCentral::ReturnIdle() {
     if (list.held_hint() == 0) return;
     DrainList(list, list.TakeLowWater());
   });
+}
+
+bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
+  SpanSearch search = {.bytes = bytes, .spans = kMaxSearched};
+  // A period ends for each list once: a pass that was cut short goes on where it was.
+  const bool in_passes = since == IdleSince::kPeriod;
+  const size_t begin = in_passes ? pass_at_.load(std::memory_order_relaxed) : 0;
+  const size_t end = shards() * kSizeClassEnd;
+  size_t at = begin;
+  for (; at < end && search.spans != 0 && search.bytes != 0; ++at) {
+    // Acquire: pairs with the release in MakeShard.
+    Shard* shard = shards_[at / kSizeClassEnd].load(std::memory_order_acquire);
+    if (shard == nullptr || at % kSizeClassEnd == 0) continue;
+    CentralFreeList& list = shard->lists[at % kSizeClassEnd];
+    if (list.held_hint() != 0) list.ReleaseIdle(heap_, since, &search);
+  }
+  if (in_passes) pass_at_.store(at < end ? at : 0, std::memory_order_relaxed);
+  return at >= end;
+}
+
+size_t PerCpuCentral::ReleaseAll() {
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = 0};
+  ForEachList([this, &search](CentralFreeList& list) {
+    do {
+      search.spans = kMaxSearched;
+      if (list.held_hint() != 0) list.ReleaseAll(heap_, &search);
+    } while (search.spans == 0);
+  });
+  return ~size_t{0} - search.bytes;
 }
 
 CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {

@@ -43,8 +43,16 @@ class PerCpuCentral {
   // Empties every shard's arrays into the spans, so that empty spans return to the page heap.
   void Drain();
 
-  // Returns to the spans what lay in each array untouched since the last call.
+  // A tick: returns to the spans what lay in each array untouched since the last one.
   void ReturnIdle();
+
+  // Gives up to `bytes` inside spans back to the kernel, out of what no list wanted of late (see
+  // CentralFreeList::ReleaseIdle). Searches a limited number of spans. Returns false if it was cut
+  // short; the next call then goes on from there.
+  bool ReleaseIdle(IdleSince since, size_t bytes);
+
+  // As above with all that is free. Returns the bytes.
+  size_t ReleaseAll();
 
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
@@ -75,6 +83,8 @@ class PerCpuCentral {
 
  private:
   static constexpr size_t kSurplusGroups = 64;
+  // Spans searched in one go for memory to release: some tenths of a millisecond's work.
+  static constexpr size_t kMaxSearched = 128;
 
   struct Shard {
     CentralFreeList lists[kSizeClassEnd];
@@ -88,6 +98,8 @@ class PerCpuCentral {
   size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
                          void** out, size_t want);
   size_t RemoveFromOthers(const CentralFreeList& home, void** out, size_t want);
+  template <typename Visit>
+  static void ForEachPage(void* const* objects, size_t count, Visit visit);
   void PutInSpans(SizeClass size_class, void** objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
 
@@ -101,6 +113,7 @@ class PerCpuCentral {
   // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
   // objects come.
   std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
+  std::atomic<size_t> pass_at_{0};  // the list at which ReleaseIdle goes on
 };
 
 }  // namespace spanmalloc

@@ -481,7 +481,7 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
   ++totals_.release_calls;
   if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
-    totals_.released_pages += tail;
+    released_bytes_ += tail * kPageSize;
   }
 }
 
@@ -540,7 +540,7 @@ size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
     if (!done) break;
     released += run.count * kPagesPerHugePage;
   }
-  totals_.released_pages += released;
+  released_bytes_ += released * kPageSize;
   return released;
 }
 
@@ -572,7 +572,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
     first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
   UncutIfEmpty(huge_page);
-  totals_.released_pages += released;
+  released_bytes_ += released * kPageSize;
   return released;
 }
 
@@ -589,6 +589,21 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls) {
     }
   }
   return released;
+}
+
+bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count) {
+  const size_t bytes = count * kReleaseUnit;
+  {
+    os::LockHolder hold(lock_);
+    TakeBackAdvice(HugePageOf(span));
+  }
+  if (!memory_.Release(reinterpret_cast<void*>(span->start + first * kReleaseUnit), bytes)) {
+    return false;
+  }
+  os::LockHolder hold(lock_);
+  ++totals_.release_calls;
+  released_bytes_ += bytes;
+  return true;
 }
 
 size_t PageHeap::ReleaseLocked(size_t pages) {
@@ -611,10 +626,12 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   if (excess != 0) ReleaseLocked(excess);
 }
 
-void PageHeap::NoteIdleReturned() {
+size_t PageHeap::NoteIdleReturned() {
   os::LockHolder hold(lock_);
+  const size_t before = resident_at_return_;
   resident_at_return_ = used_pages_ + DirtyPages();
   has_grown_.store(false, std::memory_order_relaxed);
+  return resident_at_return_ > before ? resident_at_return_ - before : 0;
 }
 
 bool PageHeap::ReclaimForRetry() {
@@ -629,6 +646,7 @@ PageHeapStats PageHeap::Stats() {
   os::LockHolder hold(lock_);
   PageHeapStats stats = totals_;
   stats.span_pages = used_pages_;
+  stats.released_pages = released_bytes_ / kPageSize;
   stats.large_pages = large_pages_;
   stats.large_spans = large_spans_;
   stats.dirty_pages = DirtyPages();

@@ -40,7 +40,7 @@ struct PageHeapStats {
   uint64_t large_freed;
   uint64_t releases;        // sweeps that gave memory back
   uint64_t release_calls;   // madvise calls, those of sweeps and others
-  uint64_t released_pages;  // pages they gave back
+  uint64_t released_pages;  // what they gave back
   uint64_t grown_in_place;  // large blocks grown without moving
   uint64_t remapped;        // large blocks moved by mremap
   uint64_t copied;          // large blocks moved by copying
@@ -126,13 +126,23 @@ class PageHeap {
     advice_.SetWish(wish);
   }
 
+  int64_t DecayMs() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return policy_.decay_ms();
+  }
+
+  // Gives parts [first, first + count) of a span of a size class back to the kernel. Its owner, who
+  // calls this, has no object there in use. Returns whether the kernel took them.
+  bool ReleaseParts(const Span* span, size_t first, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Whether the heap has grown much since the last NoteIdleReturned: time to give back what caches
   // hold idle, before it grows on. Reads one variable.
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
-  void NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
+  // Returns by how many pages it has grown.
+  size_t NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
 
   // After an allocation failed for lack of address space or commit charge: gives back all that is
   // free, mappings included. Returns whether anything was.
@@ -229,6 +239,7 @@ class PageHeap {
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
+  uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   std::atomic<uint64_t> copied_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path

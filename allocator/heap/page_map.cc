@@ -69,6 +69,22 @@ Span* PageMap::SpanOf(const void* pointer) const {
   return span != nullptr && span->Contains(address) ? span : nullptr;
 }
 
+void PageMap::PrefetchSlotOf(const void* pointer) const {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+  const uintptr_t entry = DirectoryEntry(address);
+  if (entry == 0 || (entry & kLargeSpanTag) != 0) return;
+  __builtin_prefetch(&reinterpret_cast<const HugePage*>(entry)->spans[PageInHugePage(address)]);
+}
+
+void PageMap::PrefetchSpanOf(const void* pointer) const {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+  const uintptr_t entry = DirectoryEntry(address);
+  if (entry == 0 || (entry & kLargeSpanTag) != 0) return;
+  const Span* span = reinterpret_cast<const HugePage*>(entry)->SpanAt(PageInHugePage(address));
+  __builtin_prefetch(span, /*for writing*/ 1);
+  __builtin_prefetch(&span->free, /*for writing*/ 1);
+}
+
 Span* PageMap::SpanAt(const void* start) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(start);
   const uintptr_t entry = DirectoryEntry(address);

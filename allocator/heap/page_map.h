@@ -53,6 +53,11 @@ class PageMap {
   void SetLargeSpan(size_t index, size_t huge_pages, Span* span);
   void ClearDirectory(size_t index, size_t huge_pages);
   // The huge page at `index` if it is cut into spans, else nullptr.
+  // Ask the processor for what SpanOf will read: first for where the span is named, then, once that
+  // has come, for the span.
+  void PrefetchSlotOf(const void* pointer) const;
+  void PrefetchSpanOf(const void* pointer) const;
+
   HugePage* HugePageAt(size_t index) const;
 
   // Bytes of table entries that were made writable.

@@ -25,6 +25,8 @@ class ReleasePolicy {
     current_window_ = 0;
   }
 
+  int64_t decay_ms() const { return decay_ms_; }
+
   // Whether nothing is ever to be returned unasked.
   bool keeps_all() const { return decay_ms_ < 0; }
 

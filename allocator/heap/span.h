@@ -63,7 +63,12 @@ struct Span {
   // Large: that many pages behind it are kept for the block to grow into. Whoever holds the block
   // and is `grower`, a thread, takes from them without a lock.
   uint32_t reserve;
-  const void* grower;
+  union {
+    const void* grower;
+    // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
+    // back to the kernel. It holds free objects only.
+    uint64_t released;
+  };
 
   Span* previous;
   Span* next;
@@ -110,6 +115,27 @@ struct Span {
       free.mutable_word(w) = bits;
     }
     return taken;
+  }
+
+  // The parts that are no part of an object in use, as in `released`.
+  uint64_t FreeParts() const {
+    uint64_t parts = 0;
+    for (size_t part = 0; part < bytes() / kReleaseUnit; ++part) {
+      const uintptr_t begin = start + part * kReleaseUnit;
+      // Behind the last object nothing is in use either.
+      const size_t last = IndexOf(begin + kReleaseUnit - 1);
+      const size_t in_use = free.FindClear(IndexOf(begin));
+      if (in_use > last || in_use >= objects) parts |= uint64_t{1} << part;
+    }
+    return parts;
+  }
+
+  // Notes that an object of the span is about to be written to.
+  void NoteTouched(const void* object) {
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(object) - start;
+    const size_t first = offset / kReleaseUnit;
+    const size_t last = (offset + object_size - 1) / kReleaseUnit;
+    released &= ~((~uint64_t{0} >> (63 - (last - first))) << first);
   }
 
   // Whether `address`, which the span contains, is the start of an object that isn't free.

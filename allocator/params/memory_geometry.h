@@ -23,6 +23,10 @@ inline constexpr int kHugePageShift = 21;
 inline constexpr size_t kHugePageSize = size_t{1} << kHugePageShift;
 inline constexpr size_t kPagesPerHugePage = kHugePageSize / kPageSize;
 
+// Memory inside a span goes back to the kernel in parts of this many bytes: the smallest pages that
+// any kernel has.
+inline constexpr size_t kReleaseUnit = 4096;
+
 inline constexpr int kWindowShift = 42;
 inline constexpr size_t kWindowSize = size_t{1} << kWindowShift;
 inline constexpr size_t kWindowPages = kWindowSize / kPageSize;

@@ -108,6 +108,14 @@ inline constexpr std::array<SizeClassInfo, kSizeClassEnd> kSizeClassTable =
 
 static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
 
+constexpr bool PartsOfSharedSpansFitAWord() {
+  for (const SizeClassInfo& info : kSizeClassTable) {
+    if (info.objects > 1 && info.pages * kPageSize / kReleaseUnit > 64) return false;
+  }
+  return true;
+}
+static_assert(PartsOfSharedSpansFitAWord());  // for Span::released
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_

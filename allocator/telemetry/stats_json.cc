@@ -139,7 +139,7 @@ void PrintArena(const char* name, const StatsDump& dump, const StatsParts& parts
   json.Field("dss", dump.options.dss);
   json.Field("dirty_decay_ms", dump.dirty_decay_ms);
   json.Field("muzzy_decay_ms", dump.muzzy_decay_ms);
-  json.Field("pactive", s.heap.span_pages);
+  json.Field("pactive", s.active_pages());
   json.Field("pdirty", s.heap.dirty_pages);
   json.Field("pmuzzy", size_t{0});
   PrintRelease("dirty", s.heap.releases, s.heap.release_calls, s.heap.released_pages, json);
@@ -172,6 +172,7 @@ void PrintOwn(const StatsDump& dump, JsonWriter& json) {
   json.Field("thread_cached", s.thread_cached);
   json.Field("central_cached", s.central_cached);
   json.Field("span_free", s.span_free);
+  json.Field("span_released", s.span_released);
   json.Field("huge_pages_cut", s.heap.huge_pages_cut);
   json.Field("large_blocks", s.heap.large_spans);
   json.OpenObject("realloc");

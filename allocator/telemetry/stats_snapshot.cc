@@ -37,6 +37,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     stats.thread_cached = cached[c];
     stats.central_cached = central.array_objects;
     stats.span_free = central.span_objects;
+    stats.released_parts = central.released_parts;
 
     const size_t size = kSizeClassTable[c].size;
     snapshot->small_live += stats.live * size;
@@ -47,8 +48,12 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->thread_cached += stats.thread_cached * size;
     snapshot->central_cached += stats.central_cached * size;
     snapshot->span_free += stats.span_free * size;
+    snapshot->span_released += stats.released_parts * kReleaseUnit;
   }
   snapshot->heap = sources.page_heap.Stats();
+  // Spans may have gone since they were counted.
+  const size_t in_spans = snapshot->heap.span_pages * kPageSize;
+  if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
 }

@@ -45,6 +45,7 @@ struct ClassStats {
   size_t thread_cached;   // objects in thread caches
   size_t central_cached;  // objects in the CPUs' arrays
   size_t span_free;       // objects free in spans
+  size_t released_parts;  // of those spans, parts of kReleaseUnit bytes given back to the kernel
 };
 
 struct StatsSnapshot {
@@ -64,18 +65,20 @@ struct StatsSnapshot {
   size_t thread_cached;
   size_t central_cached;
   size_t span_free;
+  size_t span_released;  // of which the kernel has the memory
 
   size_t large_live() const { return heap.large_pages * kPageSize; }
   size_t allocated() const { return small_live + large_live(); }
-  // Pages in spans: allocated, cached, and free inside spans.
-  size_t active() const { return heap.span_pages * kPageSize; }
+  // Pages in spans: allocated, cached, and free inside spans, but for those given back there.
+  size_t active_pages() const { return heap.span_pages - span_released / kPageSize; }
+  size_t active() const { return active_pages() * kPageSize; }
   size_t dirty() const { return heap.dirty_pages * kPageSize; }
   size_t metadata() const { return metadata_used; }
   // At most this much of the heap is resident: what was never touched can't be told apart.
   size_t resident() const { return active() + dirty() + metadata(); }
   size_t mapped() const { return heap.mapped_pages * kPageSize + metadata_mapped; }
   // Mapped, and its memory given back to the kernel or never touched.
-  size_t retained() const { return heap.clean_pages * kPageSize; }
+  size_t retained() const { return heap.mapped_pages * kPageSize - active() - dirty(); }
 };
 
 // Takes the numbers. It keeps, between calls, what is needed for the counts of allocations and

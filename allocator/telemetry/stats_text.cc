@@ -213,6 +213,7 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   OwnBytes(out, "free in thread caches", s.thread_cached);
   OwnBytes(out, "free in the CPUs' lists", s.central_cached);
   OwnBytes(out, "free in spans that are partly used", s.span_free);
+  OwnBytes(out, "  less what the kernel has of that", s.span_released);
   OwnBytes(out, "free pages, perhaps resident", s.dirty());
   OwnBytes(out, "the allocator's own", s.metadata());
   OwnBytes(out, "address space without memory behind it", s.retained());

@@ -4,6 +4,7 @@
 #include "allocator/central/central_free_list.h"
 
 #include <cstdint>
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -170,6 +171,101 @@ TEST_P(CentralFreeListTest, TheFullestSpansGiveFirst) {
   EXPECT_EQ(out[0], objects[n]);
   EXPECT_EQ(out[1], objects[n + 1]);
 }
+
+class SpanReleaseTest : public CentralFreeListTest {
+ protected:
+  // Makes spans of which only the first object each is in use.
+  void SetUp() override {
+    objects_ = Take(kSpans * info_.objects);
+    for (size_t i = 0; i < objects_.size(); ++i) memset(objects_[i], 1, info_.size);
+    std::vector<void*> freed;
+    for (size_t i = 0; i < objects_.size(); ++i) {
+      (i % info_.objects == 0 ? kept_ : freed).push_back(objects_[i]);
+    }
+    PutInSpans(freed);
+  }
+  void Tick() { list_.TakeLowWater(); }
+  // Returns the parts that a search released.
+  size_t Search(IdleSince since, size_t bytes = ~size_t{0}, size_t spans = 10000) {
+    const size_t before = Stats().released_parts;
+    SpanSearch search = {.bytes = bytes, .spans = spans};
+    list_.ReleaseIdle(on_.heap, since, &search);
+    EXPECT_TRUE(list_.CheckInvariants());
+    EXPECT_EQ(on_.page_heap.Stats().release_calls, on_.memory.calls(Call::kRelease));
+    return Stats().released_parts - before;
+  }
+  // How many parts of a span its first object leaves free.
+  size_t PartsPerSpan() const {
+    return info_.pages * (kPageSize / kReleaseUnit) - (info_.size - 1) / kReleaseUnit - 1;
+  }
+
+  using Call = FakeVirtualMemory::Call;
+  static constexpr size_t kSpans = 40;
+  std::vector<void*> objects_;
+  std::vector<void*> kept_;
+};
+
+TEST_P(SpanReleaseTest, WhatWasFreeSinceTheTickBeforeLastGoes) {
+  EXPECT_EQ(Search(IdleSince::kTick), 0u) << "just freed";
+  Tick();
+  EXPECT_EQ(Search(IdleSince::kTick), 0u) << "not free for a whole tick";
+  Tick();
+  EXPECT_EQ(Search(IdleSince::kTick), kSpans * PartsPerSpan());
+  EXPECT_EQ(Search(IdleSince::kTick), 0u) << "again";
+  for (void* object : kept_) {
+    for (size_t b = 0; b < info_.size; ++b) ASSERT_EQ(static_cast<char*>(object)[b], 1) << "in use";
+  }
+  EXPECT_EQ(static_cast<char*>(objects_.back())[info_.size - 1], 0) << "still resident";
+}
+
+TEST_P(SpanReleaseTest, APeriodCountsAllOfItsTicks) {
+  Search(IdleSince::kPeriod);
+  Tick();
+  const std::vector<void*> wanted = Take(kSpans * (info_.objects - 1));
+  PutInSpans(wanted);
+  for (int i = 0; i < 5; ++i) Tick();
+  EXPECT_EQ(Search(IdleSince::kPeriod), 0u) << "all was in use within the period";
+  for (int i = 0; i < 5; ++i) Tick();
+  EXPECT_EQ(Search(IdleSince::kPeriod), kSpans * PartsPerSpan());
+}
+
+TEST_P(SpanReleaseTest, ASearchKeepsItsLimitsAndGoesOn) {
+  Tick();
+  Tick();
+  EXPECT_EQ(Search(IdleSince::kTick, ~size_t{0}, 3), 3 * PartsPerSpan());
+  EXPECT_EQ(Search(IdleSince::kTick, 1), PartsPerSpan()) << "one span is enough";
+  EXPECT_EQ(Search(IdleSince::kTick, ~size_t{0}, 2), 2 * PartsPerSpan());
+}
+
+TEST_P(SpanReleaseTest, ReleasedObjectsAreTakenLastAndCountedBack) {
+  Tick();
+  Tick();
+  Search(IdleSince::kTick, ~size_t{0}, kSpans / 2);
+  const size_t released = Stats().released_parts;
+  std::vector<void*> taken = Take(kSpans / 2 * (info_.objects - 1));
+  EXPECT_EQ(Stats().released_parts, released) << "spans that weren't released come first";
+  const std::vector<void*> more = Take(kSpans / 2 * (info_.objects - 1));
+  EXPECT_LE(Stats().released_parts, kSpans) << "but for tails behind the last objects";
+  taken.insert(taken.end(), more.begin(), more.end());
+  PutInSpans(taken);
+  PutInSpans(kept_);
+  ExpectLive(0);
+  list_.FreeEmptySpans(on_.heap);
+  EXPECT_EQ(Stats().released_parts, 0u);
+}
+
+TEST_P(SpanReleaseTest, ARefusalLeavesThingsAsTheyAre) {
+  on_.memory.RefuseAll(Call::kRelease);
+  Tick();
+  Tick();
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = 100};
+  list_.ReleaseIdle(on_.heap, IdleSince::kTick, &search);
+  EXPECT_EQ(Stats().released_parts, 0u);
+  ExpectLive(kSpans);
+}
+
+INSTANTIATE_TEST_SUITE_P(Classes, SpanReleaseTest, testing::Values(4u, 24u, 32u, 47u),
+                         testing::PrintToStringParamName());
 
 TEST_P(CentralFreeListTest, PutOwnedLeavesOtherShardsObjects) {
   CentralFreeList other;

@@ -57,6 +57,46 @@ TEST_P(SpanTest, HandsOutEachObjectOnceInAscendingOrder) {
   EXPECT_EQ(span_.TakeObjects(out, 1), 0u);
 }
 
+// The parts that objects in use reach into, byte by byte.
+uint64_t PartsInUse(const Span& span) {
+  uint64_t parts = 0;
+  for (size_t i = 0; i < span.objects; ++i) {
+    if (span.free.Get(i)) continue;
+    for (size_t b = 0; b < span.object_size; ++b) {
+      parts |= uint64_t{1} << ((i * span.object_size + b) / kReleaseUnit);
+    }
+  }
+  return parts;
+}
+
+TEST_P(SpanTest, FreePartsAreThoseThatNoObjectInUseReaches) {
+  const size_t parts = span_.bytes() / kReleaseUnit;
+  const uint64_t all = ~uint64_t{0} >> (64 - parts);
+  EXPECT_EQ(span_.FreeParts(), all);
+  std::mt19937 random(7);
+  void* out[kMaxObjectsPerSpan];
+  for (unsigned kept : {1u, 2u, 8u, 50u, 100u}) {
+    span_.TakeObjects(out, info_.objects);
+    EXPECT_EQ(span_.FreeParts() & PartsInUse(span_), 0u);
+    for (size_t i = 0; i < info_.objects; ++i) {
+      if (random() % 100 >= kept) span_.PutObject(kStart + i * info_.size);
+    }
+    EXPECT_EQ(span_.FreeParts(), all & ~PartsInUse(span_)) << kept;
+    for (size_t i = 0; i < info_.objects; ++i) {
+      if (!span_.free.Get(i)) span_.PutObject(kStart + i * info_.size);
+    }
+  }
+}
+
+TEST_P(SpanTest, WhatIsTouchedIsNoMoreReleased) {
+  void* out[kMaxObjectsPerSpan];
+  span_.released = span_.FreeParts();
+  while (const size_t taken = span_.TakeObjects(out, 3)) {
+    for (size_t i = 0; i < taken; ++i) span_.NoteTouched(out[i]);
+    ASSERT_EQ(span_.released, span_.FreeParts());
+  }
+}
+
 TEST_P(SpanTest, TellsStartsOfLiveObjectsFromAllOtherBytes) {
   void* out[kMaxObjectsPerSpan];
   span_.TakeObjects(out, (info_.objects + 1) / 2);
