@@ -188,8 +188,10 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
   return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
 }
 
-// A span with a reserve goes where there is most room to grow, not where it fits best.
+// A span with a reserve goes where the last one that was freed had its room. Without such a place,
+// it goes where there is most room to grow, not where it fits best.
 Span* PageHeap::AllocateWithReserve(size_t pages) {
+  if (freed_grown_ != nullptr && freed_grown_->reserve >= pages) return ReuseFreedGrown(pages);
   size_t wish = pages * kReserveFactor;
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
@@ -200,6 +202,39 @@ Span* PageHeap::AllocateWithReserve(size_t pages) {
   if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
   const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
   return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
+}
+
+Span* PageHeap::ReuseFreedGrown(size_t pages) {
+  Span* span = freed_grown_;
+  freed_grown_ = nullptr;
+  span->pages = static_cast<uint32_t>(pages);
+  span->reserve -= static_cast<uint32_t>(pages);
+  HugePageOf(span)->SetSpans(FirstPage(span), 1, span);
+  return span;
+}
+
+// Keeps the pages of a grown span that is freed together for the next one. Meanwhile no block is
+// found there.
+void PageHeap::KeepFreedGrown(Span* span) {
+  DropFreedGrown();
+  HugePage* huge_page = HugePageOf(span);
+  huge_page->dirty.SetRange(FirstPage(span), span->pages);
+  huge_page->SetSpans(FirstPage(span), 1, nullptr);
+  span->reserve += span->pages;
+  span->pages = 0;
+  span->grower = nullptr;
+  span->zeroed = false;
+  freed_grown_ = span;
+}
+
+void PageHeap::DropFreedGrown() {
+  Span* span = freed_grown_;
+  if (span == nullptr) return;
+  freed_grown_ = nullptr;
+  HugePage* huge_page = HugePageOf(span);
+  FreePages(huge_page, FirstPage(span), span->reserve);
+  UncutIfEmpty(huge_page);
+  DeleteSpan(span);
 }
 
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
@@ -340,6 +375,7 @@ void PageHeap::RemoveLarge(Span* span) {
   large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
+  if (span->grower != nullptr && !span->moved) return KeepFreedGrown(span);
   RemoveSpan(span);
 }
 
@@ -615,6 +651,7 @@ size_t PageHeap::ReleaseLocked(size_t pages) {
 
 size_t PageHeap::Release(size_t pages) {
   os::LockHolder hold(lock_);
+  DropFreedGrown();
   UncutSpares();
   return ReleaseLocked(pages);
 }
@@ -628,6 +665,7 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
 
 size_t PageHeap::NoteIdleReturned() {
   os::LockHolder hold(lock_);
+  DropFreedGrown();
   const size_t before = resident_at_return_;
   resident_at_return_ = used_pages_ + DirtyPages();
   has_grown_.store(false, std::memory_order_relaxed);
@@ -636,6 +674,7 @@ size_t PageHeap::NoteIdleReturned() {
 
 bool PageHeap::ReclaimForRetry() {
   os::LockHolder hold(lock_);
+  DropFreedGrown();
   UncutSpares();
   const size_t released = ReleaseLocked(~size_t{0});
   const size_t unmapped = pool_.UnmapFree();
@@ -644,6 +683,7 @@ bool PageHeap::ReclaimForRetry() {
 
 PageHeapStats PageHeap::Stats() {
   os::LockHolder hold(lock_);
+  DropFreedGrown();
   PageHeapStats stats = totals_;
   stats.span_pages = used_pages_;
   stats.released_pages = released_bytes_ / kPageSize;

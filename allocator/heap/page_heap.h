@@ -176,6 +176,9 @@ class PageHeap {
   Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* ReuseFreedGrown(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void KeepFreedGrown(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropFreedGrown() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteUnlockedGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowInHugePage(Span* span, size_t pages, const void* grower)
@@ -227,6 +230,8 @@ class PageHeap {
   HugePageAdvice advice_ ABSL_GUARDED_BY(lock_);
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
   Span* spare_span_ ABSL_GUARDED_BY(lock_) = nullptr;
+  // The last freed span that had a reserve, all of it reserve; NoteIdleReturned ends it.
+  Span* freed_grown_ ABSL_GUARDED_BY(lock_) = nullptr;
   // The huge page of each kind that was last left empty, and stays cut.
   HugePage* spares_[kSpanKinds] ABSL_GUARDED_BY(lock_) = {};
   ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);

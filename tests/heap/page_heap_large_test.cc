@@ -191,6 +191,42 @@ TEST_F(PageHeapGrowingTest, ShrinkingReturnsTheReserveToo) {
   EXPECT_EQ(Free(span), LargeFault::kNone);
 }
 
+TEST_F(PageHeapGrowingTest, TheNextOneGetsTheRoomOfTheLast) {
+  Span* span = Growing(1);
+  while (span->pages < kPagesPerHugePage / 2) {
+    ASSERT_TRUE(page_heap_.GrowLarge(span, span->pages + span->reserve + 1, &me_));
+  }
+  const size_t held = span->pages + span->reserve;
+  const uintptr_t start = span->start;
+  Mark(span, span->pages, 1);
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_EQ(heap_.page_map.SpanOf(Pointer(start)), nullptr);
+  EXPECT_EQ(page_heap_.FreeLarge(reinterpret_cast<void*>(start)), LargeFault::kNoBlock) << "freed twice";
+  span = Growing(3);
+  EXPECT_EQ(span->start, start);
+  EXPECT_EQ(span->pages, 3u);
+  EXPECT_EQ(span->reserve, held - 3);
+  EXPECT_FALSE(span->zeroed);
+  EXPECT_EQ(heap_.page_map.SpanOf(Pointer(start)), span);
+  EXPECT_TRUE(span->GrowIntoReserve(held, &me_));
+  EXPECT_EQ(page_heap_.Stats().span_pages, held);
+  EXPECT_EQ(page_heap_.Stats().large_spans, 1u);
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+}
+
+TEST_F(PageHeapGrowingTest, TheRoomOfTheLastIsFreeForAll) {
+  for (int way = 0; way < 3; ++way) {
+    Span* span = Growing(40);
+    Mark(span, 40, 1);
+    EXPECT_EQ(Free(span), LargeFault::kNone);
+    if (way == 0) page_heap_.NoteIdleReturned();
+    if (way == 1) EXPECT_GE(page_heap_.Release(~size_t{0}), 40u);
+    EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+    EXPECT_EQ(page_heap_.Stats().huge_pages_cut, 0u + (way != 1) * 2);
+    EXPECT_TRUE(page_heap_.CheckInvariants());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, PageHeapResizeTest, testing::Values(kShort, kLong),
                          [](const testing::TestParamInfo<size_t>& info) {
                            return info.param == kShort ? "InAHugePage" : "RunOfHugePages";
