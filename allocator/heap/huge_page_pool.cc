@@ -50,9 +50,10 @@ size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice) cons
 }
 
 HugeRun HugePagePool::Claim(size_t index, size_t count) {
-  const size_t dirty = maps_->dirty.CountRange(index, count);
   maps_->free.ClearRange(index, count);
-  maps_->dirty.ClearRange(index, count);
+  // Most programs never have a dirty one; then its map isn't even touched.
+  const size_t dirty = dirty_count_ == 0 ? 0 : maps_->dirty.CountRange(index, count);
+  if (dirty != 0) maps_->dirty.ClearRange(index, count);
   free_count_ -= count;
   dirty_count_ -= dirty;
   return {index, count, dirty != 0};
