@@ -20,14 +20,14 @@ namespace spanmalloc {
 
 // A bin's history, owner thread only.
 struct BinHistory {
-  uint8_t refill = 0;     // objects to fetch at the next miss
-  uint8_t overflows = 0;  // since the limit last changed
-  bool missed = false;    // since the last overflow
+  uint8_t refill = 0;         // objects to fetch at the next miss
+  uint8_t overflows : 7 = 0;  // since the limit last changed
+  bool missed : 1 = false;    // since the last overflow
 };
 
 // Objects to fetch at a miss; updates the history for the next one.
 inline size_t NextRefill(const SizeClassInfo& info, BinHistory* history) {
-  const size_t first = info.size > 4096 ? 1 : 4;
+  const size_t first = info.size > 4096 ? 1 : info.size > 128 ? 2 : 4;
   size_t refill = history->refill == 0 ? first : history->refill;
   if (refill > info.batch) refill = info.batch;
   const size_t next = history->refill == 0 ? first : refill * 2;

@@ -5,25 +5,27 @@
 
 namespace spanmalloc {
 
+void ThreadState::SetLimit(size_t c, size_t limit) {
+  cache.limit[c] = Base(c) + limit;
+  bins_[c].limit = static_cast<uint16_t>(limit);
+}
+
 // Makes room for `capacity` objects in the bin's array.
 bool ThreadState::Reserve(size_t c, size_t capacity) {
   Bin& bin = bins_[c];
-  if (bin.capacity >= capacity) return true;
-  size_t grown = bin.capacity == 0 ? kMinCapacity : size_t{bin.capacity} * 2 + 1;
-  while (grown < capacity) grown = grown * 2 + 1;
-  auto** storage = static_cast<void**>(context_.metadata.Allocate((grown + 1) * sizeof(void*)));
+  if (bin.capacity() >= capacity) return true;
+  Bin grown = bin;
+  if (grown.array_log < kMinArrayLog) grown.array_log = kMinArrayLog;
+  while (grown.capacity() < capacity) ++grown.array_log;
+  auto** storage = static_cast<void**>(context_.metadata.Allocate(grown.array_bytes()));
   if (storage == nullptr) return false;
   void** base = storage + 1;  // storage[0], zero, is the sentinel
   const size_t held = Held(c);
-  const size_t limit = Limit(c);
-  memcpy(base, bin.base, held * sizeof(void*));
-  if (bin.capacity != 0) {
-    context_.metadata.Free(bin.base - 1, (bin.capacity + 1) * sizeof(void*));
-  }
-  bin.base = base;
-  bin.capacity = static_cast<uint16_t>(grown);
+  memcpy(base, Base(c), held * sizeof(void*));
+  if (bin.array_log != 0) context_.metadata.Free(Base(c) - 1, bin.array_bytes());
+  bin = grown;
   SetTop(c, base + held);
-  SetLimit(c, limit);
+  cache.limit[c] = base + bin.limit;
   return true;
 }
 
@@ -70,7 +72,7 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
       context_.central.Remove(static_cast<SizeClass>(c), batch, want < room ? want : room, zeroed);
   if (got == 0) return nullptr;
   // Lowest addresses on top, so that successive allocations ascend.
-  void** top = bin.base;
+  void** top = Base(c);
   for (size_t i = got - 1; i > 0; --i) *top++ = batch[i];
   SetTop(c, top);
   return batch[0];
@@ -78,11 +80,11 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
 
 // Gives the `count` objects at the bottom of the stack, the coldest, to the central free list.
 void ThreadState::FlushOldest(size_t c, size_t count) {
-  Bin& bin = bins_[c];
+  void** base = Base(c);
   const size_t held = Held(c);
-  context_.central.Insert(static_cast<SizeClass>(c), bin.base, count);
-  memmove(bin.base, bin.base + count, (held - count) * sizeof(void*));
-  SetTop(c, bin.base + (held - count));
+  context_.central.Insert(static_cast<SizeClass>(c), base, count);
+  memmove(base, base + count, (held - count) * sizeof(void*));
+  SetTop(c, base + (held - count));
 }
 
 void ThreadState::Overflow(size_t c, void* object) {
@@ -128,7 +130,7 @@ void ThreadState::ReturnIdle() {
 void ThreadState::Tick() {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
-    if (bin.capacity == 0) continue;
+    if (bin.array_log == 0) continue;
     if (Held(c) == bin.held_at_tick) {
       if (Held(c) != 0) FlushOldest(c, Held(c));
       LowerLimit(c, Limit(c) / 2);
@@ -163,10 +165,10 @@ void ThreadState::TearDown() {
   FlushAllBins();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
-    if (bin.capacity == 0) continue;
+    if (bin.array_log == 0) continue;
+    context_.metadata.Free(Base(c) - 1, bin.array_bytes());
     SetTop(c, &empty_stack[1]);
     cache.limit[c] = &empty_stack[1];
-    context_.metadata.Free(bin.base - 1, (bin.capacity + 1) * sizeof(void*));
     bin = Bin();
   }
   context_.budget.Return(budget_taken_);
@@ -184,7 +186,7 @@ bool ThreadState::CheckInvariants() {
   int64_t allowed = 0;
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     const Bin& bin = bins_[c];
-    if (bin.base[-1] != nullptr || Top(c) < bin.base || Limit(c) > bin.capacity) return false;
+    if (Base(c)[-1] != nullptr || Top(c) < Base(c) || Limit(c) > bin.capacity()) return false;
     if (Held(c) > Limit(c)) return false;
     allowed += static_cast<int64_t>(Limit(c) * kSizeClassTable[c].size);
   }

@@ -74,31 +74,36 @@ class ThreadState {
  private:
   // Every thread has all of them, in use or not: small.
   struct Bin {
-    void** base = &empty_stack[1];       // the bottom of the stack
-    uint16_t capacity = 0;               // of the array, without the sentinel below the base
+    uint16_t limit = 0;                  // objects that the stack may hold
     uint16_t held_at_tick = kNeverHeld;  // when the cache was last looked through
+    uint8_t array_log = 0;  // the array has 2^array_log slots, one for the sentinel; 0: none
+    uint8_t strays = 0;     // frees of a class that the thread hasn't allocated
     BinHistory history;
-    uint8_t strays = 0;  // frees of a class that the thread hasn't allocated
+
+    size_t capacity() const { return (size_t{1} << array_log) - 1; }
+    size_t array_bytes() const { return sizeof(void*) << array_log; }
   };
   static constexpr uint16_t kNeverHeld = UINT16_MAX;
-  static_assert(sizeof(Bin) == 16);
+  static_assert(sizeof(Bin) == 8);
 
   // After this many frees of a class that it never allocates, a thread gets a bin for it.
   static constexpr uint8_t kStraysToActivate = 64;
-  static constexpr size_t kMinCapacity = 7;  // with the sentinel, a cache line
+  static constexpr uint8_t kMinArrayLog = 3;  // a cache line
   static constexpr uint32_t kSlowPathsPerTick = 64;
   static constexpr uint64_t kTickMs = 200;
 
   void** Top(size_t c) const { return RelaxedLoad(cache.top[c]); }
   void SetTop(size_t c, void** top) { RelaxedStore(cache.top[c], top); }
-  size_t Held(size_t c) const { return static_cast<size_t>(Top(c) - bins_[c].base); }
-  size_t Limit(size_t c) const { return static_cast<size_t>(cache.limit[c] - bins_[c].base); }
+  // The bottom of the stack.
+  void** Base(size_t c) const { return cache.limit[c] - bins_[c].limit; }
+  size_t Held(size_t c) const { return static_cast<size_t>(Top(c) - Base(c)); }
+  size_t Limit(size_t c) const { return bins_[c].limit; }
 
   bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   bool RaiseLimit(size_t c, size_t limit, bool within_budget) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void LowerLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushOldest(size_t c, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
-  void SetLimit(size_t c, size_t limit) { cache.limit[c] = bins_[c].base + limit; }
+  void SetLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void TickIfDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);

@@ -81,10 +81,12 @@ class ArenaSet {
                                              : arenas_[index].load(std::memory_order_acquire);
   }
 
+  // Ahead of the members that refer to others, which are relocated at load: it makes their page the
+  // process's own, and they shall share it with what the runtime has next.
+  std::atomic<Arena*> arenas_[kMaxArenas] = {};
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};
   std::atomic<unsigned> end_{1};
-  std::atomic<Arena*> arenas_[kMaxArenas] = {};
 };
 
 }  // namespace spanmalloc

@@ -8,30 +8,36 @@
 
 namespace spanmalloc {
 
-PerCpuCentral::Shard* PerCpuCentral::HomeShard() {
+CentralFreeList* PerCpuCentral::HomeList(SizeClass size_class) {
   size_t index = os::CurrentCpu();
   const size_t limit = shard_limit_.load(std::memory_order_relaxed);
   if (index >= limit) index %= limit;
-  // Acquire: pairs with the release in MakeShard.
-  Shard* shard = shards_[index].load(std::memory_order_acquire);
-  return ABSL_PREDICT_TRUE(shard != nullptr) ? shard : MakeShard(index);
+  CentralFreeList* list = ListAt(index, size_class);
+  return ABSL_PREDICT_TRUE(list != nullptr) ? list : MakeList(index, size_class);
+}
+
+CentralFreeList* PerCpuCentral::MakeList(size_t index, SizeClass size_class) {
+  os::LockHolder hold(table_lock_);
+  CentralFreeList* list = ListAt(index, size_class);
+  if (list != nullptr) return list;
+  Shard* shard = MakeShard(index);
+  if (shard != nullptr) list = heap_.metadata.New<CentralFreeList>();
+  if (list == nullptr) {
+    for (size_t i = 0; i < shards() && list == nullptr; ++i) list = ListAt(i, size_class);
+    return list;
+  }
+  list->Init(size_class, static_cast<uint16_t>(index), InPageMap::kYes);
+  // Release: pairs with the acquire in ListAt.
+  shard->lists[size_class].store(list, std::memory_order_release);
+  return list;
 }
 
 PerCpuCentral::Shard* PerCpuCentral::MakeShard(size_t index) {
-  os::LockHolder hold(table_lock_);
   Shard* shard = shards_[index].load(std::memory_order_relaxed);
   if (shard != nullptr) return shard;
   shard = heap_.metadata.New<Shard>();
-  if (shard == nullptr) {
-    for (size_t i = 0; i < shards() && shard == nullptr; ++i) {
-      shard = shards_[i].load(std::memory_order_relaxed);
-    }
-    return shard;
-  }
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    shard->lists[c].Init(static_cast<SizeClass>(c), static_cast<uint16_t>(index), InPageMap::kYes);
-  }
-  // Release: pairs with the acquires of those who find the shard here.
+  if (shard == nullptr) return nullptr;
+  // Release: pairs with the acquire in ListAt.
   shards_[index].store(shard, std::memory_order_release);
   if (index >= shards()) shard_end_.store(index + 1, std::memory_order_relaxed);
   return shard;
@@ -54,12 +60,11 @@ size_t PerCpuCentral::RemoveFromGroup(SizeClass size_class, size_t group,
                                       const CentralFreeList& home, void** out, size_t want) {
   const uint32_t spare = kSizeClassTable[size_class].batch;
   for (size_t s = group; s < shards(); s += kSurplusGroups) {
-    // Acquire: pairs with the release in MakeShard.
-    Shard* shard = shards_[s].load(std::memory_order_acquire);
-    if (shard == nullptr || &shard->lists[size_class] == &home) continue;
+    CentralFreeList* list = ListAt(s, size_class);
+    if (list == nullptr || list == &home) continue;
     CountEvent(CountedEvent::kHintRead);
-    if (shard->lists[size_class].held_hint() <= spare) continue;
-    const size_t taken = shard->lists[size_class].Remove(out, want, spare);
+    if (list->held_hint() <= spare) continue;
+    const size_t taken = list->Remove(out, want, spare);
     if (taken != 0) return taken;
   }
   return 0;
@@ -86,26 +91,25 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   bool fresh = false;
   if (zeroed == nullptr) zeroed = &fresh;
   *zeroed = false;
-  Shard* home = HomeShard();
+  CentralFreeList* home = HomeList(size_class);
   if (home == nullptr) return 0;
-  CentralFreeList& list = home->lists[size_class];
-  if (list.held_hint() != 0) {
-    const size_t taken = list.Remove(out, want, 0);
+  if (home->held_hint() != 0) {
+    const size_t taken = home->Remove(out, want, 0);
     if (taken != 0) return taken;
   }
-  size_t taken = RemoveFromOthers(list, out, want);
+  size_t taken = RemoveFromOthers(*home, out, want);
   if (taken != 0) return taken;
-  taken = list.RemoveOrCarve(heap_, out, want, zeroed);
-  NoteSurplus(list);
+  taken = home->RemoveOrCarve(heap_, out, want, zeroed);
+  NoteSurplus(*home);
   return taken;
 }
 
 void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
-  Shard* home = HomeShard();
+  CentralFreeList* home = HomeList(size_class);
   size_t fitted = 0;
   if (home != nullptr) {
-    fitted = home->lists[size_class].Insert(heap_, objects, count);
-    NoteSurplus(home->lists[size_class]);
+    fitted = home->Insert(heap_, objects, count);
+    NoteSurplus(*home);
   }
   for (size_t done = fitted; done < count;) {
     const size_t chunk = count - done < kMaxBatch ? count - done : kMaxBatch;
@@ -115,8 +119,8 @@ void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
 }
 
 void PerCpuCentral::InsertInSpans(SizeClass size_class, void** objects, size_t count) {
-  Shard* home = HomeShard();
-  if (home != nullptr) home->lists[size_class].NoteReturned(count);
+  CentralFreeList* home = HomeList(size_class);
+  if (home != nullptr) home->NoteReturned(count);
   PutInSpans(size_class, objects, count);
 }
 
@@ -169,8 +173,7 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t coun
   for (size_t i = 0; i < count; ++i) {
     if (objects[i] == nullptr) continue;
     const uint16_t shard = spans[i]->shard.load(std::memory_order_relaxed);
-    // Acquire: pairs with the release in MakeShard.
-    CentralFreeList& list = shards_[shard].load(std::memory_order_acquire)->lists[size_class];
+    CentralFreeList& list = *ListAt(shard, size_class);
     list.PutOwned(heap_, objects + i, spans + i, count - i);
     NoteSurplus(list);
   }
@@ -206,11 +209,8 @@ bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
   const size_t end = shards() * kSizeClassEnd;
   size_t at = begin;
   for (; at < end && search.spans != 0 && search.bytes != 0; ++at) {
-    // Acquire: pairs with the release in MakeShard.
-    Shard* shard = shards_[at / kSizeClassEnd].load(std::memory_order_acquire);
-    if (shard == nullptr || at % kSizeClassEnd == 0) continue;
-    CentralFreeList& list = shard->lists[at % kSizeClassEnd];
-    if (list.held_hint() != 0) list.ReleaseIdle(heap_, since, &search);
+    CentralFreeList* list = ListAt(at / kSizeClassEnd, at % kSizeClassEnd);
+    if (list != nullptr && list->held_hint() != 0) list->ReleaseIdle(heap_, since, &search);
   }
   if (in_passes) pass_at_.store(at < end ? at : 0, std::memory_order_relaxed);
   return at >= end;
@@ -230,9 +230,7 @@ size_t PerCpuCentral::ReleaseAll() {
 CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {
   CentralFreeListStats stats = {};
   for (size_t s = 0; s < shards(); ++s) {
-    // Acquire: pairs with the release in MakeShard.
-    Shard* shard = shards_[s].load(std::memory_order_acquire);
-    if (shard != nullptr) shard->lists[size_class].AddStats(&stats);
+    if (CentralFreeList* list = ListAt(s, size_class)) list->AddStats(&stats);
   }
   return stats;
 }

@@ -74,10 +74,9 @@ class PerCpuCentral {
   template <typename Visit>
   void ForEachList(Visit visit) {
     for (size_t s = 0; s < shards(); ++s) {
-      // Acquire: pairs with the release in MakeShard.
-      Shard* shard = shards_[s].load(std::memory_order_acquire);
-      if (shard == nullptr) continue;
-      for (size_t c = 1; c < kSizeClassEnd; ++c) visit(shard->lists[c]);
+      for (size_t c = 1; c < kSizeClassEnd; ++c) {
+        if (CentralFreeList* list = ListAt(s, c)) visit(*list);
+      }
     }
   }
 
@@ -86,14 +85,25 @@ class PerCpuCentral {
   // Spans searched in one go for memory to release: some tenths of a millisecond's work.
   static constexpr size_t kMaxSearched = 128;
 
+  // A CPU's lists, each made when it is first needed.
   struct Shard {
-    CentralFreeList lists[kSizeClassEnd];
+    std::atomic<CentralFreeList*> lists[kSizeClassEnd] = {};
   };
 
-  // This CPU's shard, made if need be; any other if there is no memory for it; nullptr if there is
-  // none at all.
-  Shard* HomeShard();
-  Shard* MakeShard(size_t index) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // The list of a shard and class; nullptr if there is none yet.
+  CentralFreeList* ListAt(size_t index, size_t size_class) const {
+    // Acquire: pairs with the releases in MakeShard and MakeList.
+    Shard* shard = shards_[index].load(std::memory_order_acquire);
+    return shard == nullptr ? nullptr : shard->lists[size_class].load(std::memory_order_acquire);
+  }
+
+  // This CPU's list, made if need be; another CPU's if there is no memory for it; nullptr if there
+  // is none at all.
+  CentralFreeList* HomeList(SizeClass size_class);
+  CentralFreeList* MakeList(size_t index, SizeClass size_class) ABSL_LOCKS_EXCLUDED(table_lock_);
+  Shard* MakeShard(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
+  size_t RemoveFromOthers(SizeClass size_class, const CentralFreeList* home, void** out,
+                          size_t want);
   void NoteSurplus(const CentralFreeList& list);
   size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
                          void** out, size_t want);

@@ -3,7 +3,8 @@
 // Handlers of arena.<i>.*. An index is that of an arena, kAllArenas, kDestroyedArenas, or, for the
 // actions on memory only, arenas.narenas as an older name of all arenas.
 #include <errno.h>
-#include <string.h>
+
+#include <string_view>
 
 #include "allocator/control/ctl_handlers.h"
 #include "allocator/os/clock.h"
@@ -63,10 +64,9 @@ int ArenaDss(const CtlCall& call) {
   call.value->string = "disabled";
   if (call.write == nullptr) return 0;
   if (call.write->string == nullptr) return EINVAL;
-  if (strcmp(call.write->string, "disabled") == 0) return 0;
-  const bool known =
-      strcmp(call.write->string, "primary") == 0 || strcmp(call.write->string, "secondary") == 0;
-  return known ? EFAULT : EINVAL;
+  const std::string_view wanted = call.write->string;
+  if (wanted == "disabled") return 0;
+  return wanted == "primary" || wanted == "secondary" ? EFAULT : EINVAL;
 }
 
 int ArenaDirtyDecay(const CtlCall& call) {

@@ -98,7 +98,8 @@ int FindName(const ControlTarget& target, const char* name, size_t max_depth, Pl
   size_t row = 0;
   for (;;) {
     if (place->depth == max_depth) return 0;
-    const char* dot = strchrnul(name, '.');
+    const char* dot = name;
+    while (*dot != '.' && *dot != '\0') ++dot;
     const std::string_view part(name, static_cast<size_t>(dot - name));
     row = FindComponent(target, row, place->depth, part, &place->mib[place->depth]);
     if (row == CtlRowCount()) return ENOENT;

@@ -50,11 +50,12 @@ size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice) cons
 }
 
 HugeRun HugePagePool::Claim(size_t index, size_t count) {
-  const size_t dirty = maps_->dirty.CountRange(index, count);
-  size_t clean_tail = 0;
+  // Most programs never have a dirty one; then its map isn't even touched.
+  const size_t dirty = dirty_count_ == 0 ? 0 : maps_->dirty.CountRange(index, count);
+  size_t clean_tail = dirty == 0 ? count : 0;
   while (clean_tail < count && !maps_->dirty.Get(index + count - 1 - clean_tail)) ++clean_tail;
   maps_->free.ClearRange(index, count);
-  maps_->dirty.ClearRange(index, count);
+  if (dirty != 0) maps_->dirty.ClearRange(index, count);
   free_count_ -= count;
   dirty_count_ -= dirty;
   return {index, count, dirty != 0, clean_tail};

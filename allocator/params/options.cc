@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/params/options.h"
 
-#include <string.h>
-
 #include <algorithm>
 
 #include "allocator/util/packed_texts.h"
@@ -119,8 +117,8 @@ bool ParseValue(std::string_view text, const Bounds&, OptionLetters* field) {
   return true;
 }
 
-bool Same(const OptionLetters& a, const OptionLetters& b) { return strcmp(a.text, b.text) == 0; }
-bool Same(const char* a, const char* b) { return strcmp(a, b) == 0; }
+bool Same(const char* a, const char* b) { return std::string_view(a) == b; }
+bool Same(const OptionLetters& a, const OptionLetters& b) { return Same(a.text, b.text); }
 template <typename Number>
 bool Same(Number a, Number b) {
   return a == b;

@@ -22,7 +22,7 @@ class SizingTest : public testing::TestWithParam<size_t> {
 
 TEST_P(SizingTest, RefillsStartSmallAndGrowFromTheThirdUpToABatch) {
   BinHistory history;
-  const size_t first = info_.size > 4096 ? 1 : 4;
+  const size_t first = info_.size > 4096 ? 1 : info_.size > 128 ? 2 : 4;
   for (size_t wish :
        {first, first, 2 * first, 4 * first, 8 * first, 16 * first, 32 * first, 64 * first}) {
     ASSERT_EQ(NextRefill(info_, &history), std::min<size_t>(wish, info_.batch));

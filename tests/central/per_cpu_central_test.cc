@@ -69,6 +69,24 @@ TEST_F(PerCpuCentralTest, EveryClassGivesEachObjectOnceAndTakesItBack) {
   }
 }
 
+TEST_F(PerCpuCentralTest, AListTakesMemoryWhenItsClassIsFirstUsed) {
+  const auto count_lists = [this] {
+    size_t count = 0;
+    central_.ForEachList([&count](CentralFreeList&) { ++count; });
+    return count;
+  };
+  PinToCpu(0);
+  EXPECT_EQ(count_lists(), 0u);
+  const std::vector<void*> objects = Take(kClass, 3);
+  EXPECT_EQ(count_lists(), 1u);
+  const std::vector<void*> others = Take(kClass + 1, 3);
+  EXPECT_EQ(count_lists(), 2u);
+  EXPECT_EQ(central_.Stats(kClass + 2).taken, 0u);
+  Insert(kClass, objects);
+  Insert(kClass + 1, others);
+  EXPECT_EQ(count_lists(), 2u);
+}
+
 TEST_F(PerCpuCentralTest, MoreThanABatchIsInsertedWhole) {
   const size_t count = 3000;
   const std::vector<void*> objects = Take(kClass, count);

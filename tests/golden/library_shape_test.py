@@ -10,6 +10,8 @@ LIBRARY = "libspanmalloc.so"
 ARCHIVE = "libspanmalloc.a"
 
 EXPORT_LIST = "tools/bazel/spanmalloc.map"
+SMALL_PROGRAM = "tests/golden/small_program"
+LAYOUT = "tools/bazel/spanmalloc.lds"
 
 
 def run(*command):
@@ -23,10 +25,15 @@ def defined(*options):
     return {row[-1].split("@")[0] for row in rows if len(row) == 3}
 
 
+def without_comments(path):
+    """The text of a linker's script."""
+    with open(path, encoding="utf-8") as file:
+        return re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+
+
 def export_patterns():
     """The names and patterns of the export list."""
-    with open(EXPORT_LIST, encoding="utf-8") as file:
-        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+    text = without_comments(EXPORT_LIST)
     return re.findall(r"([\w*]+);", text[text.index("global:") : text.index("local:")])
 
 
@@ -54,6 +61,30 @@ class SharedLibrary(unittest.TestCase):
         self.assertNotIn("*", patterns)
         matches = lambda name: any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
         self.assertEqual([name for name in sorted(exported) if not matches(name)], [])
+
+    def test_has_every_name_of_the_layout_in_the_first_segments(self):
+        sections = run("readelf", "-SW", LIBRARY)
+        numbers = {name: number for number, name in re.findall(r"\[ *(\d+)\] (\S+)", sections)}
+        symbols = [line.split() for line in run("readelf", "-sW", LIBRARY).splitlines()]
+        # Those of sections that are named after a symbol.
+        patterns = re.findall(r"\.(text|rodata)\.(?!first|cst|str)([\w*]+)", without_comments(LAYOUT))
+        self.assertGreater(len(patterns), 20)
+        for section, pattern in patterns:
+            first = numbers[f".{section}.first"]
+            names = [row[7] for row in symbols if len(row) > 7 and row[6] == first]
+            self.assertTrue(fnmatch.filter(names, pattern), f".{section}.{pattern}")
+
+    def test_the_table_for_unwinding_is_in_order(self):
+        sections = run("readelf", "-SW", LIBRARY)
+        address = lambda name: int(re.search(rf" {re.escape(name)} +\w+ +(\w+)", sections)[1], 16)
+        self.assertLess(address(".eh_frame_hdr"), address(".text.first"))
+
+    def test_a_program_that_does_little_touches_the_first_segments_only(self):
+        smaps = run("env", "LD_PRELOAD=./" + LIBRARY, SMALL_PROGRAM)
+        mappings = re.findall(r" (r-[-x])p .*" + LIBRARY + r"(?:\n\w+:.*)*?\nRss: +(\d+)", smaps)
+        self.assertEqual([access for access, _ in mappings[:4]], ["r--", "r-x", "r--", "r-x"])
+        self.assertNotIn("0", [kib for _, kib in mappings[:2]])
+        self.assertEqual([kib for _, kib in mappings[2:4]], ["0", "0"])
 
 
 class StaticArchive(unittest.TestCase):

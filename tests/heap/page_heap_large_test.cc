@@ -199,7 +199,8 @@ TEST_F(PageHeapGrowingTest, TheNextOneGetsTheRoomOfTheLast) {
   Mark(span, span->pages, 1);
   EXPECT_EQ(Free(span), LargeFault::kNone);
   EXPECT_EQ(heap_.page_map.SpanOf(Pointer(start)), nullptr);
-  EXPECT_EQ(page_heap_.FreeLarge(reinterpret_cast<void*>(start)), LargeFault::kNoBlock) << "freed twice";
+  EXPECT_EQ(page_heap_.FreeLarge(reinterpret_cast<void*>(start)), LargeFault::kNoBlock)
+      << "freed twice";
   span = Growing(3);
   EXPECT_EQ(span->start, start);
   EXPECT_EQ(span->pages, 3u);
