@@ -181,6 +181,9 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
       nonfull_[list].Remove(span);
       span->list = kSearched;
       nonfull_[kSearched].PushFront(span);
+      // Nobody shall wait for all of it.
+      lock_.Unlock();
+      lock_.Lock();
     }
   }
   search->bytes -= released < search->bytes ? released : search->bytes;
