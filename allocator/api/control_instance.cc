@@ -67,7 +67,7 @@ int ResetArena(unsigned index) {
 
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
-                runtime.registry, &runtime.arenas},
+                runtime.registry, &runtime.arenas, &runtime.background},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,

@@ -37,6 +37,18 @@ void OnThreadExit(void*) {
   runtime.EndThread();
 }
 
+void RunBackgroundThread() {
+  thread_locals.ended = true;  // it gets no cache
+  for (;;) {
+    uint64_t sleep_ms = 0;
+    {
+      SlowPathScope scope;
+      if (!runtime.background.Step(&sleep_ms)) return;
+    }
+    runtime.background.Sleep(sleep_ms);
+  }
+}
+
 }  // namespace
 
 bool Runtime::Load() {
@@ -75,6 +87,7 @@ bool Runtime::AdvanceTo(int goal) {
   if (reached == kLoaded && goal == kReady && PlaceHeap()) {
     os::DetectCpuNumberSource();
     budget.Init(CacheBytes());
+    background.SetEnabled(options.background_thread);
     StartControl();
     reached = kReady;
   }
@@ -104,6 +117,7 @@ void Runtime::EndThread() {
   if (own == nullptr) return;
   EndGrowth(own);
   registry.Destroy(own);
+  background.NoteThreadEnded();
 }
 
 void Runtime::EndGrowth(ThreadState* own) {
@@ -124,6 +138,13 @@ void Runtime::MaintainNow(uint64_t now) {
     central.ReturnIdle();
   }
   page_heap.ReleaseExcess(now);
+  background.NoteActivity();
+}
+
+void Runtime::StartBackground() {
+  // Not in a signal handler, or a callee, of a slow path.
+  if (thread_locals.depth != 0) return;
+  if (background.Claim() && !os::StartThread(&RunBackgroundThread)) background.NoteRefused();
 }
 
 bool Runtime::ReclaimForRetry() {

@@ -10,6 +10,7 @@
 
 #include "allocator/api/reentrant_heap.h"
 #include "allocator/api/thread_locals.h"
+#include "allocator/cache/background_thread.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -31,7 +32,8 @@ struct Runtime {
         reentrant(memory),
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
-        registry(CacheContext{central, metadata, budget, clock}) {}
+        registry(CacheContext{central, metadata, budget, clock}),
+        background(page_heap, central, registry, clock) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
   // address space; the next call tries again. Thread-safe.
@@ -65,6 +67,12 @@ struct Runtime {
     }
   }
 
+  // Starts the background thread if it is wanted; called at the end of allocations, but not of free
+  // (see os::StartThread).
+  void StartBackgroundIfWanted() {
+    if (ABSL_PREDICT_FALSE(background.wanted())) StartBackground();
+  }
+
   // Gives back what is free, so that a failed allocation may be tried again. Returns whether that
   // is worth while.
   bool ReclaimForRetry();
@@ -79,6 +87,7 @@ struct Runtime {
   ArenaSet arenas;
   CacheBudget budget;
   ThreadRegistry registry;
+  BackgroundThread background;
   os::ThreadExitHook thread_exit;
 
  private:
@@ -95,6 +104,7 @@ struct Runtime {
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
+  void StartBackground();
 
   std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};

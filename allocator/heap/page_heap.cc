@@ -163,13 +163,18 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
 // Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
 // packs the heap. Lest more be resident for it than ever before, an empty one is released then.
 void PageHeap::HoldPeak() {
-  if (used_pages_ + DirtyPages() <= peak_resident_ || policy_.keeps_all()) return;
+  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
+      policy_.keeps_all()) {
+    return;
+  }
   if (ReleaseHugePages(1, 1) == 0) NotePeak();
 }
 
 void PageHeap::NotePeak() {
   const size_t resident = used_pages_ + DirtyPages();
-  if (resident > peak_resident_) peak_resident_ = resident;
+  if (resident > peak_resident_.load(std::memory_order_relaxed)) {
+    peak_resident_.store(resident, std::memory_order_relaxed);
+  }
 }
 
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
@@ -570,6 +575,13 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
   if (excess != 0) ReleaseLocked(excess);
+}
+
+void PageHeap::ReleaseUnused() {
+  os::LockHolder hold(lock_);
+  if (policy_.keeps_all()) return;
+  UncutSpares();
+  ReleaseLocked(~size_t{0});
 }
 
 void PageHeap::NoteIdleReturned() {

@@ -51,6 +51,8 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   snapshot->heap = sources.page_heap.Stats();
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
+  snapshot->background =
+      sources.background == nullptr ? BackgroundThreadStats() : sources.background->Stats();
 }
 
 }  // namespace spanmalloc
