@@ -74,7 +74,7 @@ HugePageWish WishFor(std::string_view thp) {
 
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
-                runtime.registry, &runtime.arenas},
+                runtime.registry, &runtime.arenas, &runtime.background},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,

@@ -42,6 +42,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.registry.ResetAfterFork(thread_locals.state);
+  runtime.background.ResetAfterFork();
   control().ResetAfterFork();
 }
 

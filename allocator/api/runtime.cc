@@ -38,6 +38,18 @@ void OnThreadExit(void*) {
   runtime.EndThread();
 }
 
+void RunBackgroundThread() {
+  thread_locals.ended = true;  // it gets no cache
+  for (;;) {
+    uint64_t sleep_ms = 0;
+    {
+      SlowPathScope scope;
+      if (!runtime.background.Step(&sleep_ms)) return;
+    }
+    runtime.background.Sleep(sleep_ms);
+  }
+}
+
 }  // namespace
 
 bool Runtime::Load() {
@@ -76,6 +88,7 @@ bool Runtime::AdvanceTo(int goal) {
   if (reached == kLoaded && goal == kReady && PlaceHeap()) {
     os::DetectCpuNumberSource();
     budget.Init(CacheBytes());
+    background.SetEnabled(options.background_thread);
     StartControl();
     reached = kReady;
   }
@@ -107,6 +120,7 @@ void Runtime::EndThread() {
   EndGrowth(own);
   registry.Destroy(own);
   EndCountedThread();
+  background.NoteThreadEnded();
 }
 
 void Runtime::EndGrowth(ThreadState* own) {
@@ -135,6 +149,7 @@ void Runtime::MaintainNow(uint64_t now) {
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
   FollowQuota(now);
+  background.NoteActivity();
 }
 
 // From the second thread on: a single thread needs no more than a shard. A quota is followed as it
@@ -158,6 +173,12 @@ void Runtime::EndSpanPeriod(uint64_t now) {
   const bool done = first || decay < 0 || central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
   const auto period = static_cast<uint64_t>(decay > 0 && done ? decay : 0);
   next_span_release_ms.store(now + period, std::memory_order_relaxed);
+}
+
+void Runtime::StartBackground() {
+  // Not in a signal handler, or a callee, of a slow path.
+  if (thread_locals.depth != 0) return;
+  if (background.Claim() && !os::StartThread(&RunBackgroundThread)) background.NoteRefused();
 }
 
 bool Runtime::ReclaimForRetry() {

@@ -10,6 +10,7 @@
 
 #include "allocator/api/reentrant_heap.h"
 #include "allocator/api/thread_locals.h"
+#include "allocator/cache/background_thread.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -34,6 +35,7 @@ struct Runtime {
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock}),
+        background(page_heap, central, registry, clock),
         quota(files) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
@@ -68,6 +70,12 @@ struct Runtime {
     }
   }
 
+  // Starts the background thread if it is wanted; called at the end of allocations, but not of free
+  // (see os::StartThread).
+  void StartBackgroundIfWanted() {
+    if (ABSL_PREDICT_FALSE(background.wanted())) StartBackground();
+  }
+
   // Gives back what is free, so that a failed allocation may be tried again. Returns whether that
   // is worth while.
   bool ReclaimForRetry();
@@ -84,6 +92,7 @@ struct Runtime {
   ArenaSet arenas;
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
+  BackgroundThread background;
   os::ThreadExitHook thread_exit;
   os::KernelFiles files;
   os::CpuQuota quota;  // guarded by central.table_lock()
@@ -106,6 +115,7 @@ struct Runtime {
   void MaintainNow(uint64_t now);
   void FollowQuota(uint64_t now);
   void EndSpanPeriod(uint64_t now);
+  void StartBackground();
 
   alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};

@@ -62,7 +62,11 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
 
 void* TakeOrFail(size_t c, size_t size, size_t alignment, bool* zeroed) {
   void* block = Take(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(block == nullptr)) errno = ENOMEM;
+  if (ABSL_PREDICT_FALSE(block == nullptr)) {
+    errno = ENOMEM;
+  } else {
+    runtime.StartBackgroundIfWanted();
+  }
   return block;
 }
 

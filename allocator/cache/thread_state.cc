@@ -30,7 +30,7 @@ bool ThreadState::Reserve(size_t c, size_t capacity) {
 }
 
 // Lets the bin hold `limit` objects. Within the budget, or overdrawing it: the first few objects
-// of a bin are needed to make progress at all.
+// of a bin save more than they cost, if they are small.
 bool ThreadState::RaiseLimit(size_t c, size_t limit, bool within_budget) {
   const size_t old = Limit(c);
   if (limit <= old) return true;
@@ -63,7 +63,7 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
   // Twice as many may stay, or, with the sentinel, what fills an array of a power of two.
   const size_t wish = want < 4 ? 2 * want : 2 * want - 1;
   if (Limit(c) < wish) {
-    RaiseLimit(c, want, /*within_budget=*/false);
+    RaiseLimit(c, want, /*within_budget=*/info.size > kMaxOverdrawnSize);
     RaiseLimit(c, wish < info.cache_limit ? wish : info.cache_limit, /*within_budget=*/true);
   }
   void* batch[PerCpuCentral::kMaxBatch];
@@ -96,10 +96,13 @@ void ThreadState::Overflow(size_t c, void* object) {
   if (limit == 0) {
     // The thread frees what others allocated. Kept here, the object's cache line would be handed
     // out next to others still in use elsewhere; back in its span, it returns to its neighbours.
-    const bool stray = bin.strays < kStraysToActivate;
-    if (stray) ++bin.strays;
-    if (stray || !RaiseLimit(c, info.batch, /*within_budget=*/false)) {
+    if (bin.history.refill == 0 && bin.strays < kStraysToActivate) {
+      ++bin.strays;
       context_.central.InsertInSpans(static_cast<SizeClass>(c), &object, 1);
+      return;
+    }
+    if (!RaiseLimit(c, info.batch, /*within_budget=*/info.size > kMaxOverdrawnSize)) {
+      context_.central.Insert(static_cast<SizeClass>(c), &object, 1);
       return;
     }
     limit = Limit(c);

@@ -88,6 +88,8 @@ class ThreadState {
 
   // After this many frees of a class that it never allocates, a thread gets a bin for it.
   static constexpr uint8_t kStraysToActivate = 64;
+  // Beyond the budget, a thread may hold one batch of each class up to this size.
+  static constexpr size_t kMaxOverdrawnSize = 16384;
   static constexpr uint8_t kMinArrayLog = 3;  // a cache line
   static constexpr uint32_t kSlowPathsPerTick = 64;
   static constexpr uint64_t kTickMs = 200;

@@ -46,6 +46,12 @@ int ArenaStat(const CtlCall& call) {
 }
 
 template <auto kMember>
+int BackgroundStat(const CtlCall& call) {
+  call.value->number = call.state->snapshot.background.*kMember;
+  return 0;
+}
+
+template <auto kMember>
 int HeapStat(const CtlCall& call) {
   call.value->number = call.state->snapshot.heap.*kMember;
   return 0;
@@ -87,7 +93,7 @@ int OptionRow(const CtlCall& call) {
 // general_names.cc
 int Version(const CtlCall& call);
 int Epoch(const CtlCall& call);
-int BackgroundThread(const CtlCall& call);
+int BackgroundThreadEnabled(const CtlCall& call);
 int MaxBackgroundThreads(const CtlCall& call);
 int ConfigMallocConf(const CtlCall& call);
 int Names(const CtlCall& call);

@@ -19,14 +19,18 @@ int Epoch(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   return 0;
 }
 
-int BackgroundThread(const CtlCall& call) {
-  call.value->number = 0;
-  return call.write != nullptr && call.write->number != 0 ? EFAULT : 0;
+int BackgroundThreadEnabled(const CtlCall& call) {
+  BackgroundThread* thread = call.target().sources.background;
+  call.value->number = thread != nullptr && thread->enabled();
+  if (call.write == nullptr || call.write->number == call.value->number) return 0;
+  if (thread == nullptr) return EFAULT;
+  thread->SetEnabled(call.write->number != 0);
+  return 0;
 }
 
 int MaxBackgroundThreads(const CtlCall& call) {
-  call.value->number = 0;
-  return call.write != nullptr ? EINVAL : 0;
+  call.value->number = call.target().sources.background != nullptr;
+  return call.write == nullptr || call.write->number == 1 ? 0 : EINVAL;
 }
 
 int ConfigMallocConf(const CtlCall& call) {

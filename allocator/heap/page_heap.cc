@@ -19,6 +19,9 @@ constexpr size_t kBearableDirtyPages = 320;
 // Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
 constexpr size_t kMaxReleasesAtGrowth = 32;
 
+// Between two releases of such runs.
+constexpr uint64_t kGrowthReleaseMs = 100;
+
 // A span that is expected to grow gets room for this many times its pages.
 constexpr size_t kReserveFactor = 16;
 
@@ -138,14 +141,25 @@ void PageHeap::DeleteSpan(Span* span) {
   spare_span_ = span;
 }
 
+// The heap is about to be larger than ever although many free pages are resident, in runs too
+// short: lets most of those go, over several growths if they are many. Not often: what a steady
+// program gives back so it soon takes again.
+void PageHeap::ReleaseForGrowth() {
+  const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
+  const size_t peak = peak_resident_.load(std::memory_order_relaxed);
+  if (dirty_in_cut_ <= bearable || policy_.keeps_all() ||
+      used_pages_ + dirty_in_cut_ + kPagesPerHugePage <= peak) {
+    return;
+  }
+  const uint64_t now = clock_.NowMs();
+  if (now < next_growth_release_ms_) return;
+  next_growth_release_ms_ = now + kGrowthReleaseMs;
+  ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
+}
+
 // Cuts another huge page because no cut one has room.
 HugePage* PageHeap::GrowFiller(SpanKind kind) {
-  // The heap is about to touch another huge page although many free pages are resident, in runs
-  // too short: let most of those go, over several growths if they are many.
-  const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
-  if (pool_.dirty() == 0 && dirty_in_cut_ > bearable && !policy_.keeps_all()) {
-    ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
-  }
+  if (pool_.dirty() == 0) ReleaseForGrowth();
   HugePage* huge_page = CutHugePage(kind);
   const size_t resident = used_pages_ + DirtyPages();
   if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
@@ -169,13 +183,18 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
 // Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
 // packs the heap. Lest more be resident for it than ever before, an empty one is released then.
 void PageHeap::HoldPeak() {
-  if (used_pages_ + DirtyPages() <= peak_resident_ || policy_.keeps_all()) return;
+  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
+      policy_.keeps_all()) {
+    return;
+  }
   if (ReleaseHugePages(1, 1) == 0) NotePeak();
 }
 
 void PageHeap::NotePeak() {
   const size_t resident = used_pages_ + DirtyPages();
-  if (resident > peak_resident_) peak_resident_ = resident;
+  if (resident > peak_resident_.load(std::memory_order_relaxed)) {
+    peak_resident_.store(resident, std::memory_order_relaxed);
+  }
 }
 
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
@@ -661,6 +680,14 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
   if (excess != 0) ReleaseLocked(excess);
+}
+
+void PageHeap::ReleaseUnused() {
+  os::LockHolder hold(lock_);
+  if (policy_.keeps_all()) return;
+  DropFreedGrown();
+  UncutSpares();
+  ReleaseLocked(~size_t{0});
 }
 
 size_t PageHeap::NoteIdleReturned() {

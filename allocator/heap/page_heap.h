@@ -138,6 +138,20 @@ class PageHeap {
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Whether the policy is going to ask for more, later, even if nothing changes.
+  bool Decays() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return policy_.Decays(used_pages_, DirtyPages());
+  }
+
+  // Gives back all that is free, unless the policy keeps it for ever.
+  void ReleaseUnused() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether more has been resident than what is kept in any case. Reads one variable.
+  bool HasExceededFloor() const {
+    return peak_resident_.load(std::memory_order_relaxed) > ReleasePolicy::kFloorPages;
+  }
+
   // Whether the heap has grown much since the last NoteIdleReturned: time to give back what caches
   // hold idle, before it grows on. Reads one variable.
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
@@ -172,6 +186,7 @@ class PageHeap {
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* NewSpan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DeleteSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ReleaseForGrowth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -238,14 +253,15 @@ class PageHeap {
   size_t dirty_in_cut_ ABSL_GUARDED_BY(lock_) = 0;  // free dirty pages of huge pages that are cut
   size_t cut_ ABSL_GUARDED_BY(lock_) = 0;           // huge pages that are cut
   size_t used_pages_ ABSL_GUARDED_BY(lock_) = 0;
-  size_t peak_resident_ ABSL_GUARDED_BY(lock_) = 0;  // pages, the most that HoldPeak has allowed
   size_t large_pages_ ABSL_GUARDED_BY(lock_) = 0;
   size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
   uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;
+  uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
+  std::atomic<size_t> peak_resident_{0};  // pages, the most that HoldPeak has allowed
   std::atomic<uint64_t> copied_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
 };

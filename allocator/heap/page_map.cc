@@ -81,6 +81,7 @@ void PageMap::PrefetchSpanOf(const void* pointer) const {
   const uintptr_t entry = DirectoryEntry(address);
   if (entry == 0 || (entry & kLargeSpanTag) != 0) return;
   const Span* span = reinterpret_cast<const HugePage*>(entry)->SpanAt(PageInHugePage(address));
+  if (span == nullptr) return;
   __builtin_prefetch(span, /*for writing*/ 1);
   __builtin_prefetch(&span->free, /*for writing*/ 1);
 }

@@ -42,12 +42,14 @@ class ReleasePolicy {
   size_t Excess(size_t used_pages, size_t dirty_pages) const {
     if (keeps_all()) return 0;
     if (decay_ms_ == 0) return dirty_pages;
-    const size_t peak = RecentPeak();
-    // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
-    const size_t wanted = peak + peak / 8;
-    size_t keep = wanted > used_pages ? wanted - used_pages : 0;
-    if (keep < kFloorPages) keep = kFloorPages;
+    const size_t keep = Kept(RecentPeak(), used_pages);
     return dirty_pages > keep ? dirty_pages - keep : 0;
+  }
+
+  // Whether some of `dirty_pages` free pages are to be returned later, if nothing changes.
+  bool Decays(size_t used_pages, size_t dirty_pages) const {
+    return decay_ms_ > 0 && Excess(used_pages, dirty_pages) == 0 &&
+           dirty_pages > Kept(used_pages, used_pages);
   }
 
   size_t RecentPeak() const {
@@ -60,6 +62,13 @@ class ReleasePolicy {
 
  private:
   static constexpr size_t kWindows = 4;
+
+  static size_t Kept(size_t peak, size_t used_pages) {
+    // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
+    const size_t wanted = peak + peak / 8;
+    const size_t keep = wanted > used_pages ? wanted - used_pages : 0;
+    return keep < kFloorPages ? kFloorPages : keep;
+  }
 
   uint64_t WindowMs() const {
     return decay_ms_ < static_cast<int64_t>(kWindows) ? 1

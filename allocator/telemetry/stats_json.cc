@@ -79,9 +79,9 @@ void PrintTotals(const StatsDump& dump, JsonWriter& json) {
   json.Field("retained", s.retained());
   json.Field("zero_reallocs", dump.zero_reallocs);
   json.OpenObject("background_thread");
-  json.Field("num_threads", size_t{0});
-  json.Field("num_runs", uint64_t{0});
-  json.Field("run_interval", uint64_t{0});
+  json.Field("num_threads", s.background.threads);
+  json.Field("num_runs", s.background.runs);
+  json.Field("run_interval", s.background.interval_ns);
   json.CloseObject();
   json.CloseObject();
 }

@@ -56,6 +56,8 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
+  snapshot->background =
+      sources.background == nullptr ? BackgroundThreadStats() : sources.background->Stats();
 }
 
 }  // namespace spanmalloc

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/cache/background_thread.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -29,7 +30,8 @@ struct StatsSources {
   PageHeap& page_heap;
   PerCpuCentral& central;
   ThreadRegistry& registry;
-  ArenaSet* arenas = nullptr;  // may be absent
+  ArenaSet* arenas = nullptr;              // may be absent
+  BackgroundThread* background = nullptr;  // may be absent
 };
 
 struct ClassStats {
@@ -55,6 +57,7 @@ struct StatsSnapshot {
   size_t shards;           // CPUs that have central free lists
   size_t metadata_used;    // bytes
   size_t metadata_mapped;  // bytes
+  BackgroundThreadStats background;
 
   // Sums over the classes, bytes unless said otherwise.
   size_t small_live;

@@ -68,7 +68,8 @@ void PrintTotals(const StatsDump& dump, StatsWriter& out) {
       << ", metadata: " << s.metadata() << " (n_thp 0), resident: " << s.resident()
       << ", mapped: " << MappedBytes(s) << ", retained: " << s.retained() << "\n";
   out << "Count of realloc(non-null-ptr, 0) calls: " << dump.zero_reallocs << "\n";
-  out << "Background threads: 0, num_runs: 0, run_interval: 0 ns\n";
+  out << "Background threads: " << s.background.threads << ", num_runs: " << s.background.runs
+      << ", run_interval: " << s.background.interval_ns << " ns\n";
 }
 
 // One row of the table of small and large blocks.

@@ -250,5 +250,16 @@ TEST_F(NoBudgetTest, AThreadKeepsNoMoreThanItsRefills) {
   }
 }
 
+// What an idle thread may keep for ever.
+TEST_F(NoBudgetTest, AThreadThatUsesAllClassesKeepsHalfAMebibyte) {
+  size_t bytes = 0;
+  for (size_t c = 1; c <= kSizeClasses; ++c) {
+    FreeAll(c, AllocateMany(c, 200));
+    if (kSizeClassTable[c].size > 16384) EXPECT_EQ(Held(c), 0u) << "class " << c;
+    bytes += Held(c) * kSizeClassTable[c].size;
+  }
+  EXPECT_LE(bytes, size_t{512} << 10);
+}
+
 }  // namespace
 }  // namespace spanmalloc

@@ -310,14 +310,57 @@ TEST_F(MallctlTest, TheFirstReadTakesTheStatistics) {
   EXPECT_EQ(Read<uint64_t>("epoch"), 1u);
 }
 
-TEST_F(MallctlTest, ThereIsNoBackgroundThread) {
+TEST_F(MallctlTest, TheBackgroundThreadIsTurnedOnAndOff) {
   EXPECT_FALSE(Read<bool>("background_thread"));
-  EXPECT_EQ(Write<char>("background_thread", 0), 0);
-  EXPECT_EQ(Write<char>("background_thread", 1), EFAULT);
-  EXPECT_FALSE(Read<bool>("background_thread"));
-  EXPECT_EQ(Read<size_t>("max_background_threads"), 0u);
+  for (bool wanted : {true, true, false}) {
+    const bool before = heap_->background.enabled();
+    bool old = !before;
+    size_t length = sizeof(old);
+    const char value = wanted;
+    EXPECT_EQ(MallctlByName(control_, "background_thread", &old, &length, &value, 1), 0);
+    EXPECT_EQ(old, before) << "the value from before the write";
+    EXPECT_EQ(heap_->background.enabled(), wanted);
+    EXPECT_EQ(Read<bool>("background_thread"), wanted);
+  }
+}
+
+TEST_F(MallctlTest, ThereIsOneBackgroundThreadAtMost) {
+  EXPECT_EQ(Read<size_t>("max_background_threads"), 1u);
+  EXPECT_EQ(Write<size_t>("max_background_threads", 1), 0);
+  EXPECT_EQ(Write<size_t>("max_background_threads", 0), EINVAL);
   EXPECT_EQ(Write<size_t>("max_background_threads", 4), EINVAL);
+}
+
+TEST_F(MallctlTest, TheBackgroundThreadIsCounted) {
   EXPECT_EQ(Read<size_t>("stats.background_thread.num_threads"), 0u);
+  EXPECT_EQ(Read<uint64_t>("stats.background_thread.num_runs"), 0u);
+  EXPECT_EQ(Read<uint64_t>("stats.background_thread.run_interval"), 0u);
+  ASSERT_NE(heap_->registry.Create(), nullptr);
+  ASSERT_NE(heap_->registry.Create(), nullptr);
+  ASSERT_NE(heap_->page_heap.AllocateLarge(2000, 1), nullptr);
+  heap_->background.SetEnabled(true);
+  heap_->background.NoteActivity();
+  ASSERT_TRUE(heap_->background.Claim());
+  uint64_t sleep_ms = 0;
+  ASSERT_TRUE(heap_->background.Step(&sleep_ms));
+  EXPECT_EQ(Read<size_t>("stats.background_thread.num_threads"), 0u) << "of the epoch before";
+  NextEpoch();
+  EXPECT_EQ(Read<size_t>("stats.background_thread.num_threads"), 1u);
+  EXPECT_EQ(Read<uint64_t>("stats.background_thread.num_runs"), 1u);
+}
+
+TEST_F(MallctlTest, WithoutABackgroundThreadNoneIsTurnedOn) {
+  ControlTarget target = FakeTarget(*heap_, options_);
+  target.sources.background = nullptr;
+  Control control(target);
+  bool value = true;
+  size_t length = sizeof(value);
+  EXPECT_EQ(MallctlByName(control, "background_thread", &value, &length, nullptr, 0), 0);
+  EXPECT_FALSE(value);
+  value = true;
+  EXPECT_EQ(MallctlByName(control, "background_thread", nullptr, nullptr, &value, 1), EFAULT);
+  value = false;
+  EXPECT_EQ(MallctlByName(control, "background_thread", nullptr, nullptr, &value, 1), 0);
 }
 
 TEST_F(MallctlTest, AllArenasAreNamedInThreeWays) {

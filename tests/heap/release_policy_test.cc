@@ -47,6 +47,27 @@ TEST(ReleasePolicyTest, ForgetsAPeakAfterItsTime) {
   EXPECT_EQ(policy.Excess(1000, 79000), 79000 - kFloor);
 }
 
+TEST(ReleasePolicyTest, DecaysUntilThePeakIsForgotten) {
+  ReleasePolicy policy;
+  policy.Note(80000, 10000);
+  policy.Note(8000, 10001);
+  EXPECT_TRUE(policy.Decays(8000, 72000));
+  EXPECT_FALSE(policy.Decays(8000, 1000)) << "an eighth is kept";
+  EXPECT_FALSE(policy.Decays(0, kFloor));
+  policy.Note(8000, 10000 + kMemoryMs + 500);
+  EXPECT_FALSE(policy.Decays(8000, 72000)) << "due now, not later";
+  EXPECT_FALSE(policy.Decays(8000, 1000));
+}
+
+TEST(ReleasePolicyTest, NothingDecaysThatIsKeptForEverOrNotAtAll) {
+  for (int64_t ms : {-1, 0}) {
+    ReleasePolicy policy;
+    policy.SetDecay(ms);
+    policy.Note(80000, 10000);
+    EXPECT_FALSE(policy.Decays(0, 80000)) << ms;
+  }
+}
+
 TEST(ReleasePolicyTest, APauseOfAnyLengthCountsAsWhatIsUsedAfterIt) {
   for (uint64_t pause : {kMemoryMs, kMemoryMs * 7 + 3, uint64_t{1} << 40}) {
     ReleasePolicy policy;

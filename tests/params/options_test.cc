@@ -80,8 +80,8 @@ TEST(OptionsTest, AStringWrittenForJemallocIsTaken) {
 }
 
 TEST(OptionsTest, WhatIsOnlyAcceptedDoesNotChangeWhatIsInEffect) {
-  const Options options = Parse("background_thread:true,narenas:9,retain:false").options;
-  EXPECT_FALSE(options.background_thread);
+  const Options options = Parse("thp:always,narenas:9,retain:false").options;
+  EXPECT_STREQ(options.thp, "default");
   EXPECT_EQ(options.narenas, 1u);
   EXPECT_TRUE(options.retain);
 }

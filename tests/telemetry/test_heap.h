@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "allocator/cache/background_thread.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
@@ -33,7 +34,9 @@ class TestHeap {
     budget.Init(int64_t{16} << 20);
   }
 
-  StatsSources sources() { return {metadata, page_map, page_heap, central, registry}; }
+  StatsSources sources() {
+    return {metadata, page_map, page_heap, central, registry, nullptr, &background};
+  }
 
   os::KernelMemory memory;
   os::MonotonicClock clock;
@@ -43,6 +46,7 @@ class TestHeap {
   PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die}};
   CacheBudget budget;
   ThreadRegistry registry{CacheContext{central, metadata, budget, clock}};
+  BackgroundThread background{page_heap, central, registry, clock};
 
  private:
   // Where sanitizers have neither their shadow nor their own heap.

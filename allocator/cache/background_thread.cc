@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/cache/background_thread.h"
+
+namespace spanmalloc {
+
+void BackgroundThread::SetEnabled(bool enabled) {
+  enabled_.store(enabled, std::memory_order_relaxed);
+  refused_.store(false, std::memory_order_relaxed);
+  if (!enabled && running()) sleeper_.Wake();
+}
+
+void BackgroundThread::NoteActivity() {
+  if (running() && seen_.load(std::memory_order_relaxed) != kActive &&
+      seen_.exchange(kActive, std::memory_order_relaxed) == kAsleep) {
+    sleeper_.Wake();
+  }
+}
+
+bool BackgroundThread::Claim() {
+  // Acquire: pairs with the release in Step, by which the last such thread has left its variables.
+  if (!wanted() || running_.exchange(true, std::memory_order_acquire)) return false;
+  sleeper_.Reset();
+  seen_.store(kActive, std::memory_order_relaxed);
+  asleep_since_ms_ = clock_.NowMs();
+  return true;
+}
+
+void BackgroundThread::NoteRefused() {
+  refused_.store(true, std::memory_order_relaxed);
+  running_.store(false, std::memory_order_relaxed);
+}
+
+bool BackgroundThread::Step(uint64_t* sleep_ms) {
+  const uint64_t now = clock_.NowMs();
+  runs_.fetch_add(1, std::memory_order_relaxed);
+  slept_ms_.fetch_add(now - asleep_since_ms_, std::memory_order_relaxed);
+  if (!enabled() || registry_.threads() == 0) {
+    // Release: pairs with the acquire in Claim.
+    running_.store(false, std::memory_order_release);
+    return false;
+  }
+  // A few ms more than to the multiple, by which the clock may be slow.
+  uint64_t sleep = kIntervalMs - now % kIntervalMs + 5;
+  if (sleep < kMinSleepMs) sleep += kIntervalMs;
+  if (seen_.exchange(kQuiet, std::memory_order_relaxed) == kActive) {
+    quiet_steps_ = 0;
+    spans_searched_ = false;
+    resting_ = false;
+  } else if (const uint64_t rest = DoQuietStep(now)) {
+    int quiet = kQuiet;
+    if (seen_.compare_exchange_strong(quiet, kAsleep, std::memory_order_relaxed)) sleep = rest;
+  }
+  asleep_since_ms_ = clock_.NowMs();
+  *sleep_ms = sleep;
+  return true;
+}
+
+// Gives back what became idle. Returns for how long no more will, if the program stays as it is; 0
+// if more will by and by.
+uint64_t BackgroundThread::DoQuietStep(uint64_t now) {
+  ++quiet_steps_;
+  if (quiet_steps_ == 1) quiet_since_ms_ = now;
+  if (quiet_steps_ == 1) central_.ReturnIdle();
+  if (quiet_steps_ == 2) central_.Drain();
+  // What lies inside spans is kept for as long as free pages are.
+  const int64_t decay = page_heap_.DecayMs();
+  const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay);
+  const bool wait_for_spans = decay >= 0 && !spans_searched_;
+  if (wait_for_spans && quiet_steps_ > 1 && now >= due) {
+    central_.ReleaseAll();
+    spans_searched_ = true;
+  }
+  page_heap_.ReleaseExcess(now);
+  // What the policy keeps for a program that runs, one that rests doesn't need.
+  if (resting_) page_heap_.ReleaseUnused();
+  if (quiet_steps_ < 2 || page_heap_.Decays()) return 0;
+  if (wait_for_spans) return now < due ? due - now : 0;
+  if (resting_) return kForever;
+  resting_ = true;
+  return kRestMs;
+}
+
+BackgroundThreadStats BackgroundThread::Stats() const {
+  const uint64_t runs = runs_.load(std::memory_order_relaxed);
+  const uint64_t slept_ms = slept_ms_.load(std::memory_order_relaxed);
+  return {running() ? size_t{1} : 0, runs, runs == 0 ? 0 : slept_ms * 1000000 / runs};
+}
+
+void BackgroundThread::ResetAfterFork() {
+  refused_.store(false, std::memory_order_relaxed);
+  running_.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace spanmalloc

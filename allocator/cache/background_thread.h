@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The background thread: gives memory back while no other thread comes by to do it. As long as the
+// program's threads pass through slow paths they give back what is idle, some times a second; this
+// thread looks after them, and works only when a whole interval went by without any: it lets the
+// release policy take its course. When that asks for no more, it rests for some seconds, gives back
+// what is free still, and sleeps until the others are back.
+//
+// It exists only in processes with several threads whose heap has been larger than the few MiB that
+// are kept in any case. A slow path of malloc starts it, at its end (the C library allocates to
+// start a thread); it ends with the last thread that has a cache, since a process whose main thread
+// has ended lasts as long as any thread.
+//
+// This is the part that knows no operating system: the entry points' floor starts the thread, which
+// calls Step and Sleep in turns. Takes no lock of its own.
+#ifndef SPANMALLOC_ALLOCATOR_CACHE_BACKGROUND_THREAD_H_
+#define SPANMALLOC_ALLOCATOR_CACHE_BACKGROUND_THREAD_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/cache/thread_registry.h"
+#include "allocator/central/per_cpu_central.h"
+#include "allocator/heap/page_heap.h"
+#include "allocator/os/clock.h"
+#include "allocator/os/thread.h"
+
+namespace spanmalloc {
+
+struct BackgroundThreadStats {
+  size_t threads;        // 1 while it exists
+  uint64_t runs;         // how often it woke
+  uint64_t interval_ns;  // for how long it slept before, on average
+};
+
+class BackgroundThread {
+ public:
+  // It looks at the time's multiples of this, at which the release policy's windows end too.
+  static constexpr uint64_t kIntervalMs = 250;
+  // How long it rests.
+  static constexpr uint64_t kRestMs = 5000;
+  static constexpr uint64_t kForever = os::Sleeper::kForever;
+
+  constexpr BackgroundThread(PageHeap& page_heap, PerCpuCentral& central, ThreadRegistry& registry,
+                             os::Clock& clock)
+      : page_heap_(page_heap), central_(central), registry_(registry), clock_(clock) {}
+
+  // Whether there may be such a thread. One that exists ends soon after it is disabled.
+  void SetEnabled(bool enabled);
+  bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
+
+  // A slow path has just given back what is idle.
+  void NoteActivity();
+
+  // Whether it is to be started. Reads a few variables.
+  bool wanted() const {
+    return !running() && registry_.threads() > 1 && page_heap_.HasExceededFloor() && enabled() &&
+           !refused_.load(std::memory_order_relaxed);
+  }
+
+  // Makes the caller, if true, the one who starts it; it then counts as running.
+  bool Claim();
+
+  // The kernel or the C library refused it: it isn't tried again, until it is enabled again or in a
+  // forked child.
+  void NoteRefused();
+
+  // A thread's cache is gone.
+  void NoteThreadEnded() {
+    if (registry_.threads() == 0 && running()) sleeper_.Wake();
+  }
+
+  // What the thread does whenever it wakes. False: it is to end. Else `*sleep_ms` tells for how
+  // long it is to sleep now.
+  bool Step(uint64_t* sleep_ms);
+  void Sleep(uint64_t ms) { sleeper_.Sleep(ms); }
+
+  BackgroundThreadStats Stats() const;
+
+  // In a forked child, which doesn't have the thread.
+  void ResetAfterFork();
+
+ private:
+  // `seen_`
+  enum : int {
+    kQuiet,   // no slow path since the last step
+    kActive,  // some
+    kAsleep,  // as kQuiet, and the thread is to be woken
+  };
+  // More than slow paths let pass between two calls of NoteActivity: less isn't quiet.
+  static constexpr uint64_t kMinSleepMs = 100;
+
+  bool running() const { return running_.load(std::memory_order_relaxed); }
+
+  uint64_t DoQuietStep(uint64_t now);
+
+  PageHeap& page_heap_;
+  PerCpuCentral& central_;
+  ThreadRegistry& registry_;
+  os::Clock& clock_;
+  os::Sleeper sleeper_;
+  std::atomic<bool> enabled_{false};
+  std::atomic<bool> refused_{false};
+  std::atomic<bool> running_{false};
+  std::atomic<int> seen_{kQuiet};
+  std::atomic<uint64_t> runs_{0};
+  std::atomic<uint64_t> slept_ms_{0};
+  // The thread's alone.
+  uint64_t asleep_since_ms_ = 0;
+  uint32_t quiet_steps_ = 0;
+  uint64_t quiet_since_ms_ = 0;
+  bool spans_searched_ = false;
+  bool resting_ = false;  // and after that
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CACHE_BACKGROUND_THREAD_H_
