@@ -124,34 +124,34 @@ void PerCpuCentral::InsertInSpans(SizeClass size_class, void** objects, size_t c
   PutInSpans(size_class, objects, count);
 }
 
-// Calls visit(object) for each of a batch of objects but those that lie in the page of the one
-// before.
-template <typename Visit>
-void PerCpuCentral::ForEachPage(void* const* objects, size_t count, Visit visit) {
-  uintptr_t last = 0;
+// Finds the spans that may contain a batch of objects. Those of objects freed in no order lie
+// anywhere in memory: all are asked for before the first is read.
+void PerCpuCentral::FindSpans(void* const* objects, size_t count, Span** spans) const {
+  uintptr_t last_page = ~uintptr_t{0};  // none
   for (size_t i = 0; i < count; ++i) {
     const uintptr_t page = reinterpret_cast<uintptr_t>(objects[i]) >> kPageShift;
-    if (page != last) visit(objects[i]);
-    last = page;
+    if (page == last_page) {
+      spans[i] = spans[i - 1];
+      continue;
+    }
+    last_page = page;
+    spans[i] = heap_.page_map.CandidateFor(objects[i]);
+    if (spans[i] == nullptr) continue;
+    __builtin_prefetch(spans[i], /*for writing*/ 1);
+    __builtin_prefetch(&spans[i]->free, /*for writing*/ 1);
   }
 }
 
 void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t count) {
-  // Objects freed in no order have spans that lie anywhere: all are asked for, then the first used.
-  const PageMap& map = heap_.page_map;
-  ForEachPage(objects, count, [&map](const void* object) { map.PrefetchSlotOf(object); });
-  ForEachPage(objects, count, [&map](const void* object) { map.PrefetchSpanOf(object); });
   Span* spans[kMaxBatch];
+  FindSpans(objects, count, spans);
   Span* last = nullptr;  // of the class, and of no explicit arena
   for (size_t i = 0; i < count; ++i) {
-    // Objects that were freed one after the other often lie in one span.
-    if (last != nullptr && last->Contains(reinterpret_cast<uintptr_t>(objects[i]))) {
-      spans[i] = last;
-      continue;
-    }
-    Span* span = heap_.page_map.SpanOf(objects[i]);
+    const bool found =
+        spans[i] != nullptr && spans[i]->Contains(reinterpret_cast<uintptr_t>(objects[i]));
+    Span* span = found ? spans[i] : nullptr;
+    if (span != nullptr && span == last) continue;
     if (ABSL_PREDICT_TRUE(span != nullptr && span->size_class == size_class)) {
-      spans[i] = span;
       // A sized free, which looks nothing up, may bring an object of an explicit arena.
       if (ABSL_PREDICT_FALSE(ArenaSet::Owns(span)) && heap_.arenas != nullptr) {
         heap_.arenas->Free(span, objects[i]);

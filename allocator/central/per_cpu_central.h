@@ -108,8 +108,7 @@ class PerCpuCentral {
   size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
                          void** out, size_t want);
   size_t RemoveFromOthers(const CentralFreeList& home, void** out, size_t want);
-  template <typename Visit>
-  static void ForEachPage(void* const* objects, size_t count, Visit visit);
+  void FindSpans(void* const* objects, size_t count, Span** spans) const;
   void PutInSpans(SizeClass size_class, void** objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
 

@@ -58,32 +58,19 @@ bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
   return true;
 }
 
-Span* PageMap::SpanOf(const void* pointer) const {
+Span* PageMap::CandidateFor(const void* pointer) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
   const uintptr_t entry = DirectoryEntry(address);
   if (entry == 0) return nullptr;
-  Span* span = (entry & kLargeSpanTag) != 0
-                   ? reinterpret_cast<Span*>(entry & ~kLargeSpanTag)
-                   : reinterpret_cast<const HugePage*>(entry)->SpanBefore(PageInHugePage(address));
+  if ((entry & kLargeSpanTag) != 0) return reinterpret_cast<Span*>(entry & ~kLargeSpanTag);
+  return reinterpret_cast<const HugePage*>(entry)->SpanBefore(PageInHugePage(address));
+}
+
+Span* PageMap::SpanOf(const void* pointer) const {
+  Span* span = CandidateFor(pointer);
   // Addresses outside the window share indices with addresses in it.
-  return span != nullptr && span->Contains(address) ? span : nullptr;
-}
-
-void PageMap::PrefetchSlotOf(const void* pointer) const {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
-  const uintptr_t entry = DirectoryEntry(address);
-  if (entry == 0 || (entry & kLargeSpanTag) != 0) return;
-  __builtin_prefetch(&reinterpret_cast<const HugePage*>(entry)->spans[PageInHugePage(address)]);
-}
-
-void PageMap::PrefetchSpanOf(const void* pointer) const {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
-  const uintptr_t entry = DirectoryEntry(address);
-  if (entry == 0 || (entry & kLargeSpanTag) != 0) return;
-  const Span* span = reinterpret_cast<const HugePage*>(entry)->SpanAt(PageInHugePage(address));
-  if (span == nullptr) return;
-  __builtin_prefetch(span, /*for writing*/ 1);
-  __builtin_prefetch(&span->free, /*for writing*/ 1);
+  const bool found = span != nullptr && span->Contains(reinterpret_cast<uintptr_t>(pointer));
+  return found ? span : nullptr;
 }
 
 Span* PageMap::SpanAt(const void* start) const {

@@ -53,10 +53,9 @@ class PageMap {
   void SetLargeSpan(size_t index, size_t huge_pages, Span* span);
   void ClearDirectory(size_t index, size_t huge_pages);
   // The huge page at `index` if it is cut into spans, else nullptr.
-  // Ask the processor for what SpanOf will read: first for where the span is named, then, once that
-  // has come, for the span.
-  void PrefetchSlotOf(const void* pointer) const;
-  void PrefetchSpanOf(const void* pointer) const;
+  // The one span that may contain `pointer`, or nullptr if none can. Safe for any pointer, and
+  // reads nothing of the span itself.
+  Span* CandidateFor(const void* pointer) const;
 
   HugePage* HugePageAt(size_t index) const;
 
