@@ -39,8 +39,9 @@ def parse_arguments(arguments):
     parser = argparse.ArgumentParser(
         prog="tools/benchmark", description="Compares allocator libraries, interleaved.")
     parser.add_argument("--lib", action="append", default=[], metavar="NAME=PATH",
-                        help="a library to compare; repeat; NAME= is glibc (default: glibc, ours, "
-                        "and Debian's jemalloc, mimalloc and tcmalloc if installed)")
+                        help="a library to compare, with ,VARIABLE=value behind it for an environment "
+                        "variable that it needs; repeat; NAME= is glibc (default: glibc, ours, and "
+                        "Debian's jemalloc, mimalloc and tcmalloc if installed)")
     parser.add_argument("--baseline", default=None, metavar="NAME",
                         help="what ratios are taken to (default: glibc, or the first library)")
     parser.add_argument("--ours", default=None, metavar="NAME",

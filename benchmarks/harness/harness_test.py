@@ -318,6 +318,12 @@ class LibrariesTest(unittest.TestCase):
         self.assertEqual(set(refused), {("libm", "/bin/ls"), ("libm", "/bin/true")})
         self.assertIn("resolves to", refused["libm", "/bin/ls"])
 
+    def test_a_library_may_need_environment_variables(self):
+        library, = choose(["other=/bin/true,A=1,B=x=y"], "/")
+        self.assertEqual(library, Library("other", "/bin/true", (("A", "1"), ("B", "x=y"))))
+        with self.assertRaises(LibraryError):
+            choose(["other=/bin/true,A"], "/")
+
     def test_missing_file_and_twice_the_same_name_are_refused(self):
         with self.assertRaisesRegex(LibraryError, "no such file"):
             choose(["mine=/nowhere/libmine.so"], "/")

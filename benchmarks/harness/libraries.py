@@ -32,6 +32,7 @@ class Library:
 
     name: str
     path: str
+    environment: tuple = ()  # What it needs besides: pairs of name and value.
 
     def preload(self, executable):
         """The LD_PRELOAD of a program, or "-" for none."""
@@ -72,17 +73,20 @@ def choose(named, root):
     """The libraries to compare.
 
     Args:
-      named: texts "name=path" from the command line; "glibc=" is glibc. Empty for the defaults.
+      named: texts "name=path" from the command line; "glibc=" is glibc. After the path, with a comma
+        before each, environment variables may follow as "VARIABLE=value". Empty for the defaults.
       root: what relative default paths are relative to.
     """
     chosen = []
     for text in named:
-        name, equals, path = text.partition("=")
-        if not equals or not name:
-            raise LibraryError(f"--lib {text}: must be name=path")
+        library, *variables = text.split(",")
+        name, equals, path = library.partition("=")
+        environment = tuple(tuple(variable.split("=", 1)) for variable in variables)
+        if not equals or not name or any(len(pair) != 2 for pair in environment):
+            raise LibraryError(f"--lib {text}: must be name=path[,VARIABLE=value]...")
         if path and not os.path.isfile(path):
             raise LibraryError(f"--lib {text}: there is no such file")
-        chosen.append(Library(name, os.path.abspath(path) if path else None))
+        chosen.append(Library(name, os.path.abspath(path) if path else None, environment))
     if len({library.name for library in chosen}) < len(chosen):
         raise LibraryError("two libraries have the same name")
     if chosen:

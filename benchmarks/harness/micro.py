@@ -33,6 +33,7 @@ def _shown_name(name):
 def _run(program, name, library, min_time_s, timeout_s):
     """One benchmark under one library: CPU nanoseconds. Raises SubprocessError or ValueError."""
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    environment.update(library.environment)
     if library.path is not None:
         environment["LD_PRELOAD"] = library.path
     output = subprocess.run(

@@ -62,7 +62,8 @@ class Runner:
     def _execute(self, row, library, report_path, output_path, errors_path):
         """Runs the command under measure; returns the session's wall time if the row has one."""
         preload = library.preload(row.executable)
-        environment = {**os.environ, "LC_ALL": "C", **dict(row.environment)}
+        environment = {**os.environ, "LC_ALL": "C", **dict(row.environment),
+                       **dict(library.environment)}
         with open(row.stdin, "rb") as stdin, open(output_path, "wb") as stdout, \
                 open(errors_path, "wb") as stderr:
 
