@@ -33,7 +33,7 @@ constexpr size_t kPeriod = 8;
 
 // A huge page takes about 100 us.
 constexpr uint64_t kSlowNs = 2'000'000;
-constexpr uint64_t kMinPauseMs = 1000;
+constexpr uint64_t kMinPauseMs = 16;
 constexpr uint64_t kMaxPauseMs = 64'000;
 
 }  // namespace
