@@ -44,8 +44,6 @@ bool BackgroundThread::Step(uint64_t* sleep_ms) {
   if (sleep < kMinSleepMs) sleep += kIntervalMs;
   if (seen_.exchange(kQuiet, std::memory_order_relaxed) == kActive) {
     quiet_steps_ = 0;
-    spans_searched_ = false;
-    resting_ = false;
   } else if (const uint64_t rest = DoQuietStep(now)) {
     int quiet = kQuiet;
     if (seen_.compare_exchange_strong(quiet, kAsleep, std::memory_order_relaxed)) sleep = rest;
@@ -62,22 +60,16 @@ uint64_t BackgroundThread::DoQuietStep(uint64_t now) {
   if (quiet_steps_ == 1) quiet_since_ms_ = now;
   if (quiet_steps_ == 1) central_.ReturnIdle();
   if (quiet_steps_ == 2) central_.Drain();
-  // What lies inside spans is kept for as long as free pages are.
-  const int64_t decay = page_heap_.DecayMs();
-  const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay);
-  const bool wait_for_spans = decay >= 0 && !spans_searched_;
-  if (wait_for_spans && quiet_steps_ > 1 && now >= due) {
-    central_.ReleaseAll();
-    spans_searched_ = true;
-  }
   page_heap_.ReleaseExcess(now);
-  // What the policy keeps for a program that runs, one that rests doesn't need.
-  if (resting_) page_heap_.ReleaseUnused();
-  if (quiet_steps_ < 2 || page_heap_.Decays()) return 0;
-  if (wait_for_spans) return now < due ? due - now : 0;
-  if (resting_) return kForever;
-  resting_ = true;
-  return kRestMs;
+  const int64_t decay = page_heap_.DecayMs();
+  if (decay < 0) return quiet_steps_ > 1 ? kForever : 0;
+  // What lies inside spans, and what the policy keeps for a program that runs, is kept for as long.
+  const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay);
+  if (quiet_steps_ < 2 || (now < due && page_heap_.Decays())) return 0;
+  if (now < due) return due - now;
+  central_.ReleaseAll();
+  page_heap_.ReleaseUnused();
+  return kForever;
 }
 
 BackgroundThreadStats BackgroundThread::Stats() const {

@@ -3,8 +3,8 @@
 // The background thread: gives memory back while no other thread comes by to do it. As long as the
 // program's threads pass through slow paths they give back what is idle, some times a second; this
 // thread looks after them, and works only when a whole interval went by without any: it lets the
-// release policy take its course. When that asks for no more, it rests for some seconds, gives back
-// what is free still, and sleeps until the others are back.
+// release policy take its course. When nobody came by for as long as free memory is kept, it gives
+// back all that is free, and sleeps until the others are back.
 //
 // It exists only in processes with several threads whose heap has been larger than the few MiB that
 // are kept in any case. A slow path of malloc starts it, at its end (the C library allocates to
@@ -38,8 +38,6 @@ class BackgroundThread {
  public:
   // It looks at the time's multiples of this, at which the release policy's windows end too.
   static constexpr uint64_t kIntervalMs = 250;
-  // How long it rests.
-  static constexpr uint64_t kRestMs = 5000;
   static constexpr uint64_t kForever = os::Sleeper::kForever;
 
   constexpr BackgroundThread(PageHeap& page_heap, PerCpuCentral& central, ThreadRegistry& registry,
@@ -110,8 +108,6 @@ class BackgroundThread {
   uint64_t asleep_since_ms_ = 0;
   uint32_t quiet_steps_ = 0;
   uint64_t quiet_since_ms_ = 0;
-  bool spans_searched_ = false;
-  bool resting_ = false;  // and after that
 };
 
 }  // namespace spanmalloc

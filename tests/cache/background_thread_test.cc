@@ -17,7 +17,6 @@ namespace spanmalloc {
 namespace {
 
 constexpr uint64_t kInterval = BackgroundThread::kIntervalMs;
-constexpr uint64_t kRest = BackgroundThread::kRestMs;
 constexpr uint64_t kForever = BackgroundThread::kForever;
 constexpr size_t kPeakBytes = size_t{64} << 20;
 
@@ -126,9 +125,8 @@ TEST_F(BackgroundThreadTest, WhatLiesInsideSpansGoesAfterTheDecayOfQuiet) {
     StepAndSleep();
     EXPECT_EQ(released(), 0u) << on_.clock.NowMs() - freed_ms;
   }
-  while (on_.clock.NowMs() < freed_ms + 3000) StepAndSleep();
+  while (StepAndSleep() != kForever) ASSERT_LT(on_.clock.NowMs(), freed_ms + 3000);
   EXPECT_GT(released(), objects.size() / kSizeClassTable[kClass].objects);
-  while (StepAndSleep() != kForever) EXPECT_LT(on_.clock.NowMs(), freed_ms + 20000);
 }
 
 TEST_F(BackgroundThreadTest, GivesAPeakBackWithinTheDecay) {
@@ -150,15 +148,28 @@ TEST_F(BackgroundThreadTest, GivesAPeakBackWithinTheDecay) {
   EXPECT_LE(DirtyPages(), ReleasePolicy::kFloorPages);
 }
 
-TEST_F(BackgroundThreadTest, ThenRestsThenGivesAllBackThenSleepsForEver) {
+TEST_F(BackgroundThreadTest, GivesAllBackAfterTheDecayOfQuietAndSleepsForEver) {
   StartWithPeak();
   FreePeak();
-  int steps = 1;
-  while (StepAndSleep() != kRest) ASSERT_LT(++steps, 20);
-  EXPECT_GT(DirtyPages(), 0u);
-  EXPECT_EQ(StepAndSleep(), kForever);
+  const uint64_t freed_ms = on_.clock.NowMs();
+  int steps = 0;
+  for (; StepAndSleep() != kForever; ++steps) {
+    ASSERT_LT(steps, 20);
+    EXPECT_GT(DirtyPages(), 0u);
+  }
   EXPECT_EQ(DirtyPages(), 0u);
+  EXPECT_GE(on_.clock.NowMs(), freed_ms + 2000);
   EXPECT_EQ(thread_.Stats().runs, static_cast<uint64_t>(steps) + 1);
+}
+
+TEST_F(BackgroundThreadTest, KeepsAllIfItIsToldTo) {
+  StartWithPeak();
+  FreePeak();
+  on_.page_heap.SetDecay(-1);
+  const size_t dirty = DirtyPages();
+  int steps = 0;
+  while (StepAndSleep() != kForever) ASSERT_LT(++steps, 20);
+  EXPECT_EQ(DirtyPages(), dirty);
 }
 
 TEST_F(BackgroundThreadTest, ReturnsWhatLiesInTheCentralLists) {
@@ -186,11 +197,11 @@ TEST_F(BackgroundThreadTest, DoesNothingWhileSlowPathsPass) {
   EXPECT_EQ(DirtyPages(), 0u);
 }
 
-TEST_F(BackgroundThreadTest, WakesFromItsRestAndFromItsSleep) {
+TEST_F(BackgroundThreadTest, WakesFromItsSleep) {
   StartWithPeak();
   FreePeak();
-  for (uint64_t until : {kRest, kForever}) {
-    while (StepAndSleep() != until) {
+  for (int i = 0; i < 2; ++i) {
+    while (StepAndSleep() != kForever) {
     }
     PassSlowPath();
     thread_.Sleep(kForever);  // returns, since it was woken
