@@ -80,8 +80,8 @@ TEST(OptionsTest, AStringWrittenForJemallocIsTaken) {
 }
 
 TEST(OptionsTest, WhatIsOnlyAcceptedDoesNotChangeWhatIsInEffect) {
-  const Options options = Parse("thp:always,narenas:9,retain:false").options;
-  EXPECT_STREQ(options.thp, "default");
+  const Options options = Parse("metadata_thp:always,narenas:9,retain:false").options;
+  EXPECT_STREQ(options.metadata_thp, "disabled");
   EXPECT_EQ(options.narenas, 1u);
   EXPECT_TRUE(options.retain);
 }
