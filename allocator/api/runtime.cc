@@ -88,6 +88,9 @@ bool Runtime::AdvanceTo(int goal) {
   if (reached == kLoaded && goal == kReady && PlaceHeap()) {
     os::DetectCpuNumberSource();
     budget.Init(CacheBytes());
+    // Of a quota nothing is known yet. (And with this write only a page of the shards' table
+    // becomes resident; a read would map all of the library's data.)
+    central.LimitShards(os::CpuQuota::kUnlimited);
     background.SetEnabled(options.background_thread);
     StartControl();
     reached = kReady;

@@ -102,8 +102,6 @@ class PerCpuCentral {
   CentralFreeList* HomeList(SizeClass size_class);
   CentralFreeList* MakeList(size_t index, SizeClass size_class) ABSL_LOCKS_EXCLUDED(table_lock_);
   Shard* MakeShard(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
-  size_t RemoveFromOthers(SizeClass size_class, const CentralFreeList* home, void** out,
-                          size_t want);
   void NoteSurplus(const CentralFreeList& list);
   size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
                          void** out, size_t want);
@@ -114,15 +112,15 @@ class PerCpuCentral {
 
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};
-  std::atomic<size_t> shard_limit_{kMaxShards};
-  std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
-  std::atomic<Shard*> shards_[kMaxShards] = {};
   // For each class: bit i is set if a shard whose number is i modulo kSurplusGroups may have more
   // than a batch of it. A hint that spares looks at lists with nothing to spare: set when objects
   // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
   // objects come.
   std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
-  std::atomic<size_t> pass_at_{0};  // the list at which ReleaseIdle goes on
+  std::atomic<size_t> pass_at_{0};    // the list at which ReleaseIdle goes on
+  std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
+  std::atomic<size_t> shard_limit_{kMaxShards};
+  std::atomic<Shard*> shards_[kMaxShards] = {};
 };
 
 }  // namespace spanmalloc
