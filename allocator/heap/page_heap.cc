@@ -1,29 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Spans made and freed.
 #include "allocator/heap/page_heap.h"
 
 namespace spanmalloc {
 namespace {
 
-// Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
-constexpr size_t kMinReleaseRun = 8;
-
-// Huge pages released under one madvise, at most: 64 MiB.
-constexpr size_t kMaxReleaseBatch = 32;
-
 // A freed block of this many huge pages or more goes back to the kernel at once: 32 MiB.
 constexpr size_t kReleaseAtOnce = 16;
-
-// Free resident pages in runs too short that are borne when the heap grows, beside a share of it.
-constexpr size_t kBearableDirtyPages = 320;
-
-// Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
-constexpr size_t kMaxReleasesAtGrowth = 32;
-
-// Between two releases of such runs.
-constexpr uint64_t kGrowthReleaseMs = 100;
-
-// A span that is expected to grow gets room for this many times its pages.
-constexpr size_t kReserveFactor = 16;
 
 }  // namespace
 
@@ -141,22 +125,6 @@ void PageHeap::DeleteSpan(Span* span) {
   spare_span_ = span;
 }
 
-// The heap is about to be larger than ever although many free pages are resident, in runs too
-// short: lets most of those go, over several growths if they are many. Not often: what a steady
-// program gives back so it soon takes again.
-void PageHeap::ReleaseForGrowth() {
-  const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
-  const size_t peak = peak_resident_.load(std::memory_order_relaxed);
-  if (dirty_in_cut_ <= bearable || policy_.keeps_all() ||
-      used_pages_ + dirty_in_cut_ + kPagesPerHugePage <= peak) {
-    return;
-  }
-  const uint64_t now = clock_.NowMs();
-  if (now < next_growth_release_ms_) return;
-  next_growth_release_ms_ = now + kGrowthReleaseMs;
-  ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
-}
-
 // Cuts another huge page because no cut one has room.
 HugePage* PageHeap::GrowFiller(SpanKind kind) {
   if (pool_.dirty() == 0) ReleaseForGrowth();
@@ -180,23 +148,6 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   return span;
 }
 
-// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
-// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
-void PageHeap::HoldPeak() {
-  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
-      policy_.keeps_all()) {
-    return;
-  }
-  if (ReleaseHugePages(1, 1) == 0) NotePeak();
-}
-
-void PageHeap::NotePeak() {
-  const size_t resident = used_pages_ + DirtyPages();
-  if (resident > peak_resident_.load(std::memory_order_relaxed)) {
-    peak_resident_.store(resident, std::memory_order_relaxed);
-  }
-}
-
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
   HoldPeak();
   const size_t fit = pages + alignment_pages - 1;
@@ -205,55 +156,6 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKin
   if (huge_page == nullptr) huge_page = GrowFiller(kind);
   if (huge_page == nullptr) return nullptr;
   return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
-}
-
-// A span with a reserve goes where the last one that was freed had its room. Without such a place,
-// it goes where there is most room to grow, not where it fits best.
-Span* PageHeap::AllocateWithReserve(size_t pages) {
-  if (freed_grown_ != nullptr && freed_grown_->reserve >= pages) return ReuseFreedGrown(pages);
-  size_t wish = pages * kReserveFactor;
-  if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
-  HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
-  if (huge_page == nullptr || huge_page->longest_free < wish) {
-    HugePage* fresh = GrowFiller(SpanKind::kSingle);
-    if (fresh != nullptr) huge_page = fresh;
-  }
-  if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
-  const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
-  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
-}
-
-Span* PageHeap::ReuseFreedGrown(size_t pages) {
-  Span* span = freed_grown_;
-  freed_grown_ = nullptr;
-  span->pages = static_cast<uint32_t>(pages);
-  span->reserve -= static_cast<uint32_t>(pages);
-  HugePageOf(span)->SetSpans(FirstPage(span), 1, span);
-  return span;
-}
-
-// Keeps the pages of a grown span that is freed together for the next one. Meanwhile no block is
-// found there.
-void PageHeap::KeepFreedGrown(Span* span) {
-  DropFreedGrown();
-  HugePage* huge_page = HugePageOf(span);
-  huge_page->dirty.SetRange(FirstPage(span), span->pages);
-  huge_page->SetSpans(FirstPage(span), 1, nullptr);
-  span->reserve += span->pages;
-  span->pages = 0;
-  span->grower = nullptr;
-  span->zeroed = false;
-  freed_grown_ = span;
-}
-
-void PageHeap::DropFreedGrown() {
-  Span* span = freed_grown_;
-  if (span == nullptr) return;
-  freed_grown_ = nullptr;
-  HugePage* huge_page = HugePageOf(span);
-  FreePages(huge_page, FirstPage(span), span->reserve);
-  UncutIfEmpty(huge_page);
-  DeleteSpan(span);
 }
 
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
@@ -302,16 +204,6 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   return span;
 }
 
-Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
-  if (pages >= kPagesPerHugePage) return AllocateLarge(pages, 1);
-  os::LockHolder hold(lock_);
-  Span* span = AllocateWithReserve(pages);
-  if (span == nullptr) return nullptr;
-  span->grower = grower;
-  NoteLarge(span);
-  return span;
-}
-
 void PageHeap::NoteLarge(Span* span) {
   span->state = SpanState::kLarge;
   ++large_spans_;
@@ -354,33 +246,6 @@ void PageHeap::RemoveSpan(Span* span) {
 bool PageHeap::Merge(uintptr_t start, size_t bytes) {
   if (moved_mappings_ < kMaxMovedMappings / 2) return false;
   return memory_.MapOver(reinterpret_cast<void*>(start), bytes);
-}
-
-// Notes that free pages are clean.
-void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
-  dirty_in_cut_ -= huge_page->dirty.CountRange(first, count);
-  huge_page->dirty.ClearRange(first, count);
-}
-
-// Asks for a huge page no more, before some of it is released: else the kernel would fill it up
-// again. The pages of a huge page that were never given away are resident too.
-void PageHeap::TakeBackAdvice(HugePage* huge_page) {
-  if (!huge_page->advised) return;
-  huge_page->advised = false;
-  pool_.AdviseAgainst(huge_page->index);
-  dirty_in_cut_ -= huge_page->FreeDirtyPages();
-  huge_page->dirty.SetRange(0, kPagesPerHugePage);
-  dirty_in_cut_ += huge_page->FreeDirtyPages();
-}
-
-// Pages that are moved bring with them what was asked for where they were.
-void PageHeap::MoveAdvice(const Span* from, const Span* to) {
-  const size_t source = HugePageIndex(from->start);
-  const size_t target = HugePageIndex(to->start);
-  const size_t count = HugePageIndex(from->start + from->bytes() - 1) - source + 1;
-  if (!pool_.IsAdvised(source, count)) return;
-  pool_.NoteAdvised(target, HugePageIndex(to->start + from->bytes() - 1) - target + 1);
-  if (to->huge_pages == 0) HugePageOf(to)->advised = true;
 }
 
 void PageHeap::FreeShared(Span* span) {
@@ -436,276 +301,6 @@ LargeFault PageHeap::FreeLarge(void* block) {
   if (huge_pages >= kReleaseAtOnce)
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
   return LargeFault::kNone;
-}
-
-void PageHeap::NoteUnlockedGrowths(Span* span) {
-  totals_.grown_in_place += span->unlocked_growths;
-  span->unlocked_growths = 0;
-}
-
-// Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
-bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
-  HugePage* huge_page = HugePageOf(span);
-  const size_t first = FirstPage(span);
-  const size_t held = span->pages + span->reserve;
-  size_t wish = first + pages * (grower != nullptr ? kReserveFactor : 1);
-  if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
-  const size_t room = huge_page->used.FindSet(first + held);
-  if (first + pages > room) return false;
-  if (wish < first + held) wish = first + held;
-  const size_t end = wish < room ? wish : room;
-  // What is written to is dirty from here on; the rest as it was.
-  huge_page->dirty.SetRange(first, span->pages);
-  UsePages(huge_page, first + held, end - (first + held), 0);
-  span->reserve = static_cast<uint32_t>(end - first - pages);
-  span->grower = grower;
-  large_pages_ += end - (first + held);
-  return true;
-}
-
-// Grows a span of whole huge pages.
-bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
-  const size_t need = HugePagesFor(pages);
-  if (need > span->huge_pages) {
-    const size_t end = HugePageIndex(span->start) + span->huge_pages;
-    const size_t count = need - span->huge_pages;
-    if (pool_.TakeAt(end, count).count == 0) return false;
-    page_map_.SetLargeSpan(end, count, span);
-    span->huge_pages = static_cast<uint32_t>(need);
-  }
-  used_pages_ += pages - span->pages;
-  large_pages_ += pages - span->pages;
-  NotePeak();
-  return true;
-}
-
-bool PageHeap::GrowLarge(Span* span, size_t pages, const void* grower) {
-  os::LockHolder hold(lock_);
-  const bool grown =
-      span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
-  if (!grown) return false;
-  NoteUnlockedGrowths(span);
-  span->pages = static_cast<uint32_t>(pages);
-  ++totals_.grown_in_place;
-  return true;
-}
-
-void PageHeap::ReturnReserve(const void* block, const void* grower) {
-  Span* span = page_map_.SpanAt(block);
-  if (span == nullptr || span->grower != grower) return;
-  os::LockHolder hold(lock_);
-  // Looked up again under the lock: the block may have been freed since.
-  span = page_map_.SpanAt(block);
-  if (span != nullptr && span->state == SpanState::kLarge && span->grower == grower) {
-    ShrinkInHugePage(span, span->pages);
-  }
-}
-
-// Returns a span's reserve, and its pages beyond `pages`.
-void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
-  HugePage* huge_page = HugePageOf(span);
-  const size_t first = FirstPage(span);
-  const size_t fewer = span->pages + span->reserve - pages;
-  NoteUnlockedGrowths(span);
-  huge_page->dirty.SetRange(first, span->pages);
-  span->pages = static_cast<uint32_t>(pages);
-  span->reserve = 0;
-  span->grower = nullptr;
-  FreePages(huge_page, first + pages, fewer);
-  large_pages_ -= fewer;
-}
-
-void PageHeap::ShrinkLarge(Span* span, size_t pages) {
-  os::LockHolder hold(lock_);
-  if (span->huge_pages == 0) return ShrinkInHugePage(span, pages);
-  const size_t fewer = span->pages - pages;
-  const size_t need = HugePagesFor(pages);
-  const size_t begin = HugePageIndex(span->start) + need;
-  const size_t count = span->huge_pages - need;
-  const size_t slack_end =
-      count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
-  span->pages = static_cast<uint32_t>(pages);
-  span->huge_pages = static_cast<uint32_t>(need);
-  used_pages_ -= fewer;
-  large_pages_ -= fewer;
-  advice_.Forget(span);
-  if (count != 0) FreeHugePages(begin, count, span->moved);
-  // The tail of the last huge page stays the span's own address space, but not its memory.
-  const size_t tail = slack_end - pages;
-  if (tail < kMinReleaseRun) return;
-  if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
-  ++totals_.release_calls;
-  if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
-    released_bytes_ += tail * kPageSize;
-  }
-}
-
-bool PageHeap::MoveLarge(Span* from, Span* to) {
-  os::LockHolder hold(lock_);
-  if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
-  if (from->reserve != 0) ShrinkInHugePage(from, from->pages);
-  void* source = reinterpret_cast<void*>(from->start);
-  const size_t bytes = from->bytes();
-  advice_.Forget(from);
-  advice_.Forget(to);
-  if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
-  MoveAdvice(from, to);
-  if (!to->moved) ++moved_mappings_;
-  to->moved = true;
-  if (from->moved) --moved_mappings_;
-  from->moved = false;
-  ++totals_.remapped;
-  if (memory_.MapAt(source, bytes)) return true;
-  // The kernel took the pages and refuses fresh ones for the place they were at, so the span can
-  // never be handed out again. Whole huge pages become a hole; pages of a cut huge page stay in
-  // use for ever, by nobody.
-  if (from->state == SpanState::kLarge) {
-    --large_spans_;
-    ++totals_.large_freed;
-    large_pages_ -= from->pages;
-  } else {
-    page_map_.SetClasses(from->start, from->pages, kNoSizeClass);
-  }
-  if (from->huge_pages != 0) {
-    const size_t index = HugePageIndex(from->start);
-    // What moved is unmapped, or somebody else's by now; the run's tail is still ours.
-    const size_t tail = (size_t{from->huge_pages} << kHugePageShift) - bytes;
-    if (tail != 0) memory_.Unmap(static_cast<char*>(source) + bytes, tail);
-    page_map_.ClearDirectory(index, from->huge_pages);
-    pool_.PutUnmapped(index, from->huge_pages);
-    used_pages_ -= from->pages;
-  } else {
-    HugePageOf(from)->SetSpans(FirstPage(from), 1, nullptr);
-  }
-  DeleteSpan(from);
-  return true;
-}
-
-size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
-  size_t released = 0;
-  while (released < pages) {
-    const HugeRun run = pool_.TakeDirty(batch);
-    if (run.count == 0) break;
-    // The run is ours alone; others may use the heap while the kernel works.
-    lock_.Unlock();
-    const bool done = memory_.Release(pool_.AddressOf(run.index), run.count << kHugePageShift);
-    lock_.Lock();
-    pool_.Put(run.index, run.count, /*dirty=*/!done);
-    ++totals_.release_calls;
-    if (!done) break;
-    released += run.count * kPagesPerHugePage;
-  }
-  released_bytes_ += released * kPageSize;
-  return released;
-}
-
-// Releases the free dirty runs of at least `min_run` pages in one huge page, by at most *calls
-// calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
-// lock can be dropped.
-size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls) {
-  size_t released = 0;
-  size_t first = huge_page->used.FindClear(0);
-  while (first < kPagesPerHugePage && *calls != 0) {
-    const size_t count = huge_page->used.FindSet(first) - first;
-    size_t dirty = huge_page->dirty.CountRange(first, count);
-    if (dirty >= min_run) {
-      TakeBackAdvice(huge_page);
-      dirty = huge_page->dirty.CountRange(first, count);
-      char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
-      UsePages(huge_page, first, count, count);
-      lock_.Unlock();
-      const bool done = memory_.Release(address, count * kPageSize);
-      lock_.Lock();
-      ++totals_.release_calls;
-      --*calls;
-      FreePages(huge_page, first, count);
-      if (!done) break;
-      CleanPages(huge_page, first, count);
-      released += dirty;
-    }
-    const size_t end = first + count;
-    first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
-  }
-  UncutIfEmpty(huge_page);
-  released_bytes_ += released * kPageSize;
-  return released;
-}
-
-// Goes round the huge pages that are cut, by address, from where the last call stopped, and calls
-// madvise at most `calls` times.
-size_t PageHeap::ReleaseInside(size_t pages, size_t calls) {
-  size_t released = 0;
-  for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
-    for (size_t visited = 0; visited < pool_.extent(); ++visited) {
-      if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
-      release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
-      HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
-      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run, &calls);
-    }
-  }
-  return released;
-}
-
-bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count) {
-  const size_t bytes = count * kReleaseUnit;
-  {
-    os::LockHolder hold(lock_);
-    TakeBackAdvice(HugePageOf(span));
-  }
-  if (!memory_.Release(reinterpret_cast<void*>(span->start + first * kReleaseUnit), bytes)) {
-    return false;
-  }
-  os::LockHolder hold(lock_);
-  ++totals_.release_calls;
-  released_bytes_ += bytes;
-  return true;
-}
-
-size_t PageHeap::ReleaseLocked(size_t pages) {
-  size_t released = ReleaseHugePages(pages, kMaxReleaseBatch);
-  if (released < pages) released += ReleaseInside(pages - released, ~size_t{0});
-  if (released != 0) ++totals_.releases;
-  return released;
-}
-
-size_t PageHeap::Release(size_t pages) {
-  os::LockHolder hold(lock_);
-  DropFreedGrown();
-  UncutSpares();
-  return ReleaseLocked(pages);
-}
-
-void PageHeap::ReleaseExcess(uint64_t now_ms) {
-  os::LockHolder hold(lock_);
-  policy_.Note(used_pages_, now_ms);
-  const size_t excess = policy_.Excess(used_pages_, DirtyPages());
-  if (excess != 0) ReleaseLocked(excess);
-}
-
-void PageHeap::ReleaseUnused() {
-  os::LockHolder hold(lock_);
-  if (policy_.keeps_all()) return;
-  DropFreedGrown();
-  UncutSpares();
-  ReleaseLocked(~size_t{0});
-}
-
-size_t PageHeap::NoteIdleReturned() {
-  os::LockHolder hold(lock_);
-  DropFreedGrown();
-  const size_t before = resident_at_return_;
-  resident_at_return_ = used_pages_ + DirtyPages();
-  has_grown_.store(false, std::memory_order_relaxed);
-  return resident_at_return_ > before ? resident_at_return_ - before : 0;
-}
-
-bool PageHeap::ReclaimForRetry() {
-  os::LockHolder hold(lock_);
-  DropFreedGrown();
-  UncutSpares();
-  const size_t released = ReleaseLocked(~size_t{0});
-  const size_t unmapped = pool_.UnmapFree();
-  return released + unmapped != 0;
 }
 
 PageHeapStats PageHeap::Stats() {

@@ -180,6 +180,15 @@ class PageHeap {
  private:
   static constexpr size_t kMaxMovedMappings = 4096;
 
+  // Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
+  static constexpr size_t kMinReleaseRun = 8;
+
+  // Huge pages released under one madvise, at most: 64 MiB.
+  static constexpr size_t kMaxReleaseBatch = 32;
+
+  // A span that is expected to grow gets room for this many times its pages.
+  static constexpr size_t kReserveFactor = 16;
+
   Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

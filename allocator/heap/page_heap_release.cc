@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory given back to the kernel: when, which, and what is noted about it.
+#include "allocator/heap/page_heap.h"
+
+namespace spanmalloc {
+namespace {
+
+// Free resident pages in runs too short that are borne when the heap grows, beside a share of it.
+constexpr size_t kBearableDirtyPages = 320;
+
+// Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
+constexpr size_t kMaxReleasesAtGrowth = 32;
+
+// Between two releases of such runs.
+constexpr uint64_t kGrowthReleaseMs = 100;
+
+}  // namespace
+
+// Notes that free pages are clean.
+void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
+  dirty_in_cut_ -= huge_page->dirty.CountRange(first, count);
+  huge_page->dirty.ClearRange(first, count);
+}
+
+// Asks for a huge page no more, before some of it is released: else the kernel would fill it up
+// again. The pages of a huge page that were never given away are resident too.
+void PageHeap::TakeBackAdvice(HugePage* huge_page) {
+  if (!huge_page->advised) return;
+  huge_page->advised = false;
+  pool_.AdviseAgainst(huge_page->index);
+  dirty_in_cut_ -= huge_page->FreeDirtyPages();
+  huge_page->dirty.SetRange(0, kPagesPerHugePage);
+  dirty_in_cut_ += huge_page->FreeDirtyPages();
+}
+
+// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
+// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
+void PageHeap::HoldPeak() {
+  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
+      policy_.keeps_all()) {
+    return;
+  }
+  if (ReleaseHugePages(1, 1) == 0) NotePeak();
+}
+
+void PageHeap::NotePeak() {
+  const size_t resident = used_pages_ + DirtyPages();
+  if (resident > peak_resident_.load(std::memory_order_relaxed)) {
+    peak_resident_.store(resident, std::memory_order_relaxed);
+  }
+}
+
+// The heap is about to be larger than ever although many free pages are resident, in runs too
+// short: lets most of those go, over several growths if they are many. Not often: what a steady
+// program gives back so it soon takes again.
+void PageHeap::ReleaseForGrowth() {
+  const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
+  const size_t peak = peak_resident_.load(std::memory_order_relaxed);
+  if (dirty_in_cut_ <= bearable || policy_.keeps_all() ||
+      used_pages_ + dirty_in_cut_ + kPagesPerHugePage <= peak) {
+    return;
+  }
+  const uint64_t now = clock_.NowMs();
+  if (now < next_growth_release_ms_) return;
+  next_growth_release_ms_ = now + kGrowthReleaseMs;
+  ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
+}
+
+size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
+  size_t released = 0;
+  while (released < pages) {
+    const HugeRun run = pool_.TakeDirty(batch);
+    if (run.count == 0) break;
+    // The run is ours alone; others may use the heap while the kernel works.
+    lock_.Unlock();
+    const bool done = memory_.Release(pool_.AddressOf(run.index), run.count << kHugePageShift);
+    lock_.Lock();
+    pool_.Put(run.index, run.count, /*dirty=*/!done);
+    ++totals_.release_calls;
+    if (!done) break;
+    released += run.count * kPagesPerHugePage;
+  }
+  released_bytes_ += released * kPageSize;
+  return released;
+}
+
+// Releases the free dirty runs of at least `min_run` pages in one huge page, by at most *calls
+// calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
+// lock can be dropped.
+size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls) {
+  size_t released = 0;
+  size_t first = huge_page->used.FindClear(0);
+  while (first < kPagesPerHugePage && *calls != 0) {
+    const size_t count = huge_page->used.FindSet(first) - first;
+    size_t dirty = huge_page->dirty.CountRange(first, count);
+    if (dirty >= min_run) {
+      TakeBackAdvice(huge_page);
+      dirty = huge_page->dirty.CountRange(first, count);
+      char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
+      UsePages(huge_page, first, count, count);
+      lock_.Unlock();
+      const bool done = memory_.Release(address, count * kPageSize);
+      lock_.Lock();
+      ++totals_.release_calls;
+      --*calls;
+      FreePages(huge_page, first, count);
+      if (!done) break;
+      CleanPages(huge_page, first, count);
+      released += dirty;
+    }
+    const size_t end = first + count;
+    first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
+  }
+  UncutIfEmpty(huge_page);
+  released_bytes_ += released * kPageSize;
+  return released;
+}
+
+// Goes round the huge pages that are cut, by address, from where the last call stopped, and calls
+// madvise at most `calls` times.
+size_t PageHeap::ReleaseInside(size_t pages, size_t calls) {
+  size_t released = 0;
+  for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
+    for (size_t visited = 0; visited < pool_.extent(); ++visited) {
+      if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
+      release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
+      HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
+      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run, &calls);
+    }
+  }
+  return released;
+}
+
+bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count) {
+  const size_t bytes = count * kReleaseUnit;
+  {
+    os::LockHolder hold(lock_);
+    TakeBackAdvice(HugePageOf(span));
+  }
+  if (!memory_.Release(reinterpret_cast<void*>(span->start + first * kReleaseUnit), bytes)) {
+    return false;
+  }
+  os::LockHolder hold(lock_);
+  ++totals_.release_calls;
+  released_bytes_ += bytes;
+  return true;
+}
+
+size_t PageHeap::ReleaseLocked(size_t pages) {
+  size_t released = ReleaseHugePages(pages, kMaxReleaseBatch);
+  if (released < pages) released += ReleaseInside(pages - released, ~size_t{0});
+  if (released != 0) ++totals_.releases;
+  return released;
+}
+
+size_t PageHeap::Release(size_t pages) {
+  os::LockHolder hold(lock_);
+  DropFreedGrown();
+  UncutSpares();
+  return ReleaseLocked(pages);
+}
+
+void PageHeap::ReleaseExcess(uint64_t now_ms) {
+  os::LockHolder hold(lock_);
+  policy_.Note(used_pages_, now_ms);
+  const size_t excess = policy_.Excess(used_pages_, DirtyPages());
+  if (excess != 0) ReleaseLocked(excess);
+}
+
+void PageHeap::ReleaseUnused() {
+  os::LockHolder hold(lock_);
+  if (policy_.keeps_all()) return;
+  DropFreedGrown();
+  UncutSpares();
+  ReleaseLocked(~size_t{0});
+}
+
+size_t PageHeap::NoteIdleReturned() {
+  os::LockHolder hold(lock_);
+  DropFreedGrown();
+  const size_t before = resident_at_return_;
+  resident_at_return_ = used_pages_ + DirtyPages();
+  has_grown_.store(false, std::memory_order_relaxed);
+  return resident_at_return_ > before ? resident_at_return_ - before : 0;
+}
+
+bool PageHeap::ReclaimForRetry() {
+  os::LockHolder hold(lock_);
+  DropFreedGrown();
+  UncutSpares();
+  const size_t released = ReleaseLocked(~size_t{0});
+  const size_t unmapped = pool_.UnmapFree();
+  return released + unmapped != 0;
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Large spans that grow, shrink and move; the pages kept for a buffer that is being filled.
+#include "allocator/heap/page_heap.h"
+
+namespace spanmalloc {
+
+// A span with a reserve goes where the last one that was freed had its room. Without such a place,
+// it goes where there is most room to grow, not where it fits best.
+Span* PageHeap::AllocateWithReserve(size_t pages) {
+  if (freed_grown_ != nullptr && freed_grown_->reserve >= pages) return ReuseFreedGrown(pages);
+  size_t wish = pages * kReserveFactor;
+  if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
+  if (huge_page == nullptr || huge_page->longest_free < wish) {
+    HugePage* fresh = GrowFiller(SpanKind::kSingle);
+    if (fresh != nullptr) huge_page = fresh;
+  }
+  if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
+  const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
+  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
+}
+
+Span* PageHeap::ReuseFreedGrown(size_t pages) {
+  Span* span = freed_grown_;
+  freed_grown_ = nullptr;
+  span->pages = static_cast<uint32_t>(pages);
+  span->reserve -= static_cast<uint32_t>(pages);
+  HugePageOf(span)->SetSpans(FirstPage(span), 1, span);
+  return span;
+}
+
+// Keeps the pages of a grown span that is freed together for the next one. Meanwhile no block is
+// found there.
+void PageHeap::KeepFreedGrown(Span* span) {
+  DropFreedGrown();
+  HugePage* huge_page = HugePageOf(span);
+  huge_page->dirty.SetRange(FirstPage(span), span->pages);
+  huge_page->SetSpans(FirstPage(span), 1, nullptr);
+  span->reserve += span->pages;
+  span->pages = 0;
+  span->grower = nullptr;
+  span->zeroed = false;
+  freed_grown_ = span;
+}
+
+void PageHeap::DropFreedGrown() {
+  Span* span = freed_grown_;
+  if (span == nullptr) return;
+  freed_grown_ = nullptr;
+  HugePage* huge_page = HugePageOf(span);
+  FreePages(huge_page, FirstPage(span), span->reserve);
+  UncutIfEmpty(huge_page);
+  DeleteSpan(span);
+}
+
+Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
+  if (pages >= kPagesPerHugePage) return AllocateLarge(pages, 1);
+  os::LockHolder hold(lock_);
+  Span* span = AllocateWithReserve(pages);
+  if (span == nullptr) return nullptr;
+  span->grower = grower;
+  NoteLarge(span);
+  return span;
+}
+
+void PageHeap::NoteUnlockedGrowths(Span* span) {
+  totals_.grown_in_place += span->unlocked_growths;
+  span->unlocked_growths = 0;
+}
+
+// Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
+bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
+  HugePage* huge_page = HugePageOf(span);
+  const size_t first = FirstPage(span);
+  const size_t held = span->pages + span->reserve;
+  size_t wish = first + pages * (grower != nullptr ? kReserveFactor : 1);
+  if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  const size_t room = huge_page->used.FindSet(first + held);
+  if (first + pages > room) return false;
+  if (wish < first + held) wish = first + held;
+  const size_t end = wish < room ? wish : room;
+  // What is written to is dirty from here on; the rest as it was.
+  huge_page->dirty.SetRange(first, span->pages);
+  UsePages(huge_page, first + held, end - (first + held), 0);
+  span->reserve = static_cast<uint32_t>(end - first - pages);
+  span->grower = grower;
+  large_pages_ += end - (first + held);
+  return true;
+}
+
+// Grows a span of whole huge pages.
+bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
+  const size_t need = HugePagesFor(pages);
+  if (need > span->huge_pages) {
+    const size_t end = HugePageIndex(span->start) + span->huge_pages;
+    const size_t count = need - span->huge_pages;
+    if (pool_.TakeAt(end, count).count == 0) return false;
+    page_map_.SetLargeSpan(end, count, span);
+    span->huge_pages = static_cast<uint32_t>(need);
+  }
+  used_pages_ += pages - span->pages;
+  large_pages_ += pages - span->pages;
+  NotePeak();
+  return true;
+}
+
+bool PageHeap::GrowLarge(Span* span, size_t pages, const void* grower) {
+  os::LockHolder hold(lock_);
+  const bool grown =
+      span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
+  if (!grown) return false;
+  NoteUnlockedGrowths(span);
+  span->pages = static_cast<uint32_t>(pages);
+  ++totals_.grown_in_place;
+  return true;
+}
+
+void PageHeap::ReturnReserve(const void* block, const void* grower) {
+  Span* span = page_map_.SpanAt(block);
+  if (span == nullptr || span->grower != grower) return;
+  os::LockHolder hold(lock_);
+  // Looked up again under the lock: the block may have been freed since.
+  span = page_map_.SpanAt(block);
+  if (span != nullptr && span->state == SpanState::kLarge && span->grower == grower) {
+    ShrinkInHugePage(span, span->pages);
+  }
+}
+
+// Returns a span's reserve, and its pages beyond `pages`.
+void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
+  HugePage* huge_page = HugePageOf(span);
+  const size_t first = FirstPage(span);
+  const size_t fewer = span->pages + span->reserve - pages;
+  NoteUnlockedGrowths(span);
+  huge_page->dirty.SetRange(first, span->pages);
+  span->pages = static_cast<uint32_t>(pages);
+  span->reserve = 0;
+  span->grower = nullptr;
+  FreePages(huge_page, first + pages, fewer);
+  large_pages_ -= fewer;
+}
+
+void PageHeap::ShrinkLarge(Span* span, size_t pages) {
+  os::LockHolder hold(lock_);
+  if (span->huge_pages == 0) return ShrinkInHugePage(span, pages);
+  const size_t fewer = span->pages - pages;
+  const size_t need = HugePagesFor(pages);
+  const size_t begin = HugePageIndex(span->start) + need;
+  const size_t count = span->huge_pages - need;
+  const size_t slack_end =
+      count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
+  span->pages = static_cast<uint32_t>(pages);
+  span->huge_pages = static_cast<uint32_t>(need);
+  used_pages_ -= fewer;
+  large_pages_ -= fewer;
+  advice_.Forget(span);
+  if (count != 0) FreeHugePages(begin, count, span->moved);
+  // The tail of the last huge page stays the span's own address space, but not its memory.
+  const size_t tail = slack_end - pages;
+  if (tail < kMinReleaseRun) return;
+  if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
+  ++totals_.release_calls;
+  if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
+    released_bytes_ += tail * kPageSize;
+  }
+}
+
+// Pages that are moved bring with them what was asked for where they were.
+void PageHeap::MoveAdvice(const Span* from, const Span* to) {
+  const size_t source = HugePageIndex(from->start);
+  const size_t target = HugePageIndex(to->start);
+  const size_t count = HugePageIndex(from->start + from->bytes() - 1) - source + 1;
+  if (!pool_.IsAdvised(source, count)) return;
+  pool_.NoteAdvised(target, HugePageIndex(to->start + from->bytes() - 1) - target + 1);
+  if (to->huge_pages == 0) HugePageOf(to)->advised = true;
+}
+
+bool PageHeap::MoveLarge(Span* from, Span* to) {
+  os::LockHolder hold(lock_);
+  if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
+  if (from->reserve != 0) ShrinkInHugePage(from, from->pages);
+  void* source = reinterpret_cast<void*>(from->start);
+  const size_t bytes = from->bytes();
+  advice_.Forget(from);
+  advice_.Forget(to);
+  if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
+  MoveAdvice(from, to);
+  if (!to->moved) ++moved_mappings_;
+  to->moved = true;
+  if (from->moved) --moved_mappings_;
+  from->moved = false;
+  ++totals_.remapped;
+  if (memory_.MapAt(source, bytes)) return true;
+  // The kernel took the pages and refuses fresh ones for the place they were at, so the span can
+  // never be handed out again. Whole huge pages become a hole; pages of a cut huge page stay in
+  // use for ever, by nobody.
+  if (from->state == SpanState::kLarge) {
+    --large_spans_;
+    ++totals_.large_freed;
+    large_pages_ -= from->pages;
+  } else {
+    page_map_.SetClasses(from->start, from->pages, kNoSizeClass);
+  }
+  if (from->huge_pages != 0) {
+    const size_t index = HugePageIndex(from->start);
+    // What moved is unmapped, or somebody else's by now; the run's tail is still ours.
+    const size_t tail = (size_t{from->huge_pages} << kHugePageShift) - bytes;
+    if (tail != 0) memory_.Unmap(static_cast<char*>(source) + bytes, tail);
+    page_map_.ClearDirectory(index, from->huge_pages);
+    pool_.PutUnmapped(index, from->huge_pages);
+    used_pages_ -= from->pages;
+  } else {
+    HugePageOf(from)->SetSpans(FirstPage(from), 1, nullptr);
+  }
+  DeleteSpan(from);
+  return true;
+}
+
+}  // namespace spanmalloc
