@@ -148,6 +148,23 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   return span;
 }
 
+// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
+// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
+void PageHeap::HoldPeak() {
+  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
+      policy_.keeps_all()) {
+    return;
+  }
+  if (ReleaseHugePages(1, 1) == 0) NotePeak();
+}
+
+void PageHeap::NotePeak() {
+  const size_t resident = used_pages_ + DirtyPages();
+  if (resident > peak_resident_.load(std::memory_order_relaxed)) {
+    peak_resident_.store(resident, std::memory_order_relaxed);
+  }
+}
+
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
   HoldPeak();
   const size_t fit = pages + alignment_pages - 1;

@@ -34,23 +34,6 @@ void PageHeap::TakeBackAdvice(HugePage* huge_page) {
   dirty_in_cut_ += huge_page->FreeDirtyPages();
 }
 
-// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
-// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
-void PageHeap::HoldPeak() {
-  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
-      policy_.keeps_all()) {
-    return;
-  }
-  if (ReleaseHugePages(1, 1) == 0) NotePeak();
-}
-
-void PageHeap::NotePeak() {
-  const size_t resident = used_pages_ + DirtyPages();
-  if (resident > peak_resident_.load(std::memory_order_relaxed)) {
-    peak_resident_.store(resident, std::memory_order_relaxed);
-  }
-}
-
 // The heap is about to be larger than ever although many free pages are resident, in runs too
 // short: lets most of those go, over several growths if they are many. Not often: what a steady
 // program gives back so it soon takes again.
