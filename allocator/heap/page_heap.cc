@@ -95,7 +95,9 @@ void PageHeap::UncutIfEmpty(HugePage* huge_page) {
   Uncut(huge_page);
 }
 
-void PageHeap::UncutSpares() {
+// Nothing is kept for the next request any more.
+void PageHeap::DropSpares() {
+  DropFreedGrown();
   for (HugePage*& spare : spares_) {
     if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
     spare = nullptr;

@@ -224,7 +224,7 @@ class PageHeap {
   void RemoveSpanOf(uint16_t shard, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void UncutSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

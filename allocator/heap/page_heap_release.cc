@@ -139,8 +139,7 @@ size_t PageHeap::ReleaseLocked(size_t pages) {
 
 size_t PageHeap::Release(size_t pages) {
   os::LockHolder hold(lock_);
-  DropFreedGrown();
-  UncutSpares();
+  DropSpares();
   return ReleaseLocked(pages);
 }
 
@@ -154,8 +153,7 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
 void PageHeap::ReleaseUnused() {
   os::LockHolder hold(lock_);
   if (policy_.keeps_all()) return;
-  DropFreedGrown();
-  UncutSpares();
+  DropSpares();
   ReleaseLocked(~size_t{0});
 }
 
@@ -170,8 +168,7 @@ size_t PageHeap::NoteIdleReturned() {
 
 bool PageHeap::ReclaimForRetry() {
   os::LockHolder hold(lock_);
-  DropFreedGrown();
-  UncutSpares();
+  DropSpares();
   const size_t released = ReleaseLocked(~size_t{0});
   const size_t unmapped = pool_.UnmapFree();
   return released + unmapped != 0;

@@ -4,25 +4,14 @@
 // central free lists. (Asked of the library itself, by mallctl; elsewhere the program only works.)
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "tests/override/cgroup.h"
 #include "tests/override/check.h"
 
 namespace {
 
 using Mallctl = int (*)(const char*, void*, size_t*, void*, size_t);
-
-bool WriteText(const char* folder, const char* file, const char* text) {
-  char path[256];
-  snprintf(path, sizeof(path), "%s/%s", folder, file);
-  int fd = open(path, O_WRONLY);
-  bool written = fd >= 0 && write(fd, text, strlen(text)) == static_cast<ssize_t>(strlen(text));
-  if (fd >= 0) close(fd);
-  return written;
-}
 
 void* Work(void* argument) {
   uint64_t random = reinterpret_cast<uintptr_t>(argument);
@@ -64,26 +53,10 @@ int RunInside() {
 
 int main(int argc, char** argv) {
   if (argc > 1) return RunInside();
-  char folder[128];
-  snprintf(folder, sizeof(folder), "/sys/fs/cgroup/cpu/heap_test_%d", getpid());
-  if (mkdir(folder, 0755) != 0) {
-    snprintf(folder, sizeof(folder), "/sys/fs/cgroup/heap_test_%d", getpid());
-    if (mkdir(folder, 0755) != 0) SKIP("no cgroup can be made");
-  }
-  if (!WriteText(folder, "cpu.cfs_quota_us", "100000\n") &&
-      !WriteText(folder, "cpu.max", "100000 100000\n")) {
-    rmdir(folder);
+  const check::Cgroup group("cpu");
+  if (!group.Write("cpu.cfs_quota_us", "100000\n") && !group.Write("cpu.max", "100000 100000\n")) {
+    group.Remove();
     SKIP("the cgroup takes no CPU quota");
   }
-  pid_t child = fork();
-  if (child == 0) {
-    if (!WriteText(folder, "cgroup.procs", "0\n")) _exit(check::kSkipped);
-    execl("/proc/self/exe", argv[0], "inside", nullptr);
-    _exit(1);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  for (int attempt = 0; rmdir(folder) != 0 && attempt < 100; ++attempt) usleep(10000);
-  CHECK(WIFEXITED(status), "killed by signal %d", WTERMSIG(status));
-  return WEXITSTATUS(status);
+  return group.RunInside(argv[0]);
 }
