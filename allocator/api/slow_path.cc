@@ -88,17 +88,9 @@ void Report(Fault fault, const void* pointer, const Span* span, size_t claimed_s
 
 Fault MissingFault(const void* pointer) { return runtime.page_heap.MissingFault(pointer); }
 
-// Puts an object of class `c` into the thread's cache, flushing if need be. What can be checked
-// without a lock is checked: this is where a bad pointer that missed the fast path ends.
+// Puts an object of class `c` into the thread's cache, flushing if need be. A bad pointer that its
+// page's class doesn't give away is found when it gets to its span (see PerCpuCentral::Insert).
 void PutObject(size_t c, void* object) {
-  const Span* span = runtime.page_map.SpanOf(object);
-  if (span == nullptr) return Report(MissingFault(object), object, nullptr, 0);
-  if (span->size_class != c) {
-    return Report(Fault::kSizeMismatch, object, span, kSizeClassTable[c].size);
-  }
-  if (span->CheckObject(reinterpret_cast<uintptr_t>(object)) == ObjectFault::kInterior) {
-    return Report(InteriorFault(object), object, span, 0);
-  }
   ThreadState* state = runtime.ThreadStateOrNull();
   if (state == nullptr) {
     runtime.central.Insert(static_cast<SizeClass>(c), &object, 1);

@@ -60,7 +60,8 @@ void ArenaSet::Free(Span* span, void* object) {
   if (arena == nullptr) return;
   CentralFreeList& list = arena->lists[span->size_class];
   list.NoteReturned(1);
-  list.PutOwned(heap_, &object, &span, 1);
+  ObjectRun run = {span, 0, 1};
+  list.PutOwned(heap_, &object, &run, 1);
 }
 
 void ArenaSet::AddStats(SizeClass size_class, CentralFreeListStats* stats) {

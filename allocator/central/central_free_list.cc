@@ -261,10 +261,10 @@ void CentralFreeList::ReportObject(Heap& heap, void* object, const Span* span, O
 bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span) {
   const size_t before = span->free_objects;
   for (size_t i = 0; i < count; ++i) {
-    const ObjectFault fault = span->PutObject(reinterpret_cast<uintptr_t>(objects[i]));
-    if (ABSL_PREDICT_FALSE(fault != ObjectFault::kNone)) {
-      ReportObject(heap, objects[i], span, fault);
-    }
+    i += span->PutObjects(objects + i, count - i);
+    if (ABSL_PREDICT_TRUE(i == count)) break;
+    ReportObject(heap, objects[i], span,
+                 span->CheckObject(reinterpret_cast<uintptr_t>(objects[i])));
   }
   if (span->free_objects == before) return false;
   if (before == 0) ++totals_.spans_reused;
@@ -280,28 +280,24 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
   return false;
 }
 
-void CentralFreeList::PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count) {
+void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
   os::LockHolder hold(lock_);
-  for (size_t i = 0; i < count;) {
-    Span* span = spans[i];
-    if (objects[i] == nullptr || span->shard.load(std::memory_order_relaxed) != shard_) {
-      ++i;
-      continue;
-    }
-    const size_t first = i;
-    while (i < count && objects[i] != nullptr && spans[i] == span) ++i;
-    const bool span_freed = PutInSpan(heap, objects + first, i - first, span);
-    for (size_t j = first; j < i; ++j) objects[j] = nullptr;
-    if (!span_freed) continue;
+  for (size_t i = 0; i < count; ++i) {
+    Span* span = runs[i].span;
+    if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard_) continue;
+    runs[i].span = nullptr;
+    if (!PutInSpan(heap, objects + runs[i].begin, runs[i].end - runs[i].begin, span)) continue;
     // With the span empty, any further object of it in this batch is free a second time.
-    for (size_t j = i; j < count; ++j) {
-      if (objects[j] == nullptr || spans[j] != span) continue;
-      heap.report({.fault = Fault::kDoubleFree,
-                   .pointer = objects[j],
-                   .claimed_size = 0,
-                   .block_size = info().size,
-                   .block_start = nullptr});
-      objects[j] = nullptr;
+    for (size_t j = i + 1; j < count; ++j) {
+      if (runs[j].span != span) continue;
+      runs[j].span = nullptr;
+      for (size_t k = runs[j].begin; k < runs[j].end; ++k) {
+        heap.report({.fault = Fault::kDoubleFree,
+                     .pointer = objects[k],
+                     .claimed_size = 0,
+                     .block_size = info().size,
+                     .block_start = nullptr});
+      }
     }
   }
   UpdateHint();

@@ -59,6 +59,13 @@ struct SpanSearch {
   size_t spans;
 };
 
+// Neighbours in a batch of objects, [begin, end), that lie in the same span.
+struct ObjectRun {
+  Span* span;  // nullptr: done
+  uint32_t begin;
+  uint32_t end;
+};
+
 class CentralFreeList {
  public:
   constexpr CentralFreeList() = default;
@@ -95,9 +102,9 @@ class CentralFreeList {
   // A tick: the number of objects that lay in the array untouched since the last one.
   size_t TakeLowWater() ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Puts each of objects[0, count) whose span, spans[i], this list owns back into that span, and
-  // sets objects[i] to nullptr. Faulty ones are reported and dropped.
-  void PutOwned(Heap& heap, void** objects, Span* const* spans, size_t count)
+  // Puts those of runs[0, count), which are parts of the batch `objects`, whose span this list owns
+  // back into it, and marks them as done. Faulty objects are reported and dropped.
+  void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_LOCKS_EXCLUDED(lock_);
 
   // Counts objects that a thread returned past the array, straight to their spans.

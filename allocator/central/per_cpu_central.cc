@@ -104,7 +104,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   return taken;
 }
 
-void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
+void PerCpuCentral::Insert(SizeClass size_class, void* const* objects, size_t count) {
   CentralFreeList* home = HomeList(size_class);
   size_t fitted = 0;
   if (home != nullptr) {
@@ -118,63 +118,73 @@ void PerCpuCentral::Insert(SizeClass size_class, void** objects, size_t count) {
   }
 }
 
-void PerCpuCentral::InsertInSpans(SizeClass size_class, void** objects, size_t count) {
+void PerCpuCentral::InsertInSpans(SizeClass size_class, void* const* objects, size_t count) {
   CentralFreeList* home = HomeList(size_class);
   if (home != nullptr) home->NoteReturned(count);
   PutInSpans(size_class, objects, count);
 }
 
-// Finds the spans that may contain a batch of objects. Those of objects freed in no order lie
-// anywhere in memory: all are asked for before the first is read.
-void PerCpuCentral::FindSpans(void* const* objects, size_t count, Span** spans) const {
-  uintptr_t last_page = ~uintptr_t{0};  // none
-  for (size_t i = 0; i < count; ++i) {
-    const uintptr_t page = reinterpret_cast<uintptr_t>(objects[i]) >> kPageShift;
-    if (page == last_page) {
-      spans[i] = spans[i - 1];
-      continue;
-    }
-    last_page = page;
-    spans[i] = heap_.page_map.CandidateFor(objects[i]);
-    if (spans[i] == nullptr) continue;
-    __builtin_prefetch(spans[i], /*for writing*/ 1);
-    __builtin_prefetch(&spans[i]->free, /*for writing*/ 1);
+// Cuts a batch into runs that share a page, and finds the spans that may contain them. Objects
+// freed in no order lie anywhere in memory: all descriptors are asked for before the first is read.
+// Returns the number of runs.
+size_t PerCpuCentral::FindRuns(void* const* objects, size_t count, ObjectRun* runs) const {
+  const auto page_of = [objects](size_t i) {
+    return reinterpret_cast<uintptr_t>(objects[i]) >> kPageShift;
+  };
+  size_t found = 0;
+  for (uint32_t i = 0; i < count; ++found) {
+    const uint32_t begin = i;
+    const uintptr_t page = page_of(begin);
+    do ++i;
+    while (i < count && page_of(i) == page);
+    Span* span = heap_.page_map.CandidateFor(objects[begin]);
+    runs[found] = {span, begin, i};
+    if (span == nullptr) continue;
+    __builtin_prefetch(span, /*for writing*/ 1);
+    __builtin_prefetch(&span->free, /*for writing*/ 1);
   }
+  return found;
 }
 
-void PerCpuCentral::PutInSpans(SizeClass size_class, void** objects, size_t count) {
-  Span* spans[kMaxBatch];
-  FindSpans(objects, count, spans);
-  Span* last = nullptr;  // of the class, and of no explicit arena
-  for (size_t i = 0; i < count; ++i) {
-    const bool found =
-        spans[i] != nullptr && spans[i]->Contains(reinterpret_cast<uintptr_t>(objects[i]));
-    Span* span = found ? spans[i] : nullptr;
-    if (span != nullptr && span == last) continue;
-    if (ABSL_PREDICT_TRUE(span != nullptr && span->size_class == size_class)) {
-      // A sized free, which looks nothing up, may bring an object of an explicit arena.
-      if (ABSL_PREDICT_FALSE(ArenaSet::Owns(span)) && heap_.arenas != nullptr) {
-        heap_.arenas->Free(span, objects[i]);
-        objects[i] = nullptr;
-      } else {
-        last = span;
-      }
-      continue;
-    }
-    if (objects[i] == nullptr) continue;
-    heap_.report(
-        {.fault = span != nullptr ? Fault::kSizeMismatch : heap_.page_heap.MissingFault(objects[i]),
-         .pointer = objects[i],
-         .claimed_size = kSizeClassTable[size_class].size,
-         .block_size = span == nullptr ? 0 : span->object_size,
-         .block_start = nullptr});
-    objects[i] = nullptr;
+// Deals with a pointer that is no object of the free lists of `size_class`. `span`: what contains
+// it, if anything does.
+void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span) {
+  if (span != nullptr && span->size_class == size_class) {
+    // A sized free, which looks nothing up, may bring an object of an explicit arena.
+    return heap_.arenas->Free(span, object);
   }
-  for (size_t i = 0; i < count; ++i) {
-    if (objects[i] == nullptr) continue;
-    const uint16_t shard = spans[i]->shard.load(std::memory_order_relaxed);
+  heap_.report(
+      {.fault = span != nullptr ? Fault::kSizeMismatch : heap_.page_heap.MissingFault(object),
+       .pointer = object,
+       .claimed_size = kSizeClassTable[size_class].size,
+       .block_size = span == nullptr ? 0 : span->object_size,
+       .block_start = nullptr});
+}
+
+void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_t count) {
+  ObjectRun runs[kMaxBatch];
+  const size_t found = FindRuns(objects, count, runs);
+  size_t kept = 0;
+  for (size_t i = 0; i < found; ++i) {
+    const ObjectRun run = runs[i];
+    const bool contained =
+        run.span != nullptr && run.span->Contains(reinterpret_cast<uintptr_t>(objects[run.begin]));
+    if (ABSL_PREDICT_FALSE(!contained || run.span->size_class != size_class ||
+                           (ArenaSet::Owns(run.span) && heap_.arenas != nullptr))) {
+      for (size_t k = run.begin; k < run.end; ++k) {
+        PutElsewhere(size_class, objects[k], contained ? run.span : nullptr);
+      }
+    } else if (kept != 0 && runs[kept - 1].span == run.span && runs[kept - 1].end == run.begin) {
+      runs[kept - 1].end = run.end;
+    } else {
+      runs[kept++] = run;
+    }
+  }
+  for (size_t i = 0; i < kept; ++i) {
+    if (runs[i].span == nullptr) continue;
+    const uint16_t shard = runs[i].span->shard.load(std::memory_order_relaxed);
     CentralFreeList& list = *ListAt(shard, size_class);
-    list.PutOwned(heap_, objects + i, spans + i, count - i);
+    list.PutOwned(heap_, objects, runs + i, kept - i);
     NoteSurplus(list);
   }
 }

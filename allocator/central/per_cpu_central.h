@@ -33,12 +33,11 @@ class PerCpuCentral {
   // `*zeroed`, where asked for, tells whether the objects read as zeros.
   size_t Remove(SizeClass size_class, void** out, size_t want, bool* zeroed = nullptr);
 
-  // Takes back objects[0, count), of any span of `size_class`. Faulty pointers are reported; the
-  // array is left in no defined state.
-  void Insert(SizeClass size_class, void** objects, size_t count);
+  // Takes back objects[0, count), of any span of `size_class`. Faulty pointers are reported.
+  void Insert(SizeClass size_class, void* const* objects, size_t count);
 
   // As Insert, past the array and straight into the objects' spans. Requires: count <= kMaxBatch.
-  void InsertInSpans(SizeClass size_class, void** objects, size_t count);
+  void InsertInSpans(SizeClass size_class, void* const* objects, size_t count);
 
   // Empties every shard's arrays into the spans, so that empty spans return to the page heap.
   void Drain();
@@ -106,8 +105,9 @@ class PerCpuCentral {
   size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
                          void** out, size_t want);
   size_t RemoveFromOthers(const CentralFreeList& home, void** out, size_t want);
-  void FindSpans(void* const* objects, size_t count, Span** spans) const;
-  void PutInSpans(SizeClass size_class, void** objects, size_t count);
+  size_t FindRuns(void* const* objects, size_t count, ObjectRun* runs) const;
+  void PutElsewhere(SizeClass size_class, void* object, Span* span);
+  void PutInSpans(SizeClass size_class, void* const* objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
 
   Heap heap_;

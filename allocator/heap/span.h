@@ -103,17 +103,19 @@ struct Span {
 
   // Takes up to `want` free objects, lowest addresses first, into `out`. Returns how many.
   size_t TakeObjects(void** out, size_t want) {
+    if (want > free_objects) want = free_objects;
+    const size_t size = object_size;
     size_t taken = 0;
-    for (size_t w = 0; taken < want && free_objects != 0 && w < kMaxObjectsPerSpan / 64; ++w) {
+    for (size_t w = 0; taken < want; ++w) {
       uint64_t bits = free.word(w);
-      while (bits != 0 && taken < want) {
-        const size_t index = w * 64 + static_cast<size_t>(absl::countr_zero(bits));
-        bits &= bits - 1;
-        out[taken++] = reinterpret_cast<void*>(start + index * object_size);
-        --free_objects;
+      const uintptr_t base = start + w * 64 * size;
+      for (; bits != 0 && taken < want; bits &= bits - 1) {
+        out[taken++] =
+            reinterpret_cast<void*>(base + static_cast<size_t>(absl::countr_zero(bits)) * size);
       }
       free.mutable_word(w) = bits;
     }
+    free_objects -= static_cast<uint16_t>(taken);
     return taken;
   }
 
@@ -145,15 +147,34 @@ struct Span {
     return free.Get(index) ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
   }
 
-  // Marks the object at `address`, which the span contains, as free; reports if there is none, or
-  // if it is free.
-  ObjectFault PutObject(uintptr_t address) {
-    const ObjectFault fault = CheckObject(address);
-    if (ABSL_PREDICT_TRUE(fault == ObjectFault::kNone)) {
-      free.Set(IndexOf(address));
-      ++free_objects;
+  // Marks pointers[0, count), all of them in the span, as free, up to the first that is no object
+  // in use (see CheckObject). Returns how many.
+  size_t PutObjects(void* const* pointers, size_t count) {
+    // In registers, with one word of the bitmap: objects that are freed together are mostly
+    // neighbours.
+    const uintptr_t begin = start;
+    const uint64_t size = object_size;
+    const uint64_t scale = reciprocal;
+    const size_t end = objects;
+    size_t w = 0;
+    uint64_t word = free.word(0);
+    size_t done = 0;
+    for (; done < count; ++done) {
+      const uint64_t offset = reinterpret_cast<uintptr_t>(pointers[done]) - begin;
+      const size_t index = (offset * scale) >> 32;
+      if (ABSL_PREDICT_FALSE(index >= end || index * size != offset)) break;
+      if (index / 64 != w) {
+        free.mutable_word(w) = word;
+        w = index / 64;
+        word = free.word(w);
+      }
+      const uint64_t bit = uint64_t{1} << (index % 64);
+      if (ABSL_PREDICT_FALSE((word & bit) != 0)) break;
+      word |= bit;
     }
-    return fault;
+    free.mutable_word(w) = word;
+    free_objects += static_cast<uint16_t>(done);
+    return done;
   }
 
  private:

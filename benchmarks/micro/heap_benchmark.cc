@@ -49,7 +49,7 @@ void BM_SpanObjects(benchmark::State& state) {
   void* objects[kBatch];
   for (auto _ : state) {
     const size_t taken = span->TakeObjects(objects, kBatch);
-    for (size_t i = 0; i < taken; ++i) span->PutObject(reinterpret_cast<uintptr_t>(objects[i]));
+    span->PutObjects(objects, taken);
   }
   state.SetItemsProcessed(state.iterations() * kBatch);
   floors.page_heap.FreeShared(span);

@@ -44,7 +44,7 @@ class BadPointersTest : public testing::Test {
 
 TEST_F(BadPointersTest, GoodObjectsAreNotReported) {
   const auto objects = Take(kClass, 3);
-  EXPECT_TRUE(Put(kClass, {objects[1], nullptr, objects[0], objects[2]}).empty());
+  EXPECT_TRUE(Put(kClass, {objects[1], objects[0], objects[2]}).empty());
 }
 
 TEST_F(BadPointersTest, SecondReturnIsADoubleFree) {

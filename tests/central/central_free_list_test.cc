@@ -42,11 +42,13 @@ class CentralFreeListTest : public testing::TestWithParam<size_t> {
   size_t Insert(const std::vector<void*>& objects) {
     return list_.Insert(on_.heap, objects.data(), objects.size());
   }
-  void PutInSpans(std::vector<void*> objects) {
-    std::vector<Span*> spans;
-    for (void* object : objects) spans.push_back(on_.page_map.SpanOf(object));
-    list_.PutOwned(on_.heap, objects.data(), spans.data(), objects.size());
-    for (void* object : objects) EXPECT_EQ(object, nullptr) << "not taken";
+  void PutInSpans(const std::vector<void*>& objects) {
+    std::vector<ObjectRun> runs;
+    for (uint32_t i = 0; i < objects.size(); ++i) {
+      runs.push_back({on_.page_map.SpanOf(objects[i]), i, i + 1});
+    }
+    list_.PutOwned(on_.heap, objects.data(), runs.data(), runs.size());
+    for (const ObjectRun& run : runs) EXPECT_EQ(run.span, nullptr) << "not taken";
   }
   CentralFreeListStats Stats() {
     CentralFreeListStats stats = {};
@@ -275,15 +277,18 @@ TEST_P(CentralFreeListTest, PutOwnedLeavesOtherShardsObjects) {
   void* foreign;
   ASSERT_EQ(other.RemoveOrCarve(on_.heap, &foreign, 1, &zeroed), 1u);
   void* batch[] = {objects[0], foreign, nullptr, objects[1]};
-  Span* spans[] = {on_.page_map.SpanOf(batch[0]), on_.page_map.SpanOf(foreign), nullptr,
-                   on_.page_map.SpanOf(batch[3])};
-  list_.PutOwned(on_.heap, batch, spans, 4);
-  EXPECT_EQ(batch[0], nullptr);
-  EXPECT_EQ(batch[1], foreign);
-  EXPECT_EQ(batch[3], nullptr);
+  Span* foreign_span = on_.page_map.SpanOf(foreign);
+  ObjectRun runs[] = {{on_.page_map.SpanOf(batch[0]), 0, 1},
+                      {foreign_span, 1, 2},
+                      {nullptr, 2, 3},
+                      {on_.page_map.SpanOf(batch[3]), 3, 4}};
+  list_.PutOwned(on_.heap, batch, runs, 4);
+  EXPECT_EQ(runs[0].span, nullptr);
+  EXPECT_EQ(runs[1].span, foreign_span);
+  EXPECT_EQ(runs[3].span, nullptr);
   ExpectLive(0);
-  other.PutOwned(on_.heap, batch, spans, 4);
-  EXPECT_EQ(batch[1], nullptr);
+  other.PutOwned(on_.heap, batch, runs, 4);
+  EXPECT_EQ(runs[1].span, nullptr);
   EXPECT_TRUE(other.CheckInvariants());
 }
 

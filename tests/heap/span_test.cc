@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <set>
 #include <vector>
@@ -24,6 +25,13 @@ class SpanTest : public testing::TestWithParam<size_t> {
     span_.start = kStart;
     span_.pages = info_.pages;
     span_.Carve(static_cast<SizeClass>(GetParam()));
+  }
+
+  // Returns how many of the objects at `addresses` the span took.
+  size_t Put(std::initializer_list<uintptr_t> addresses) {
+    std::vector<void*> objects;
+    for (uintptr_t address : addresses) objects.push_back(reinterpret_cast<void*>(address));
+    return span_.PutObjects(objects.data(), objects.size());
   }
 
   const SizeClassInfo& info_ = kSizeClassTable[GetParam()];
@@ -79,11 +87,11 @@ TEST_P(SpanTest, FreePartsAreThoseThatNoObjectInUseReaches) {
     span_.TakeObjects(out, info_.objects);
     EXPECT_EQ(span_.FreeParts() & PartsInUse(span_), 0u);
     for (size_t i = 0; i < info_.objects; ++i) {
-      if (random() % 100 >= kept) span_.PutObject(kStart + i * info_.size);
+      if (random() % 100 >= kept) Put({kStart + i * info_.size});
     }
     EXPECT_EQ(span_.FreeParts(), all & ~PartsInUse(span_)) << kept;
     for (size_t i = 0; i < info_.objects; ++i) {
-      if (!span_.free.Get(i)) span_.PutObject(kStart + i * info_.size);
+      if (!span_.free.Get(i)) Put({kStart + i * info_.size});
     }
   }
 }
@@ -115,7 +123,20 @@ TEST_P(SpanTest, TellsStartsOfLiveObjectsFromAllOtherBytes) {
       expected = ObjectFault::kAlreadyFree;
     }
     ASSERT_EQ(span_.CheckObject(a), expected) << "offset " << offset;
+    if (expected != ObjectFault::kNone) ASSERT_EQ(Put({a}), 0u) << "offset " << offset;
   }
+  EXPECT_EQ(span_.live_objects(), live.size());
+}
+
+TEST_P(SpanTest, TakesABatchBackUpToTheFirstFaultyPointer) {
+  void* out[kMaxObjectsPerSpan];
+  const size_t taken = span_.TakeObjects(out, 2);
+  const uintptr_t first = reinterpret_cast<uintptr_t>(out[0]);
+  const uintptr_t last = reinterpret_cast<uintptr_t>(out[taken - 1]);
+  EXPECT_EQ(Put({last, last, first}), 1u);
+  EXPECT_EQ(span_.live_objects(), taken - 1);
+  EXPECT_EQ(Put({last + 16, first}), 0u);
+  EXPECT_EQ(span_.live_objects(), taken - 1);
 }
 
 TEST_P(SpanTest, RandomTakesAndPutsLoseNoObject) {
@@ -129,13 +150,18 @@ TEST_P(SpanTest, RandomTakesAndPutsLoseNoObject) {
         ASSERT_TRUE(live.insert(reinterpret_cast<uintptr_t>(out[i])).second) << "handed out twice";
       }
     } else {
+      std::vector<void*> batch;
       for (size_t n = random() % 33; n > 0 && !live.empty(); --n) {
         auto it = live.begin();
         std::advance(it, random() % live.size());
         ASSERT_EQ(span_.CheckObject(*it), ObjectFault::kNone);
-        span_.PutObject(*it);
-        ASSERT_EQ(span_.CheckObject(*it), ObjectFault::kAlreadyFree);
+        batch.push_back(reinterpret_cast<void*>(*it));
         live.erase(it);
+      }
+      ASSERT_EQ(span_.PutObjects(batch.data(), batch.size()), batch.size());
+      for (void* object : batch) {
+        ASSERT_EQ(span_.CheckObject(reinterpret_cast<uintptr_t>(object)),
+                  ObjectFault::kAlreadyFree);
       }
     }
     ASSERT_EQ(span_.live_objects(), live.size());
