@@ -83,7 +83,7 @@ bool HugePageAdvice::HasOpenProbes() {
 
 // Asked of the kernel when it matters first, not at the start of every process.
 bool HugePageAdvice::MayAsk() {
-  if (!knows_kernel_ && !memory_.HugePagesOnRequest()) wish_ = HugePageWish::kNever;
+  if (!knows_kernel_ && !memory_.GivesHugePages()) wish_ = HugePageWish::kNever;
   knows_kernel_ = true;
   if (wish_ == HugePageWish::kNever) return false;
   return pause_ms_ == 0 || clock_.NowMs() >= resume_ms_;

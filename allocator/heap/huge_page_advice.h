@@ -7,7 +7,7 @@
 // pages that are cut are judged apart. A kernel that is slow to find huge pages (it may have to
 // move other memory for them, or to get it from a hypervisor) is left in peace for some time.
 //
-// Does nothing unless the kernel gives huge pages on request. Called by the page heap when it takes
+// Does nothing unless the kernel gives huge pages. Called by the page heap when it takes
 // or frees whole huge pages, guarded by its lock. (docs/decisions/0006-huge-pages.md)
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_ADVICE_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_ADVICE_H_

@@ -5,11 +5,13 @@
 //
 // A range is unmapped, reserved (address space without access or commit charge, readable as
 // zeros), or mapped (readable and writable, zero until first written). Ranges are multiples of the
-// system's page size. Every call reports failure by its result; none sets errno, allocates or
-// aborts. Thread-safe.
+// system's page size. Under what MapAt and MapOver map there are transparent huge pages where they
+// are asked for, and nowhere else, whether the kernel gives them unasked or not. Every call reports
+// failure by its result; none sets errno, allocates or aborts. Thread-safe.
 #ifndef SPANMALLOC_ALLOCATOR_OS_VIRTUAL_MEMORY_H_
 #define SPANMALLOC_ALLOCATOR_OS_VIRTUAL_MEMORY_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,8 +43,8 @@ class VirtualMemory {
   // nothing changed, if refused.
   virtual bool MapOver(void* address, size_t size) = 0;
 
-  // Asks for (or against) huge pages under what is mapped of a range. A hint: false if refused, or
-  // if not all of it is mapped.
+  // Asks for huge pages under what is mapped of a range, or takes that back. A hint: false if
+  // refused, or if not all of it is mapped.
   virtual bool AdviseHugePages(void* address, size_t size, bool wanted) = 0;
 
   // How many bytes of a mapped range are resident; 0 if the kernel doesn't tell.
@@ -51,9 +53,9 @@ class VirtualMemory {
   // Writes a zero to a mapped range that reads as zeros. How many nanoseconds that took the kernel.
   virtual uint64_t TouchNs(void* address) = 0;
 
-  // Whether the kernel gives huge pages of the heap's size where they are asked for, and only
-  // there. (Else it gives them everywhere, or nowhere, and advice changes nothing.) Reads a file.
-  virtual bool HugePagesOnRequest() = 0;
+  // Whether the kernel gives huge pages of the heap's size where they are asked for. Reads a file,
+  // at the first call.
+  virtual bool GivesHugePages() = 0;
 
   // Moves the pages of the mapped `from` onto the mapped `to` of the same size, replacing what was
   // there; `from` becomes unmapped. False, and nothing changed, if refused.
@@ -64,9 +66,12 @@ class VirtualMemory {
 };
 
 // The kernel's mmap, mprotect, madvise, mincore, mremap and munmap.
-class KernelMemory final : public VirtualMemory {
+class KernelMemory : public VirtualMemory {
  public:
   constexpr KernelMemory() = default;
+  // Reads the settings of transparent huge pages in another folder, whose path ends in a slash.
+  explicit constexpr KernelMemory(const char* settings) : settings_(settings) {}
+
   void* Map(size_t size) override;
   bool MapAt(void* address, size_t size) override;
   void* Reserve(size_t size) override;
@@ -77,8 +82,19 @@ class KernelMemory final : public VirtualMemory {
   bool AdviseHugePages(void* address, size_t size, bool wanted) override;
   size_t Resident(const void* address, size_t size) override;
   uint64_t TouchNs(void* address) override;
-  bool HugePagesOnRequest() override;
+  bool GivesHugePages() override;
   bool Move(void* from, void* to, size_t size) override;
+
+ private:
+  // Where the kernel gives huge pages.
+  enum class Gives : uint8_t { kUnknown, kNowhere, kWhereAsked, kEverywhere };
+
+  Gives HugePageSetting();
+  void DeclineHugePages(void* address, size_t size);
+
+  const char* settings_ = "/sys/kernel/mm/transparent_hugepage/";
+  std::atomic<Gives> gives_{Gives::kUnknown};
+  std::atomic<bool> mapped_before_{false};
 };
 
 }  // namespace spanmalloc::os

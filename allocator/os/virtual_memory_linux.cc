@@ -41,6 +41,18 @@ bool ReadFile(const char* path, char (&text)[kSize]) {
   return true;
 }
 
+// Reads the file `name` of the folder `folder`, whose path ends in a slash.
+template <size_t kSize>
+bool ReadSetting(const char* folder, const char* name, char (&text)[kSize]) {
+  char path[256];
+  const size_t folder_length = strlen(folder);
+  const size_t name_size = strlen(name) + 1;
+  if (folder_length + name_size > sizeof(path)) return false;
+  memcpy(path, folder, folder_length);
+  memcpy(path + folder_length, name, name_size);
+  return ReadFile(path, text);
+}
+
 bool IsMapped(const void* page) {
   unsigned char resident;
   return !IsError(SystemCall(SYS_mincore, AsArgument(page), 1, AsArgument(&resident)));
@@ -55,7 +67,10 @@ void* KernelMemory::Map(size_t size) {
 bool KernelMemory::MapAt(void* address, size_t size) {
   const long result = MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | kFixedNoReplace);
   if (IsError(result)) return false;
-  if (reinterpret_cast<void*>(result) == address) return true;
+  if (reinterpret_cast<void*>(result) == address) {
+    DeclineHugePages(address, size);
+    return true;
+  }
   // A kernel older than 4.17 takes the address as a hint only.
   SystemCall(SYS_munmap, result, static_cast<long>(size));
   return false;
@@ -80,7 +95,9 @@ bool KernelMemory::Release(void* address, size_t size) {
 }
 
 bool KernelMemory::MapOver(void* address, size_t size) {
-  return !IsError(MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED));
+  if (IsError(MapCall(address, size, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED))) return false;
+  DeclineHugePages(address, size);
+  return true;
 }
 
 bool KernelMemory::AdviseHugePages(void* address, size_t size, bool wanted) {
@@ -110,12 +127,32 @@ uint64_t KernelMemory::TouchNs(void* address) {
   return MonotonicNs() - start;
 }
 
-bool KernelMemory::HugePagesOnRequest() {
+KernelMemory::Gives KernelMemory::HugePageSetting() {
+  Gives gives = gives_.load(std::memory_order_relaxed);
+  if (gives != Gives::kUnknown) return gives;
   char text[64];
-  return ReadFile("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text) &&
-         strcmp(text, "2097152\n") == 0 &&
-         ReadFile("/sys/kernel/mm/transparent_hugepage/enabled", text) &&
-         strstr(text, "[madvise]") != nullptr;
+  gives = Gives::kNowhere;
+  if (ReadSetting(settings_, "hpage_pmd_size", text) && strcmp(text, "2097152\n") == 0 &&
+      ReadSetting(settings_, "enabled", text)) {
+    if (strstr(text, "[madvise]") != nullptr) gives = Gives::kWhereAsked;
+    if (strstr(text, "[always]") != nullptr) gives = Gives::kEverywhere;
+  }
+  gives_.store(gives, std::memory_order_relaxed);
+  return gives;
+}
+
+bool KernelMemory::GivesHugePages() {
+  const Gives gives = HugePageSetting();
+  return gives == Gives::kWhereAsked || gives == Gives::kEverywhere;
+}
+
+// Has the kernel give no huge pages under fresh memory until they are asked for. The first time,
+// and most programs have no second, that costs less than to find out whether it would.
+void KernelMemory::DeclineHugePages(void* address, size_t size) {
+  const bool first = !mapped_before_.exchange(true, std::memory_order_relaxed);
+  if (first || HugePageSetting() == Gives::kEverywhere) {
+    AdviseHugePages(address, size, /*wanted=*/false);
+  }
 }
 
 // A move that fails may have unmapped the target already, and since Linux 6.17, where the source

@@ -26,7 +26,7 @@ struct Held {
 class PageHeapFuzz {
  public:
   explicit PageHeapFuzz(Choices& choices) : choices_(choices), heap_(kArenaBytes) {
-    heap_.memory.GiveHugePagesOnRequest();
+    heap_.memory.GiveHugePages();
     page_heap_.SetHugePageWish(choices.OneIn(2) ? HugePageWish::kAlways
                                                 : HugePageWish::kOnEvidence);
   }

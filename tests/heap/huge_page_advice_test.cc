@@ -22,7 +22,7 @@ constexpr size_t kSlot = kPagesPerHugePage / 4;  // pages of a span in a huge pa
 class HugePageAdviceTest : public testing::Test {
  protected:
   HugePageAdviceTest() {
-    memory_.GiveHugePagesOnRequest();
+    memory_.GiveHugePages();
     page_heap_.SetHugePageWish(HugePageWish::kOnEvidence);
     // What has to be dense before anything is earned.
     Drop(Dense(8 * kPagesPerHugePage));
@@ -264,7 +264,7 @@ TEST_F(HugePageAdviceTest, ARefusalIsNoHarm) {
   EXPECT_LE(Requests() - requests, 10u) << "only what had been earned before";
 }
 
-TEST(HugePageAdviceSettingTest, NothingIsAskedOfAKernelThatGivesNothingOnRequest) {
+TEST(HugePageAdviceSettingTest, NothingIsAskedOfAKernelThatGivesNoHugePages) {
   for (const HugePageWish wish : {HugePageWish::kOnEvidence, HugePageWish::kAlways}) {
     auto heap = std::make_unique<HeapOnFakes>();
     heap->page_heap.SetHugePageWish(wish);

@@ -17,9 +17,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "allocator/os/process.h"
 #include "gtest/gtest.h"
+#include "tests/support/huge_page_settings.h"
 
 namespace spanmalloc::os {
 namespace {
@@ -235,6 +237,49 @@ TEST_F(VirtualMemoryTest, MoveThatFailsHalfwayKeepsTheContents) {
   EXPECT_TRUE(IsWritable(to + size_ - 1));
   EXPECT_TRUE(memory_.Unmap(to, size_));
   close(watcher);
+}
+
+TEST_F(VirtualMemoryTest, HugePagesThatComeUnaskedAreDeclined) {
+  const HugePageSettings settings("[always] madvise never", "2097152");
+  KernelMemory memory(settings.folder());
+  char* const nowhere = Nowhere(3 * size_);
+  ASSERT_TRUE(memory.MapAt(nowhere, size_));
+  ASSERT_TRUE(memory.MapAt(nowhere + size_, 2 * size_));
+  if (FlagsOf(nowhere).empty()) GTEST_SKIP() << "no /proc/self/smaps";
+  EXPECT_TRUE(IsDeclined(nowhere));
+  EXPECT_TRUE(IsDeclined(nowhere + size_));
+  EXPECT_TRUE(memory.GivesHugePages());
+  memory.AdviseHugePages(nowhere + size_, size_, true);
+  EXPECT_TRUE(IsAsked(nowhere + size_));
+  EXPECT_TRUE(memory.MapOver(nowhere + size_, size_));
+  EXPECT_TRUE(IsDeclined(nowhere + size_));
+  EXPECT_TRUE(memory.Unmap(nowhere, 3 * size_));
+}
+
+TEST_F(VirtualMemoryTest, HugePagesThatComeOnlyOnRequestNeedNotBeDeclined) {
+  const HugePageSettings settings("always [madvise] never", "2097152");
+  KernelMemory memory(settings.folder());
+  char* const nowhere = Nowhere(3 * size_);
+  ASSERT_TRUE(memory.MapAt(nowhere, size_));
+  ASSERT_TRUE(memory.MapAt(nowhere + size_, 2 * size_));
+  if (FlagsOf(nowhere).empty()) GTEST_SKIP() << "no /proc/self/smaps";
+  EXPECT_TRUE(IsDeclined(nowhere)) << "the first time the setting isn't read";
+  EXPECT_FALSE(IsDeclined(nowhere + size_));
+  EXPECT_TRUE(memory.GivesHugePages());
+  EXPECT_TRUE(memory.Unmap(nowhere, 3 * size_));
+}
+
+TEST_F(VirtualMemoryTest, WithoutHugePagesOfTheHeapsSizeNoneAreGiven) {
+  {
+    const HugePageSettings settings("always madvise [never]", "2097152");
+    EXPECT_FALSE(KernelMemory(settings.folder()).GivesHugePages());
+  }
+  {
+    const HugePageSettings settings("[always] madvise never", "33554432");
+    EXPECT_FALSE(KernelMemory(settings.folder()).GivesHugePages());
+  }
+  EXPECT_FALSE(KernelMemory("/nonexistent/").GivesHugePages());
+  EXPECT_FALSE(KernelMemory(std::string(300, '/').c_str()).GivesHugePages());
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   bool AdviseHugePages(void* address, size_t size, bool wanted) override;
   size_t Resident(const void* address, size_t size) override;
   uint64_t TouchNs(void* address) override;
-  bool HugePagesOnRequest() override { return huge_pages_on_request_; }
+  bool GivesHugePages() override { return gives_huge_pages_; }
   bool Move(void* from, void* to, size_t size) override;
 
   uintptr_t arena_begin() const { return arena_begin_; }
@@ -64,7 +64,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   void RefuseNothing();
 
   // Whether the kernel gives huge pages where they are asked for. At first: no.
-  void GiveHugePagesOnRequest() { huge_pages_on_request_ = true; }
+  void GiveHugePages() { gives_huge_pages_ = true; }
 
   // How long TouchNs says that it took.
   void SetTouchNs(uint64_t ns) { touch_ns_ = ns; }
@@ -110,7 +110,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   // The state from each key to the next one.
   std::map<uintptr_t, State> states_{{0, State::kUnmapped}};
   std::map<uintptr_t, uintptr_t> occupied_;  // begin to end
-  bool huge_pages_on_request_ = false;
+  bool gives_huge_pages_ = false;
   uint64_t touch_ns_ = 0;
   std::set<uintptr_t> advised_;  // the huge pages that were asked for
 };
