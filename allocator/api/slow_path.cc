@@ -79,9 +79,9 @@ void Report(Fault fault, const void* pointer, const Span* span, size_t claimed_s
   if (span != nullptr) {
     const bool large = span->size_class == kNoSizeClass;
     const auto offset = reinterpret_cast<uintptr_t>(pointer) - span->start;
-    bad.block_size = large ? span->bytes() : span->object_size;
+    bad.block_size = large ? span->bytes() : span->object_size();
     bad.block_start = reinterpret_cast<void*>(
-        span->start + (large ? 0 : offset / span->object_size * span->object_size));
+        span->start + (large ? 0 : offset / span->object_size() * span->object_size()));
   }
   ReportBadPointer(bad);
 }
@@ -256,7 +256,7 @@ size_t UsableSize(const void* block) {
   const SizeClass c = runtime.page_map.ClassOf(block);
   if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) return kSizeClassTable[c].size;
   const Span* span = runtime.page_map.SpanOf(block);
-  if (span != nullptr && span->size_class != kNoSizeClass) return span->object_size;
+  if (span != nullptr && span->size_class != kNoSizeClass) return span->object_size();
   if (span != nullptr) {
     if (span->start == reinterpret_cast<uintptr_t>(block)) return span->bytes();
     Report(InteriorFault(block), block, span, 0);

@@ -148,11 +148,11 @@ void CentralFreeList::NoteTouched(Span* span, void* const* objects, size_t count
 // Releases the free parts of a span. Returns their bytes.
 size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span) {
   size_t bytes = 0;
-  uint64_t left = span->FreeParts() & ~span->released;
+  uint32_t left = span->FreeParts() & ~span->released;
   while (left != 0) {
     const int first = absl::countr_zero(left);
     const int count = absl::countr_one(left >> first);
-    const uint64_t run = (~uint64_t{0} >> (64 - count)) << first;
+    const uint32_t run = (~uint32_t{0} >> (32 - count)) << first;
     if (!heap.page_heap.ReleaseParts(span, static_cast<size_t>(first),
                                      static_cast<size_t>(count))) {
       break;
@@ -173,7 +173,7 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
     while (!nonfull_[list].empty() && search->spans != 0 && released < bytes) {
       --search->spans;
       Span* span = nonfull_[list].front();
-      if (span->free_objects == span->objects) {
+      if (span->free_objects == span->objects()) {
         FreeSpan(heap, span);
         continue;
       }
@@ -220,7 +220,7 @@ void CentralFreeList::FreeEmptySpans(Heap& heap) {
   Span* span = nonfull_[kLists - 1].front();
   while (span != nullptr) {
     Span* next = span->next;
-    if (span->free_objects == span->objects) FreeSpan(heap, span);
+    if (span->free_objects == span->objects()) FreeSpan(heap, span);
     span = next;
   }
   UpdateHint();
@@ -247,12 +247,12 @@ void CentralFreeList::NoteReturned(size_t count) {
 }
 
 void CentralFreeList::ReportObject(Heap& heap, void* object, const Span* span, ObjectFault fault) {
-  const size_t into = (reinterpret_cast<uintptr_t>(object) - span->start) % span->object_size;
+  const size_t into = (reinterpret_cast<uintptr_t>(object) - span->start) % span->object_size();
   heap.report(
       {.fault = fault == ObjectFault::kInterior ? InteriorFault(object) : Fault::kDoubleFree,
        .pointer = object,
        .claimed_size = 0,
-       .block_size = span->object_size,
+       .block_size = span->object_size(),
        .block_start = static_cast<char*>(object) - into});
 }
 
@@ -272,7 +272,7 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
   // An empty span goes back at once, unless it is the last one with free objects: a class in
   // steady use keeps one. (A span of a single object is no use to anyone else's requests.)
   const bool last = totals_.nonfull_spans == (span->state == SpanState::kListed ? 1u : 0u);
-  if (span->free_objects == span->objects && (!last || span->objects == 1)) {
+  if (span->free_objects == span->objects() && (!last || span->objects() == 1)) {
     FreeSpan(heap, span);
     return true;
   }
@@ -325,8 +325,8 @@ bool CentralFreeList::CheckInvariants() {
   size_t spans = 0;
   size_t released = 0;
   for (const SpanList& list : nonfull_) {
-    for (const Span* span = list.front(); span != nullptr; span = span->next) {
-      if (span->free_objects == 0 || span->free.Count() != span->free_objects ||
+    for (Span* span = list.front(); span != nullptr; span = span->next) {
+      if (span->free_objects == 0 || span->free().Count() != span->free_objects ||
           span->state != SpanState::kListed ||
           (span->list != kSearched && ListOf(span) != span->list) ||
           (span->released & ~span->FreeParts()) != 0) {

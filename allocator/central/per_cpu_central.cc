@@ -141,7 +141,8 @@ size_t PerCpuCentral::FindRuns(void* const* objects, size_t count, ObjectRun* ru
     runs[found] = {span, begin, i};
     if (span == nullptr) continue;
     __builtin_prefetch(span, /*for writing*/ 1);
-    __builtin_prefetch(&span->free, /*for writing*/ 1);
+    // Spans of small objects have the rest of their bitmap in a second line.
+    __builtin_prefetch(span + 1, /*for writing*/ 1);
   }
   return found;
 }
@@ -157,7 +158,7 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
       {.fault = span != nullptr ? Fault::kSizeMismatch : heap_.page_heap.MissingFault(object),
        .pointer = object,
        .claimed_size = kSizeClassTable[size_class].size,
-       .block_size = span == nullptr ? 0 : span->object_size,
+       .block_size = span == nullptr ? 0 : span->object_size(),
        .block_start = nullptr});
 }
 

@@ -114,17 +114,24 @@ void PageHeap::Uncut(HugePage* huge_page) {
   --cut_;
 }
 
-// Descriptors come and go with spans; one that was freed last is kept for the next.
-Span* PageHeap::NewSpan() {
-  if (spare_span_ == nullptr) return metadata_.New<Span>();
-  Span* span = spare_span_;
-  spare_span_ = nullptr;
-  return new (span) Span();
+// Descriptors come and go with spans; a short one that was freed last is kept for the next.
+Span* PageHeap::NewSpan(SizeClass size_class) {
+  const size_t bytes = Span::DescriptorBytes(size_class);
+  const bool spare = bytes == sizeof(Span) && spare_span_ != nullptr;
+  void* block = spare ? spare_span_ : metadata_.Allocate(bytes);
+  if (spare) spare_span_ = nullptr;
+  return block == nullptr ? nullptr : new (block) Span();
 }
 
 void PageHeap::DeleteSpan(Span* span) {
-  if (spare_span_ != nullptr) metadata_.Delete(spare_span_);
-  spare_span_ = span;
+  const size_t bytes = Span::DescriptorBytes(span->size_class);
+  if (bytes == sizeof(Span)) {
+    Span* last = spare_span_;
+    spare_span_ = span;
+    if (last == nullptr) return;
+    span = last;
+  }
+  metadata_.Free(span, bytes);
 }
 
 // Cuts another huge page because no cut one has room.
@@ -139,8 +146,9 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
 }
 
 // Makes a span of pages [first, first + pages), and keeps `reserve` more behind it.
-Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve) {
-  Span* span = NewSpan();
+Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
+                          SizeClass size_class) {
+  Span* span = NewSpan(size_class);
   if (span == nullptr) return nullptr;
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
   span->pages = static_cast<uint32_t>(pages);
@@ -167,18 +175,20 @@ void PageHeap::NotePeak() {
   }
 }
 
-Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SizeClass size_class) {
+  const SpanKind kind = KindOf(size_class);
   HoldPeak();
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page =
       fit <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(fit) : nullptr;
   if (huge_page == nullptr) huge_page = GrowFiller(kind);
   if (huge_page == nullptr) return nullptr;
-  return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
+  return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0,
+                   size_class);
 }
 
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
-  Span* span = NewSpan();
+  Span* span = NewSpan(kNoSizeClass);
   if (span == nullptr) return nullptr;
   const size_t count = HugePagesFor(pages);
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
@@ -200,9 +210,8 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
 
 Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
   const SizeClassInfo& info = kSizeClassTable[size_class];
-  const SpanKind kind = info.objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   os::LockHolder hold(lock_);
-  Span* span = AllocateInHugePage(info.pages, 1, kind);
+  Span* span = AllocateInHugePage(info.pages, 1, size_class);
   if (span == nullptr) return nullptr;
   span->Carve(size_class);
   span->state = SpanState::kDetached;
@@ -217,7 +226,7 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   os::LockHolder hold(lock_);
   const bool cut = pages < kPagesPerHugePage && alignment <= kHugePageSize;
   const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
-  Span* span = cut ? AllocateInHugePage(pages, alignment_pages, SpanKind::kSingle)
+  Span* span = cut ? AllocateInHugePage(pages, alignment_pages, kNoSizeClass)
                    : AllocateHugeRun(pages, alignment);
   if (span != nullptr) NoteLarge(span);
   return span;
@@ -240,6 +249,7 @@ bool PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
 }
 
 void PageHeap::RemoveSpan(Span* span) {
+  if (span->size_class != kNoSizeClass) span->ForgetObjects();
   bool fresh;
   if (span->huge_pages != 0) {
     used_pages_ -= span->pages;

@@ -189,16 +189,16 @@ class PageHeap {
   // A span that is expected to grow gets room for this many times its pages.
   static constexpr size_t kReserveFactor = 16;
 
-  Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind)
+  Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SizeClass size_class)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* NewSpan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* NewSpan(SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DeleteSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReleaseForGrowth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
+                  SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* ReuseFreedGrown(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void KeepFreedGrown(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -241,6 +241,9 @@ class PageHeap {
   }
   HugePage* HugePageOf(const Span* span) const {
     return page_map_.HugePageAt(HugePageIndex(span->start));
+  }
+  static SpanKind KindOf(SizeClass c) {
+    return kSizeClassTable[c].objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   }
   static size_t FirstPage(const Span* span) { return PageIndex(span->start) % kPagesPerHugePage; }
 
