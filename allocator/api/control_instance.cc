@@ -74,7 +74,7 @@ HugePageWish WishFor(std::string_view thp) {
 
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
-                runtime.registry, &runtime.arenas, &runtime.background},
+                runtime.registry, &runtime.arenas, &runtime.background, &library_image},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,

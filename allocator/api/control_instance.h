@@ -13,6 +13,9 @@ namespace spanmalloc {
 // Read only, once LoadControl has run.
 extern __attribute__((visibility("hidden"))) Options options;
 
+// Absent where the allocator isn't a shared library (library_image.cc).
+extern __attribute__((weak, visibility("hidden"))) const LibraryImage library_image;
+
 Control& control();
 
 // Loads the options. Called when the runtime is loaded, once, before anything reads them.

@@ -23,6 +23,14 @@ void Control::NextEpoch(ControlState* state) {
   state->zero_reallocs = target_.ZeroReallocs();
 }
 
+const RssTable& Control::Rss(ControlState* state) {
+  if (state->rss_epoch != state->epoch) {
+    state->rss = MeasureRss(target_.sources, state->snapshot);
+    state->rss_epoch = state->epoch;
+  }
+  return state->rss;
+}
+
 bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
   return target_.RunInside([&] {
     os::LockHolder hold(lock_);

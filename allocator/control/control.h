@@ -13,7 +13,7 @@
 
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
-#include "allocator/telemetry/stats_snapshot.h"
+#include "allocator/telemetry/resident_memory.h"
 
 namespace spanmalloc {
 
@@ -22,9 +22,11 @@ inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
 struct ControlState {
   StatsSnapshot snapshot = {};  // the current epoch's
   uint64_t epoch = 0;           // 0: none yet
-  uint64_t uptime_ns = 0;       // at the epoch
-  uint64_t zero_reallocs = 0;   // at the epoch
-  uint64_t start_ns = 0;        // 0: not started
+  RssTable rss = {};            // measured in rss_epoch
+  uint64_t rss_epoch = 0;
+  uint64_t uptime_ns = 0;      // at the epoch
+  uint64_t zero_reallocs = 0;  // at the epoch
+  uint64_t start_ns = 0;       // 0: not started
   int64_t dirty_decay_ms = 0;
   int64_t muzzy_decay_ms = 0;
   int64_t default_dirty_decay_ms = 0;  // of arenas made from now on
@@ -59,6 +61,10 @@ class Control {
 
   // Takes all numbers anew. Requires: inside WithState.
   void NextEpoch(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // Where the resident memory is: measured when it is first asked for in an epoch. Requires: inside
+  // WithState.
+  const RssTable& Rss(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
   // signal handler that interrupted the allocator.

@@ -45,6 +45,14 @@ int ArenaStat(const CtlCall& call) {
   return 0;
 }
 
+// A row of the table of resident memory.
+int ReadRss(const CtlCall& call, RssRow row);
+
+template <RssRow kRow>
+int Rss(const CtlCall& call) {
+  return ReadRss(call, kRow);
+}
+
 template <auto kMember>
 int BackgroundStat(const CtlCall& call) {
   call.value->number = call.state->snapshot.background.*kMember;

@@ -14,6 +14,11 @@ const StatsSnapshot& SnapshotOf(const CtlCall& call) {
   return call.arena() == kDestroyedArenas ? kNothing : call.state->snapshot;
 }
 
+int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  call.value->number = static_cast<uint64_t>(call.control.Rss(call.state)[row]);
+  return 0;
+}
+
 int ZeroReallocs(const CtlCall& call) {
   call.value->number = call.state->zero_reallocs;
   return 0;

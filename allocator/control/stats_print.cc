@@ -24,6 +24,7 @@ void Print(const ControlTarget& target, const ControlState& state, const StatsPa
            StatsWriter& out) {
   const StatsDump dump = {
       .snapshot = state.snapshot,
+      .rss = state.rss,
       .options = target.options,
       .version = kVersion,
       .cpu_source = CpuSourceName(),
@@ -49,6 +50,7 @@ void PrintStats(Control& control, StatsCallback callback, void* opaque, const ch
   os::LockHolder hold(storage.lock);
   const int error = control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     control.NextEpoch(&state);
+    control.Rss(&state);
     storage.state = state;
     return 0;
   });

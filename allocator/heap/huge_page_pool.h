@@ -83,6 +83,10 @@ class HugePagePool {
   // address space and commit limits. Returns how many were unmapped.
   size_t UnmapFree();
 
+  // Whether a huge page of the heap's extent is mapped, and whether it is nobody's.
+  bool IsMapped(size_t index) const { return !maps_->hole.Get(index); }
+  bool IsFree(size_t index) const { return maps_->free.Get(index); }
+
   void* AddressOf(size_t index) const {
     return reinterpret_cast<void*>(block_ + (index << kHugePageShift));
   }

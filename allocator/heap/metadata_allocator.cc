@@ -19,12 +19,15 @@ size_t MetadataAllocator::ListIndex(size_t block_size) {
 
 bool MetadataAllocator::MapChunk(size_t at_least) {
   const size_t usual = mapped_ == 0 ? kFirstChunk : kChunk;
-  const size_t size = at_least > usual ? RoundUp(at_least, kChunk) : usual;
-  void* chunk = memory_.Map(size);
+  const size_t needed = at_least + sizeof(Chunk);
+  const size_t size = needed > usual ? RoundUp(needed, kChunk) : usual;
+  auto* chunk = static_cast<Chunk*>(memory_.Map(size));
   if (chunk == nullptr) return false;
+  *chunk = {last_chunk_, size};
+  last_chunk_ = chunk;
   mapped_ += size;
-  bump_ = static_cast<char*>(chunk);
-  bump_left_ = size;
+  bump_ = reinterpret_cast<char*>(chunk + 1);
+  bump_left_ = size - sizeof(Chunk);
   return true;
 }
 
@@ -66,6 +69,20 @@ size_t MetadataAllocator::used_bytes() {
 size_t MetadataAllocator::mapped_bytes() {
   os::LockHolder hold(lock_);
   return mapped_;
+}
+
+// Mappings stay for ever: only the first look at the list needs the lock.
+size_t MetadataAllocator::ResidentBytes() {
+  const Chunk* chunk;
+  {
+    os::LockHolder hold(lock_);
+    chunk = last_chunk_;
+  }
+  size_t resident = 0;
+  for (; chunk != nullptr; chunk = chunk->previous) {
+    resident += memory_.Resident(chunk, chunk->size);
+  }
+  return resident;
 }
 
 }  // namespace spanmalloc

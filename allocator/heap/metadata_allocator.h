@@ -45,6 +45,9 @@ class MetadataAllocator {
   size_t used_bytes() ABSL_LOCKS_EXCLUDED(lock_);
   size_t mapped_bytes() ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Asks the kernel how many bytes are resident.
+  size_t ResidentBytes() ABSL_LOCKS_EXCLUDED(lock_);
+
   os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
 
  private:
@@ -58,6 +61,12 @@ class MetadataAllocator {
     FreeBlock* next;
   };
 
+  // The start of each mapping. Written once.
+  struct alignas(64) Chunk {
+    Chunk* previous;
+    size_t size;
+  };
+
   static size_t BlockSize(size_t size);
   static size_t ListIndex(size_t block_size);
   bool MapChunk(size_t at_least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -66,6 +75,7 @@ class MetadataAllocator {
   os::RankedLock lock_{LockRank::kMetadata};
   char* bump_ ABSL_GUARDED_BY(lock_) = nullptr;
   size_t bump_left_ ABSL_GUARDED_BY(lock_) = 0;
+  Chunk* last_chunk_ ABSL_GUARDED_BY(lock_) = nullptr;
   size_t used_ ABSL_GUARDED_BY(lock_) = 0;
   size_t mapped_ ABSL_GUARDED_BY(lock_) = 0;
   FreeBlock* free_[kLists] ABSL_GUARDED_BY(lock_) = {};

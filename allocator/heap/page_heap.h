@@ -46,6 +46,14 @@ struct PageHeapStats {
   uint64_t copied;          // large blocks moved by copying
 };
 
+// What of the heap is resident, in bytes.
+struct PageHeapResidency {
+  size_t small;   // in spans of size classes
+  size_t large;   // in large spans; those of explicit arenas that hold one object, too
+  size_t free;    // in no span
+  size_t tables;  // of the page map and of what the page heap notes about huge pages
+};
+
 // Whether a span's pages show its size class in the page map. If not, free finds none there and
 // goes to the slow path, which asks the span.
 enum class InPageMap : uint8_t { kNo, kYes };
@@ -173,6 +181,10 @@ class PageHeap {
   void NoteCopiedLarge() { copied_.fetch_add(1, std::memory_order_relaxed); }
 
   PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Asks the kernel. Takes time in proportion to the heap: some milliseconds for each GiB.
+  PageHeapResidency MeasureResidency() ABSL_LOCKS_EXCLUDED(lock_);
+
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
   os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
@@ -232,6 +244,9 @@ class PageHeap {
   size_t ReleaseInside(size_t pages, size_t calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  struct HugePageUse;
+  HugePageUse UseOf(size_t index) ABSL_LOCKS_EXCLUDED(lock_);
+  void AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency);
   size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_;

@@ -58,6 +58,20 @@ bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
   return true;
 }
 
+size_t PageMap::ResidentBytes() const {
+  const size_t covered_end = covered_end_.load(std::memory_order_relaxed);
+  if (covered_end == 0) return 0;
+  const ByteRange directory =
+      Widen(covered_begin_ * sizeof(uintptr_t), covered_end * sizeof(uintptr_t),
+            RoundUp(huge_pages_ * sizeof(uintptr_t), kCommitStep));
+  const ByteRange classes =
+      Widen(covered_begin_ * kPagesPerHugePage, covered_end * kPagesPerHugePage,
+            RoundUp(huge_pages_ * kPagesPerHugePage, kCommitStep));
+  return memory_.Resident(reinterpret_cast<char*>(directory_) + directory.begin,
+                          directory.end - directory.begin) +
+         memory_.Resident(classes_ + classes.begin, classes.end - classes.begin);
+}
+
 Span* PageMap::CandidateFor(const void* pointer) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
   const uintptr_t entry = DirectoryEntry(address);

@@ -62,6 +62,9 @@ class PageMap {
   // Bytes of table entries that were made writable.
   size_t covered_bytes() const { return covered_bytes_; }
 
+  // Of these, bytes that are resident. Requires: the page heap's lock is held.
+  size_t ResidentBytes() const;
+
  private:
   static constexpr uintptr_t kLargeSpanTag = 1;
 

@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "allocator/params/options.h"
-#include "allocator/telemetry/stats_snapshot.h"
+#include "allocator/telemetry/resident_memory.h"
 
 namespace spanmalloc {
 
@@ -57,6 +57,7 @@ struct StatsParts {
 
 struct StatsDump {
   const StatsSnapshot& snapshot;
+  const RssTable& rss;
   const Options& options;
   const char* version;
   const char* cpu_source;  // where the CPU number comes from

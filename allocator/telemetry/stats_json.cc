@@ -175,6 +175,11 @@ void PrintOwn(const StatsDump& dump, JsonWriter& json) {
   json.Field("span_released", s.span_released);
   json.Field("huge_pages_cut", s.heap.huge_pages_cut);
   json.Field("large_blocks", s.heap.large_spans);
+  json.OpenObject("rss");
+  for (size_t row = 0; row < kRssRows; ++row) {
+    json.Field(kRssRowTexts[row].key, dump.rss.bytes[row]);
+  }
+  json.CloseObject();
   json.OpenObject("realloc");
   json.Field("in_place", s.heap.grown_in_place);
   json.Field("remapped", s.heap.remapped);

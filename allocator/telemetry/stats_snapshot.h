@@ -23,6 +23,12 @@
 
 namespace spanmalloc {
 
+// Where the shared library lies in memory.
+struct LibraryImage {
+  const void* begin;
+  const void* end;
+};
+
 // The floors that the numbers come from.
 struct StatsSources {
   MetadataAllocator& metadata;
@@ -32,6 +38,7 @@ struct StatsSources {
   ThreadRegistry& registry;
   ArenaSet* arenas = nullptr;              // may be absent
   BackgroundThread* background = nullptr;  // may be absent
+  const LibraryImage* image = nullptr;     // absent in a program that contains the allocator
 };
 
 struct ClassStats {

@@ -193,12 +193,16 @@ void PrintArena(const StatsDump& dump, const StatsParts& parts, StatsWriter& out
 }
 
 // Bytes, and the same in MiB where that is easier to read.
-void OwnBytes(StatsWriter& out, std::string_view label, uint64_t bytes) {
+void OwnBytes(StatsWriter& out, std::string_view label, int64_t bytes) {
+  const uint64_t size = static_cast<uint64_t>(bytes < 0 ? -bytes : bytes);
   out << "  " << label;
   for (size_t i = label.size(); i < 44; ++i) out << " ";
-  out.Column(bytes, kWide) << " bytes";
-  out.Fraction(bytes / 1024 * 1000 / 1024, 12) << " MiB\n";
+  out << (bytes < 0 ? "-" : " ");
+  out.Column(size, kWide) << " bytes" << (bytes < 0 ? "  -" : "   ");
+  out.Fraction(size / 1024 * 1000 / 1024, 10) << " MiB\n";
 }
+
+int64_t Bytes(size_t size) { return static_cast<int64_t>(size); }
 
 void OwnCount(StatsWriter& out, std::string_view label, uint64_t count) {
   out << "  " << label;
@@ -208,16 +212,14 @@ void OwnCount(StatsWriter& out, std::string_view label, uint64_t count) {
 
 void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   const StatsSnapshot& s = dump.snapshot;
-  out << "spanmalloc: where the memory is\n";
-  OwnBytes(out, "held by the program, small blocks", s.small_live);
-  OwnBytes(out, "held by the program, large blocks", s.large_live());
-  OwnBytes(out, "free in thread caches", s.thread_cached);
-  OwnBytes(out, "free in the CPUs' lists", s.central_cached);
-  OwnBytes(out, "free in spans that are partly used", s.span_free);
-  OwnBytes(out, "  less what the kernel has of that", s.span_released);
-  OwnBytes(out, "free pages, perhaps resident", s.dirty());
-  OwnBytes(out, "the allocator's own", s.metadata());
-  OwnBytes(out, "address space without memory behind it", s.retained());
+  out << "spanmalloc: where the resident memory is (the last row is the sum)\n";
+  for (size_t row = 0; row < kRssRows; ++row) {
+    OwnBytes(out, kRssRowTexts[row].label, dump.rss.bytes[row]);
+  }
+  out << "spanmalloc: of that, and beyond\n";
+  OwnBytes(out, "given back to the kernel inside spans", Bytes(s.span_released));
+  OwnBytes(out, "free pages, at most resident", Bytes(s.dirty()));
+  OwnBytes(out, "address space without memory behind it", Bytes(s.retained()));
   out << "spanmalloc: what it did\n";
   OwnCount(out, "threads that have a cache", s.threads);
   OwnCount(out, "CPUs that have free lists", s.shards);
@@ -229,7 +231,7 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   OwnCount(out, "large blocks moved by remapping", s.heap.remapped);
   OwnCount(out, "large blocks moved by copying", s.heap.copied);
   OwnCount(out, "sweeps that gave memory to the kernel", s.heap.releases);
-  OwnBytes(out, "memory given to the kernel, in all", s.heap.released_pages * kPageSize);
+  OwnBytes(out, "memory given to the kernel, in all", Bytes(s.heap.released_pages * kPageSize));
   out << "  CPU number from: " << dump.cpu_source << "\n";
 }
 

@@ -74,7 +74,7 @@ TEST_F(StatsPrintTest, HeadingsStandInOrder) {
                               "total:",
                               "bins:",
                               "large:",
-                              "spanmalloc: where the memory is",
+                              "spanmalloc: where the resident memory is",
                               "--- End jemalloc statistics ---\n"}) {
     const size_t found = text.find(heading, at);
     ASSERT_NE(found, std::string::npos) << heading << " is missing after\n" << text.substr(0, at);

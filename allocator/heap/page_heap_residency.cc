@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What of the heap is resident, asked of the kernel huge page by huge page. The lock is held only
+// to look up what a huge page holds; what others do to it meanwhile may be counted or not.
+#include "allocator/heap/page_heap.h"
+
+namespace spanmalloc {
+
+// What one huge page of the window holds.
+struct PageHeap::HugePageUse {
+  bool mapped;
+  bool cut;
+  bool large;                      // not cut: covered by a large span
+  SpanKind kind;                   // cut
+  Bitmap<kPagesPerHugePage> used;  // cut
+};
+
+PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
+  os::LockHolder hold(lock_);
+  HugePageUse use = {};
+  use.mapped = pool_.IsMapped(index);
+  if (!use.mapped) return use;
+  const HugePage* huge_page = page_map_.HugePageAt(index);
+  use.cut = huge_page != nullptr;
+  if (use.cut) {
+    use.kind = huge_page->kind;
+    use.used = huge_page->used;
+  } else {
+    use.large = !pool_.IsFree(index);
+  }
+  return use;
+}
+
+// Adds what is resident of a huge page that is cut, run by run of pages of one use.
+void PageHeap::AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency) {
+  const auto counter = [&](size_t page) {
+    if (!use.used.Get(page)) return &residency->free;
+    const bool small = use.kind == SpanKind::kShared ||
+                       page_map_.ClassOf(start + page * kPageSize) != kNoSizeClass;
+    return small ? &residency->small : &residency->large;
+  };
+  size_t first = 0;
+  size_t* into = counter(0);
+  for (size_t page = 1; page <= kPagesPerHugePage; ++page) {
+    size_t* next = page == kPagesPerHugePage ? nullptr : counter(page);
+    if (next == into) continue;
+    *into += memory_.Resident(start + first * kPageSize, (page - first) * kPageSize);
+    first = page;
+    into = next;
+  }
+}
+
+PageHeapResidency PageHeap::MeasureResidency() {
+  PageHeapResidency residency = {};
+  size_t first;
+  size_t extent;
+  {
+    os::LockHolder hold(lock_);
+    DropFreedGrown();
+    first = pool_.first_index();
+    extent = pool_.extent();
+    residency.tables =
+        page_map_.ResidentBytes() +
+        (pool_maps_ == nullptr ? 0 : memory_.Resident(pool_maps_, sizeof(*pool_maps_)));
+  }
+  for (size_t index = first; index < first + extent; ++index) {
+    const HugePageUse use = UseOf(index);
+    char* start = static_cast<char*>(pool_.AddressOf(index));
+    if (use.cut) {
+      AddResident(use, start, &residency);
+    } else if (use.mapped) {
+      (use.large ? residency.large : residency.free) += memory_.Resident(start, kHugePageSize);
+    }
+  }
+  return residency;
+}
+
+}  // namespace spanmalloc

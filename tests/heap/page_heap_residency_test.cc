@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the page heap finds resident: pages of small and of large spans, free ones, and nothing that
+// was never written or was given back.
+#include <cstring>
+#include <memory>
+
+#include "gtest/gtest.h"
+#include "tests/support/heap_on_fakes.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr SizeClass kClass = 8;
+
+class PageHeapResidencyTest : public testing::Test {
+ protected:
+  PageHeap& heap() { return fakes_->page_heap; }
+  static void Write(const Span* span) {
+    memset(reinterpret_cast<void*>(span->start), 1, span->bytes());
+  }
+
+  std::unique_ptr<HeapOnFakes> fakes_ = std::make_unique<HeapOnFakes>();
+};
+
+TEST_F(PageHeapResidencyTest, NothingIsBeforeItIsWritten) {
+  heap().AllocateShared(kClass, InPageMap::kYes);
+  heap().AllocateLarge(40, kPageSize);
+  heap().AllocateLarge(1000, kPageSize);
+  const PageHeapResidency residency = heap().MeasureResidency();
+  EXPECT_EQ(residency.small, 0u);
+  EXPECT_EQ(residency.large, 0u);
+  EXPECT_EQ(residency.free, 0u);
+  EXPECT_GT(residency.tables, 0u);
+}
+
+TEST_F(PageHeapResidencyTest, WrittenPagesCountWhereTheyLie) {
+  Span* small = heap().AllocateShared(kClass, InPageMap::kYes);
+  Span* of_an_arena = heap().AllocateShared(kClass, InPageMap::kNo);
+  Span* large = heap().AllocateLarge(40, kPageSize);
+  Span* huge = heap().AllocateLarge(1000, kPageSize);
+  Write(small);
+  Write(of_an_arena);
+  Write(large);
+  memset(reinterpret_cast<void*>(huge->start), 1, 5 * kPageSize);
+  const PageHeapResidency residency = heap().MeasureResidency();
+  EXPECT_EQ(residency.small, small->bytes() + of_an_arena->bytes());
+  EXPECT_EQ(residency.large, 45 * kPageSize);
+  EXPECT_EQ(residency.free, 0u);
+}
+
+TEST_F(PageHeapResidencyTest, ASpanOfOneObjectIsSmall) {
+  Span* single = heap().AllocateShared(static_cast<SizeClass>(kSizeClasses), InPageMap::kYes);
+  Write(single);
+  EXPECT_EQ(heap().MeasureResidency().small, single->bytes());
+  EXPECT_EQ(heap().MeasureResidency().large, 0u);
+}
+
+TEST_F(PageHeapResidencyTest, FreedPagesAreFreeUntilTheyAreGivenBack) {
+  Span* kept = heap().AllocateLarge(40, kPageSize);
+  Span* large = heap().AllocateLarge(40, kPageSize);
+  Span* huge = heap().AllocateLarge(1000, kPageSize);
+  Write(kept);
+  Write(large);
+  Write(huge);
+  const size_t freed = large->bytes() + huge->bytes();
+  heap().FreeLarge(reinterpret_cast<void*>(large->start));
+  heap().FreeLarge(reinterpret_cast<void*>(huge->start));
+  EXPECT_EQ(heap().MeasureResidency().large, kept->bytes());
+  EXPECT_EQ(heap().MeasureResidency().free, freed);
+  heap().Release(~size_t{0});
+  EXPECT_EQ(heap().MeasureResidency().large, kept->bytes());
+  EXPECT_EQ(heap().MeasureResidency().free, 0u);
+}
+
+TEST_F(PageHeapResidencyTest, UnmappedHugePagesAreSkipped) {
+  Span* huge = heap().AllocateLarge(1000, kPageSize);
+  Span* behind = heap().AllocateLarge(1000, kPageSize);
+  Write(huge);
+  Write(behind);
+  heap().FreeLarge(reinterpret_cast<void*>(huge->start));
+  EXPECT_TRUE(heap().ReclaimForRetry());
+  EXPECT_EQ(heap().MeasureResidency().large, 1000 * kPageSize);
+  EXPECT_EQ(heap().MeasureResidency().free, 0u);
+}
+
+}  // namespace
+}  // namespace spanmalloc
