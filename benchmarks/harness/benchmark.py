@@ -26,6 +26,8 @@ import micro
 import report
 import samples as samples_module
 import targets
+import timelines
+import traces
 from rows import all_rows
 from runner import HangError, Runner, RunError, rotated
 from summary import Summary
@@ -59,6 +61,11 @@ def parse_arguments(arguments):
     parser.add_argument("--charts", metavar="DIR", help="also write SVG charts there")
     parser.add_argument("--micro", action="store_true",
                         help="instead of the rows, nanoseconds of the entry points in a loop")
+    parser.add_argument("--memory", action="store_true",
+                        help="instead of the rows, resident memory over time: recorded programs "
+                        "replayed (they are recorded first)")
+    parser.add_argument("--traces", metavar="DIR",
+                        help="with --memory: where recordings are looked for and kept")
     parser.add_argument("--list", action="store_true", help="list the rows and the libraries")
     parser.add_argument("--report", metavar="DIR", help="measure nothing: show the results of DIR")
     options = parser.parse_args(arguments)
@@ -159,6 +166,48 @@ def run_micro(options, console):
     return finish(failures + failed, folder, console)
 
 
+def run_memory(options, console):
+    """Replays recorded programs, keeps resident memory over time, prints peaks and finals."""
+    libraries = libraries_module.choose(options.lib, _ROOT)
+    with tempfile.TemporaryDirectory(prefix="spanmalloc-benchmark-") as scratch:
+        kept = options.traces or os.path.join(scratch, "traces")
+        os.makedirs(kept, exist_ok=True)
+        rows, notices = traces.rows(
+            os.path.join(_BINARIES, "traces"), os.path.abspath(kept), scratch, options.scale,
+            lambda name: re.search(options.filter, name), console.print)
+        for notice in notices:
+            console.print(notice)
+        if not rows:
+            raise libraries_module.LibraryError(f"no recording matches {options.filter}")
+        refused = libraries_module.check_all(libraries, [rows[0].executable])
+        folder = output_folder(options.output)
+        runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
+        runs, failures = [], list(dict.fromkeys(refused.values()))
+        with progress_bar() as progress:
+            task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
+            for round_number in range(options.rounds):
+                for row in rows:
+                    for library in rotated(libraries, round_number):
+                        progress.update(task, advance=1,
+                                        description=f"{row.name} {library.name}")
+                        if (library.name, row.executable) in refused:
+                            continue
+                        try:
+                            sample = runner.run(row, library, round_number)
+                            runs.append(timelines.Run(row.name, library.name, round_number,
+                                                      sample.metrics, runner.timeline))
+                        except RunError as error:
+                            failures.append(str(error))
+    write_machine(libraries, folder)
+    timelines.write_csv(os.path.join(folder, "memory.csv"), runs)
+    with open(os.path.join(folder, "memory.txt"), "w", encoding="utf-8") as file:
+        report.wide_console(file=file).print(*timelines.tables(runs))
+    report.wide_console().print(*timelines.tables(runs))
+    if options.charts:
+        print(timelines.write_chart(runs, options.charts))
+    return finish(failures, folder, console)
+
+
 def show(samples, options, folder):
     """Prints the tables, keeps them as summary.txt, and writes charts if asked to."""
     names = list(dict.fromkeys(sample.library for sample in samples))
@@ -224,6 +273,8 @@ def main():
                 raise ValueError(f"{options.report}: no samples")
             show(samples, options, options.report)
             return 0
+        if options.memory:
+            return run_memory(options, console)
         return run_micro(options, console) if options.micro else run(options, console)
     except (libraries_module.LibraryError, ValueError, OSError, re.error,
             subprocess.SubprocessError) as error:

@@ -29,7 +29,7 @@ def _panel(axes, summary, measure, rows):
         places = [place + (index - (len(summary.libraries) - 1) / 2) * width
                   for place in range(len(rows))]
         axes.bar(places, [min(ratio, _HIGHEST_BAR) for ratio in ratios], width, label=library,
-                 color=_COLORS[index % len(_COLORS)])
+                 color=color(index))
         for place, ratio in zip(places, ratios):
             if ratio > _HIGHEST_BAR:
                 axes.text(place, _HIGHEST_BAR, f"{ratio:.1f}", ha="center", va="bottom",
@@ -41,11 +41,21 @@ def _panel(axes, summary, measure, rows):
     axes.set_ylabel(f"ratio to {summary.baseline}")
 
 
+def color(index):
+    """The color of the library at that place."""
+    return _COLORS[index % len(_COLORS)]
+
+
+def save(figure, path):
+    """Writes a figure. Text stays text, and the same figures give the same file."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spanmalloc"}):
+        figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
 def write(summary, folder):
     """Writes time.svg, cpu.svg and rss.svg; returns their paths."""
-    os.makedirs(folder, exist_ok=True)
-    # Text stays text, and the same figures give the same file.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "spanmalloc"})
     paths = []
     for measure, title in _TITLES.items():
         groups = summary.groups(measure)
@@ -61,7 +71,6 @@ def write(summary, folder):
         figure.suptitle(f"{title}: lower is better", x=0.01, ha="left")
         figure.tight_layout()
         path = os.path.join(folder, {"wall": "time"}.get(measure, measure) + ".svg")
-        figure.savefig(path, metadata={"Date": None})
-        pyplot.close(figure)
+        save(figure, path)
         paths.append(path)
     return paths

@@ -13,10 +13,26 @@ _START_TIMEOUT_S = 20
 _CLIENT_TIMEOUT_S = 20
 
 
-def _free_port():
+def free_port():
+    """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def client(port, *command):
+    """What redis-cli prints for a command."""
+    return subprocess.run(["/usr/bin/redis-cli", "-p", port, *command], capture_output=True,
+                          text=True, check=False, timeout=_CLIENT_TIMEOUT_S).stdout.strip()
+
+
+def wait_until_up(server, port):
+    """Returns once the server answers; RuntimeError if it doesn't."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while client(port, "ping") != "PONG":
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("redis-server did not start")
+        time.sleep(0.02)
 
 
 class Session:
@@ -37,18 +53,18 @@ class Session:
         Returns:
           The wall time of the load in seconds.
         """
-        port = str(_free_port())
+        port = str(free_port())
         server = measured([
             "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
             "--dir", self._scratch, "--loglevel", "warning",
         ])
         try:
-            self._wait_until_up(server, port)
+            wait_until_up(server, port)
             start = time.monotonic()
             self._load(port, timeout_s)
             return time.monotonic() - start
         finally:
-            self._client(port, "shutdown", "nosave")
+            client(port, "shutdown", "nosave")
 
     def _load(self, port, timeout_s):
         """Strings, lists, sets, hashes and sorted sets with random keys."""
@@ -57,15 +73,3 @@ class Session:
              "-n", str(self._requests), "-r", "100000", "-d", "120",
              "-t", "set,get,incr,lpush,lpop,sadd,hset,zadd"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=timeout_s)
-
-    def _wait_until_up(self, server, port):
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while self._client(port, "ping") != "PONG":
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("redis-server did not start")
-            time.sleep(0.02)
-
-    @staticmethod
-    def _client(port, *command):
-        return subprocess.run(["/usr/bin/redis-cli", "-p", port, *command], capture_output=True,
-                              text=True, check=False, timeout=_CLIENT_TIMEOUT_S).stdout.strip()

@@ -30,6 +30,7 @@ class Runner:
         self._measure = measure
         self._scratch = scratch
         self._timeout_s = timeout_s
+        self.timeline = []  # Of the last run: what it printed as `timeline <ms> <live> <resident>`.
         self._outputs = {}  # Row name -> hash of its output and the library that printed it.
 
     def run(self, row, library, round_number):
@@ -43,6 +44,7 @@ class Runner:
         wall_s = self._execute(row, library, report_path, output_path, errors_path)
         with open(errors_path, encoding="utf-8", errors="replace") as file:
             errors = file.read()
+        self.timeline = _timeline(errors)
         report = self._read_report(row, library, report_path, errors)
         return Sample(
             row=row.name,
@@ -142,6 +144,12 @@ def _metrics(errors):
     """The figures of the lines `metric <name> <value>`."""
     return {name: float(value)
             for name, value in re.findall(r"^metric (\S+) (-?[0-9.]\S*)$", errors, re.MULTILINE)}
+
+
+def _timeline(errors):
+    """The numbers of the lines `timeline <ms> <live> <resident>`."""
+    return [tuple(map(int, numbers)) for numbers in
+            re.findall(r"^timeline (\d+) (\d+) (\d+)$", errors, re.MULTILINE)]
 
 
 def rotated(libraries, round_number):

@@ -95,14 +95,12 @@ RawHeader* OpenFile() {
 
 void GoOnInChild() {
   RawHeader* parents = header.exchange(nullptr);
-  if (parents == nullptr) return;
-  RawHeader* own = getenv("RECORD_CHILDREN") == nullptr ? nullptr : OpenFile();
-  if (own != nullptr) {
-    const uint64_t events = parents->events.load();
-    memcpy(own + 1, parents + 1, events * sizeof(RawEvent));
-    own->events.store(events);
-  }
-  munmap(parents, kFileBytes);
+  if (parents == nullptr || getenv("RECORD_CHILDREN") == nullptr) return;
+  RawHeader* own = OpenFile();
+  if (own == nullptr) return;
+  const uint64_t events = parents->events.load();
+  memcpy(static_cast<void*>(own + 1), parents + 1, events * sizeof(RawEvent));
+  own->events.store(events);
   header.store(own);
 }
 
