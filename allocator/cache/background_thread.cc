@@ -79,6 +79,7 @@ BackgroundThreadStats BackgroundThread::Stats() const {
 }
 
 void BackgroundThread::ResetAfterFork() {
+  requested_.store(false, std::memory_order_relaxed);  // children that only save, mostly
   refused_.store(false, std::memory_order_relaxed);
   running_.store(false, std::memory_order_relaxed);
 }

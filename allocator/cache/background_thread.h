@@ -46,6 +46,11 @@ class BackgroundThread {
 
   // Whether there may be such a thread. One that exists ends soon after it is disabled.
   void SetEnabled(bool enabled);
+  // The program itself wants it, or not: then it is also for a single thread.
+  void Request(bool enabled) {
+    requested_.store(enabled, std::memory_order_relaxed);
+    SetEnabled(enabled);
+  }
   bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
 
   // A slow path has just given back what is idle.
@@ -53,8 +58,8 @@ class BackgroundThread {
 
   // Whether it is to be started. Reads a few variables.
   bool wanted() const {
-    return !running() && registry_.threads() > 1 && page_heap_.HasExceededFloor() && enabled() &&
-           !refused_.load(std::memory_order_relaxed);
+    return !running() && (registry_.threads() > 1 || requested_.load(std::memory_order_relaxed)) &&
+           page_heap_.HasExceededFloor() && enabled() && !refused_.load(std::memory_order_relaxed);
   }
 
   // Makes the caller, if true, the one who starts it; it then counts as running.
@@ -99,6 +104,7 @@ class BackgroundThread {
   os::Clock& clock_;
   os::Sleeper sleeper_;
   std::atomic<bool> enabled_{false};
+  std::atomic<bool> requested_{false};
   std::atomic<bool> refused_{false};
   std::atomic<bool> running_{false};
   std::atomic<int> seen_{kQuiet};

@@ -22,9 +22,9 @@ int Epoch(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 int BackgroundThreadEnabled(const CtlCall& call) {
   BackgroundThread* thread = call.target().sources.background;
   call.value->number = thread != nullptr && thread->enabled();
-  if (call.write == nullptr || call.write->number == call.value->number) return 0;
-  if (thread == nullptr) return EFAULT;
-  thread->SetEnabled(call.write->number != 0);
+  if (call.write == nullptr) return 0;
+  if (thread == nullptr) return call.write->number == 0 ? 0 : EFAULT;
+  thread->Request(call.write->number != 0);
   return 0;
 }
 

@@ -21,15 +21,15 @@ namespace spanmalloc::traces {
 namespace {
 
 struct Phase {
-  size_t low;   // sizes, logarithms uniform
+  size_t low;  // sizes, logarithms uniform
   size_t high;
   size_t mib;
 };
 
 constexpr Phase kPhases[] = {
-    {16, 256, 96},       {1024, 8192, 192},  {64, 512, 128}, {16384, 131072, 192},
-    {16, 1024, 96},      {4096, 32768, 160}, {256, 2048, 128},
-    {65536, 1 << 20, 192}, {16, 4096, 64},
+    {16, 256, 96},        {1024, 8192, 192},     {64, 512, 128},
+    {16384, 131072, 192}, {16, 1024, 96},        {4096, 32768, 160},
+    {256, 2048, 128},     {65536, 1 << 20, 192}, {16, 4096, 64},
 };
 constexpr uint64_t kPhaseMs = 500;
 constexpr uint64_t kQuietMs = 400;

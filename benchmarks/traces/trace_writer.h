@@ -40,7 +40,7 @@ class TraceWriter {
   FILE* file_;
   TraceHeader header_ = {};
   uint64_t live_ = 0;
-  std::vector<uint64_t> sizes_;       // of each slot
+  std::vector<uint64_t> sizes_;  // of each slot
   std::vector<uint32_t> free_slots_;
 };
 

@@ -87,6 +87,21 @@ TEST_F(BackgroundThreadTest, OneThreadDoesNotWantIt) {
   EXPECT_TRUE(thread_.wanted());
 }
 
+TEST_F(BackgroundThreadTest, OneThreadWantsItIfTheProgramAskedForIt) {
+  MakeThreads(1);
+  AllocatePeak();
+  PassSlowPath();
+  thread_.Request(true);
+  EXPECT_TRUE(thread_.wanted());
+  thread_.Request(false);
+  EXPECT_FALSE(thread_.wanted());
+  EXPECT_FALSE(thread_.enabled());
+  thread_.Request(true);
+  thread_.ResetAfterFork();
+  EXPECT_FALSE(thread_.wanted()) << "a child that was forked to save";
+  EXPECT_TRUE(thread_.enabled());
+}
+
 TEST_F(BackgroundThreadTest, ASmallHeapDoesNotWantIt) {
   MakeThreads(2);
   ASSERT_NE(on_.page_heap.AllocateLarge(ReleasePolicy::kFloorPages, 1), nullptr);
