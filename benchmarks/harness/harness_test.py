@@ -16,6 +16,8 @@ import memcached_session
 import micro
 import report
 import targets
+import timelines
+import traces
 from libraries import Library, LibraryError, check_all, check_binding, choose
 from rows import SCALING, Row, workload_rows
 from runner import HangError, RunError, Runner, rotated
@@ -45,6 +47,54 @@ class _Pieces:
 
     def recv(self, _):
         return self._pieces.pop(0)
+
+
+class TimelinesTest(unittest.TestCase):
+
+    @staticmethod
+    def _run(library, peak, end, points=((0, 1 << 20, 2 << 20),)):
+        return timelines.Run("replay-x", library, 0, {
+            "live_peak_mib": 10, "live_final_mib": 5, "rss_peak_mib": peak, "rss_final_mib": end,
+            "average_ratio": 1.5}, list(points))
+
+    def test_tables_show_ratios_and_mark_the_best(self):
+        out = io.StringIO()
+        Console(file=out, width=200).print(
+            *timelines.tables([self._run("a", 15, 20), self._run("b", 12, 30)]))
+        text = out.getvalue()
+        for figure in ("1.50", "1.20 *", "4.00 *", "6.00"):
+            self.assertIn(figure, text)
+
+    def test_points_are_thinned_evenly_and_the_ends_stay(self):
+        points = [(ms, ms, ms) for ms in range(0, 10_000, 3)]
+        kept = timelines.thinned(points)
+        self.assertEqual((kept[0], kept[-1]), (points[0], points[-1]))
+        self.assertLess(len(kept), 260)
+        self.assertLess(max(b[0] - a[0] for a, b in zip(kept, kept[1:])), 60)
+        self.assertEqual(timelines.thinned(points[:5]), points[:5])
+
+    def test_csv_and_chart(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "memory.csv")
+            timelines.write_csv(path, [self._run("a", 15, 20)])
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(file.read().splitlines(), [
+                    "row,library,round,ms,live_kib,resident_kib", "replay-x,a,0,0,1024,2048"])
+            chart = timelines.write_chart([self._run("a", 15, 20)], folder)
+            with open(chart, encoding="utf-8") as file:
+                self.assertIn("replay-x", file.read())
+
+    def test_only_wanted_traces_are_made(self):
+        with tempfile.TemporaryDirectory() as folder:
+            rows, notices = traces.rows("/nowhere", folder, folder, 1, lambda name: False, print)
+            self.assertEqual((rows, notices), ([], []))
+            path = os.path.join(folder, "replay-redis.trace")
+            with open(path, "w", encoding="utf-8"):
+                pass  # One that is there is not made again.
+            rows, notices = traces.rows("/nowhere", folder, folder, 1,
+                                        lambda name: name == "replay-redis", print)
+            self.assertEqual(rows[0].command, ("/nowhere/replay", f"--trace={path}"))
+            self.assertEqual(notices, [])
 
 
 class SummaryTest(unittest.TestCase):
