@@ -10,9 +10,10 @@ namespace spanmalloc {
 struct PageHeap::HugePageUse {
   bool mapped;
   bool cut;
-  bool large;                      // not cut: covered by a large span
-  SpanKind kind;                   // cut
-  Bitmap<kPagesPerHugePage> used;  // cut
+  bool large;  // not cut: covered by a large span
+  // Cut: pages in spans, and those of them that are in spans of size classes.
+  Bitmap<kPagesPerHugePage> used;
+  Bitmap<kPagesPerHugePage> small;
 };
 
 PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
@@ -22,11 +23,18 @@ PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
   if (!use.mapped) return use;
   const HugePage* huge_page = page_map_.HugePageAt(index);
   use.cut = huge_page != nullptr;
-  if (use.cut) {
-    use.kind = huge_page->kind;
-    use.used = huge_page->used;
-  } else {
+  if (!use.cut) {
     use.large = !pool_.IsFree(index);
+    return use;
+  }
+  use.used = huge_page->used;
+  if (huge_page->kind == SpanKind::kShared) {
+    use.small = use.used;
+    return use;
+  }
+  const char* start = static_cast<const char*>(pool_.AddressOf(index));
+  for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+    if (page_map_.ClassOf(start + page * kPageSize) != kNoSizeClass) use.small.Set(page);
   }
   return use;
 }
@@ -35,9 +43,7 @@ PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
 void PageHeap::AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency) {
   const auto counter = [&](size_t page) {
     if (!use.used.Get(page)) return &residency->free;
-    const bool small = use.kind == SpanKind::kShared ||
-                       page_map_.ClassOf(start + page * kPageSize) != kNoSizeClass;
-    return small ? &residency->small : &residency->large;
+    return use.small.Get(page) ? &residency->small : &residency->large;
   };
   size_t first = 0;
   size_t* into = counter(0);

@@ -28,6 +28,12 @@
 
 ABSL_FLAG(std::string, trace, "", "the trace to replay");
 ABSL_FLAG(bool, pace, true, "never faster than it was recorded");
+ABSL_FLAG(int, stats_at, -1,
+          "after so many percent of the events, the library's malloc_stats_print on stderr");
+
+// jemalloc's, if the preloaded library has it.
+extern "C" __attribute__((weak)) void malloc_stats_print(void (*write)(void*, const char*),
+                                                         void* opaque, const char* letters);
 
 namespace spanmalloc::traces {
 namespace {
@@ -103,6 +109,9 @@ class Replay {
     samples_ = OwnArray<Sample>(kMaxSamples, &own_);
     batch_ = OwnArray<Event>(kBatch, &own_);
     step_ = std::max<uint64_t>(1, header_.events / kSteps);
+    if (const int percent = absl::GetFlag(FLAGS_stats_at); percent >= 0) {
+      stats_at_ = std::max<uint64_t>(1, header_.events * static_cast<uint64_t>(percent) / 100);
+    }
     start_ms_ = NowMs();
   }
 
@@ -134,6 +143,9 @@ class Replay {
         ++at_;
         Do(operation, event);
         if (++done_ % step_ == 0) TakeSample();
+        if (done_ == stats_at_ && malloc_stats_print != nullptr) {
+          malloc_stats_print(nullptr, nullptr, "gmabl");
+        }
       }
       turn_.store(next, std::memory_order_release);
       turn_.notify_all();
@@ -261,6 +273,7 @@ class Replay {
   size_t in_batch_ = 0;
   uint64_t done_ = 0;
   uint64_t step_ = 1;
+  uint64_t stats_at_ = 0;
   uint64_t now_ms_ = 0;
   uint64_t last_sample_ms_ = 0;
   uint64_t live_ = 0;

@@ -3,8 +3,11 @@
 // The table of resident memory: its rows are what the heap holds, and add up.
 #include "allocator/telemetry/resident_memory.h"
 
+#include <atomic>
 #include <cstring>
 #include <memory>
+#include <thread>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/telemetry/test_heap.h"
@@ -59,6 +62,42 @@ TEST_F(ResidentMemoryTest, WhatWasNeverWrittenIsAbsent) {
   table = Measure();
   EXPECT_GT(table[RssRow::kSmallAbsent], before);
   EXPECT_EQ(table[RssRow::kLargeAbsent], -static_cast<int64_t>(990 * kPageSize));
+}
+
+TEST_F(ResidentMemoryTest, MeasuresUnderTraffic) {
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> threads;
+  for (size_t number = 0; number < 2; ++number) {
+    threads.emplace_back([this, number, &stop] {
+      ThreadState* state = heap_->registry.Create();
+      while (!stop.load()) {
+        Span* spans[8];
+        for (Span*& span : spans) {
+          span = heap_->page_heap.AllocateLarge(30 + number, kPageSize);
+          memset(reinterpret_cast<void*>(span->start), 1, kPageSize);
+        }
+        for (size_t c = 1; c < kSizeClassEnd; c += 4) {
+          bool zeroed = false;
+          void* object = state->Refill(c, &zeroed);
+          if (!state->cache.Push(c, object)) state->Overflow(c, object);
+        }
+        for (Span* span : spans) {
+          heap_->page_heap.FreeLarge(reinterpret_cast<void*>(span->start));
+        }
+        heap_->page_heap.Release(~size_t{0});
+      }
+      heap_->registry.Destroy(state);
+    });
+  }
+  for (int i = 0; i < 50; ++i) {
+    const RssTable table = Measure();
+    int64_t sum = 0;
+    for (size_t row = 0; row + 1 < kRssRows; ++row) sum += table.bytes[row];
+    EXPECT_EQ(sum, table[RssRow::kProcess]);
+    EXPECT_GT(table[RssRow::kMetadata], 0);
+  }
+  stop.store(true);
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(ResidentMemoryTest, CountsTheLibrary) {
