@@ -97,7 +97,7 @@ void PageHeap::UncutIfEmpty(HugePage* huge_page) {
 
 // Nothing is kept for the next request any more.
 void PageHeap::DropSpares() {
-  DropFreedGrown();
+  DropFreed();
   for (HugePage*& spare : spares_) {
     if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
     spare = nullptr;
@@ -157,6 +157,7 @@ void PageHeap::HoldPeak() {
       policy_.keeps_all()) {
     return;
   }
+  DropFreed();
   if (ReleaseHugePages(1, 1) == 0) NotePeak();
 }
 
@@ -167,20 +168,35 @@ void PageHeap::NotePeak() {
   }
 }
 
-Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind) {
-  HoldPeak();
-  const size_t fit = pages + alignment_pages - 1;
-  HugePage* huge_page =
-      fit <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(fit) : nullptr;
-  if (huge_page == nullptr) huge_page = GrowFiller(kind);
+// A huge page with room for `pages` pages, cut if need be; nullptr if out of memory.
+HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
+  const HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
+  if (pages <= kPagesPerHugePage) {
+    HugePage* huge_page = filler.Find(pages);
+    if (huge_page == nullptr && DropFreed()) huge_page = filler.Find(pages);
+    if (huge_page != nullptr) return huge_page;
+  }
+  return GrowFiller(kind);
+}
+
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SpanKind kind) {
+  Span* span = kind == SpanKind::kSingle ? ReuseFreed(pages, pages, 0, alignment) : nullptr;
+  if (span != nullptr) return span;
+  const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
+  HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
-  return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
+  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
+  HoldPeak();
+  return span;
 }
 
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
-  Span* span = NewSpan();
-  if (span == nullptr) return nullptr;
   const size_t count = HugePagesFor(pages);
+  Span* span = ReuseFreed(pages, pages, count, alignment);
+  if (span != nullptr) return span;
+  if (pool_.dirty() < count) DropFreed();
+  span = NewSpan();
+  if (span == nullptr) return nullptr;
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
   const HugeRun run = pool_.Take(count, huge_alignment);
   if (run.count == 0) {
@@ -216,8 +232,7 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   if (pages > kWindowPages || alignment > kWindowSize) return nullptr;
   os::LockHolder hold(lock_);
   const bool cut = pages < kPagesPerHugePage && alignment <= kHugePageSize;
-  const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
-  Span* span = cut ? AllocateInHugePage(pages, alignment_pages, SpanKind::kSingle)
+  Span* span = cut ? AllocateInHugePage(pages, alignment, SpanKind::kSingle)
                    : AllocateHugeRun(pages, alignment);
   if (span != nullptr) NoteLarge(span);
   return span;
@@ -270,7 +285,11 @@ bool PageHeap::Merge(uintptr_t start, size_t bytes) {
 void PageHeap::FreeShared(Span* span) {
   os::LockHolder hold(lock_);
   page_map_.SetClasses(span->start, span->pages, kNoSizeClass);
-  RemoveSpan(span);
+  if (span->objects == 1) {
+    KeepFreed(span);
+  } else {
+    RemoveSpan(span);
+  }
 }
 
 void PageHeap::RemoveLarge(Span* span) {
@@ -278,8 +297,7 @@ void PageHeap::RemoveLarge(Span* span) {
   large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
-  if (span->grower != nullptr && !span->moved) return KeepFreedGrown(span);
-  RemoveSpan(span);
+  KeepFreed(span);
 }
 
 void PageHeap::FreeSpansOf(uint16_t shard) {
@@ -324,7 +342,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
 
 PageHeapStats PageHeap::Stats() {
   os::LockHolder hold(lock_);
-  DropFreedGrown();
+  DropFreed();
   PageHeapStats stats = totals_;
   stats.span_pages = used_pages_;
   stats.released_pages = released_bytes_ / kPageSize;

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "allocator/heap/bad_pointer.h"
+#include "allocator/heap/freed_spans.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/huge_page_advice.h"
 #include "allocator/heap/huge_page_filler.h"
@@ -189,7 +190,8 @@ class PageHeap {
   // A span that is expected to grow gets room for this many times its pages.
   static constexpr size_t kReserveFactor = 16;
 
-  Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SpanKind kind)
+  HugePage* FindInHugePage(size_t pages, SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* AllocateInHugePage(size_t pages, size_t alignment, SpanKind kind)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -200,9 +202,10 @@ class PageHeap {
   Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* ReuseFreedGrown(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void KeepFreedGrown(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void DropFreedGrown() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void KeepFreed(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteUnlockedGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowInHugePage(Span* span, size_t pages, const void* grower)
@@ -234,7 +237,7 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_;
+    return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_ + freed_.pages();
   }
   HugePageFiller& FillerOf(const HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return fillers_[static_cast<size_t>(huge_page->kind)];
@@ -254,8 +257,8 @@ class PageHeap {
   HugePageAdvice advice_ ABSL_GUARDED_BY(lock_);
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
   Span* spare_span_ ABSL_GUARDED_BY(lock_) = nullptr;
-  // The last freed span that had a reserve, all of it reserve; NoteIdleReturned ends it.
-  Span* freed_grown_ ABSL_GUARDED_BY(lock_) = nullptr;
+  FreedSpans freed_ ABSL_GUARDED_BY(lock_);
+  size_t freed_grown_pages_ ABSL_GUARDED_BY(lock_) = 0;  // of the last freed span that had grown
   // The huge page of each kind that was last left empty, and stays cut.
   HugePage* spares_[kSpanKinds] ABSL_GUARDED_BY(lock_) = {};
   ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);

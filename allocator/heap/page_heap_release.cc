@@ -147,7 +147,9 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   os::LockHolder hold(lock_);
   policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
-  if (excess != 0) ReleaseLocked(excess);
+  if (excess == 0) return;
+  DropFreed();
+  ReleaseLocked(excess);
 }
 
 void PageHeap::ReleaseUnused() {
@@ -159,7 +161,7 @@ void PageHeap::ReleaseUnused() {
 
 size_t PageHeap::NoteIdleReturned() {
   os::LockHolder hold(lock_);
-  DropFreedGrown();
+  DropFreed();
   const size_t before = resident_at_return_;
   resident_at_return_ = used_pages_ + DirtyPages();
   has_grown_.store(false, std::memory_order_relaxed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Large spans that grow, shrink and move; the pages kept for a buffer that is being filled.
+// Large spans that grow, shrink and move.
 #include "allocator/heap/page_heap.h"
 
 namespace spanmalloc {
@@ -8,50 +8,20 @@ namespace spanmalloc {
 // A span with a reserve goes where the last one that was freed had its room. Without such a place,
 // it goes where there is most room to grow, not where it fits best.
 Span* PageHeap::AllocateWithReserve(size_t pages) {
-  if (freed_grown_ != nullptr && freed_grown_->reserve >= pages) return ReuseFreedGrown(pages);
+  if (pages <= freed_grown_pages_) {
+    Span* span = ReuseFreed(freed_grown_pages_, pages, 0, kPageSize);
+    if (span != nullptr) return span;
+  }
   size_t wish = pages * kReserveFactor;
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
   if (huge_page == nullptr || huge_page->longest_free < wish) {
-    HugePage* fresh = GrowFiller(SpanKind::kSingle);
-    if (fresh != nullptr) huge_page = fresh;
+    HugePage* roomier = FindInHugePage(wish, SpanKind::kSingle);
+    if (roomier != nullptr) huge_page = roomier;
   }
   if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
   const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
   return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
-}
-
-Span* PageHeap::ReuseFreedGrown(size_t pages) {
-  Span* span = freed_grown_;
-  freed_grown_ = nullptr;
-  span->pages = static_cast<uint32_t>(pages);
-  span->reserve -= static_cast<uint32_t>(pages);
-  HugePageOf(span)->SetSpans(FirstPage(span), 1, span);
-  return span;
-}
-
-// Keeps the pages of a grown span that is freed together for the next one. Meanwhile no block is
-// found there.
-void PageHeap::KeepFreedGrown(Span* span) {
-  DropFreedGrown();
-  HugePage* huge_page = HugePageOf(span);
-  huge_page->dirty.SetRange(FirstPage(span), span->pages);
-  huge_page->SetSpans(FirstPage(span), 1, nullptr);
-  span->reserve += span->pages;
-  span->pages = 0;
-  span->grower = nullptr;
-  span->zeroed = false;
-  freed_grown_ = span;
-}
-
-void PageHeap::DropFreedGrown() {
-  Span* span = freed_grown_;
-  if (span == nullptr) return;
-  freed_grown_ = nullptr;
-  HugePage* huge_page = HugePageOf(span);
-  FreePages(huge_page, FirstPage(span), span->reserve);
-  UncutIfEmpty(huge_page);
-  DeleteSpan(span);
 }
 
 Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
@@ -107,9 +77,10 @@ bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
 
 bool PageHeap::GrowLarge(Span* span, size_t pages, const void* grower) {
   os::LockHolder hold(lock_);
-  const bool grown =
-      span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
-  if (!grown) return false;
+  const auto grow = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
+  };
+  if (!grow() && !(DropFreed() && grow())) return false;
   NoteUnlockedGrowths(span);
   span->pages = static_cast<uint32_t>(pages);
   ++totals_.grown_in_place;
