@@ -61,6 +61,19 @@ class FreedSpans {
     return nullptr;
   }
 
+  // Whether the counts agree with the lists.
+  bool CheckInvariants() const {
+    size_t count = 0;
+    size_t pages = 0;
+    for (const SpanList& list : lists_) {
+      for (const Span* span = list.front(); span != nullptr; span = span->next) {
+        ++count;
+        pages += Extent(span);
+      }
+    }
+    return count == count_ && pages == pages_;
+  }
+
  private:
   static constexpr size_t kLists = 32;
 

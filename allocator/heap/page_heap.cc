@@ -150,8 +150,9 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   return span;
 }
 
-// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
-// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
+// Clean pages were given away. Those of a huge page in use are preferred to the dirty ones of an
+// empty huge page: that packs the heap. Lest more be resident for it than ever before, an empty one
+// is released then.
 void PageHeap::HoldPeak() {
   if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
       policy_.keeps_all()) {
@@ -185,8 +186,9 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SpanKind kind
   const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
   HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
+  const size_t dirty = DirtyPages();
   span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
-  HoldPeak();
+  if (dirty - DirtyPages() < pages) HoldPeak();
   return span;
 }
 
@@ -358,7 +360,7 @@ PageHeapStats PageHeap::Stats() {
 
 bool PageHeap::CheckInvariants() {
   os::LockHolder hold(lock_);
-  bool good = pool_.CheckInvariants();
+  bool good = pool_.CheckInvariants() && freed_.CheckInvariants();
   size_t dirty = 0;
   size_t cut = 0;
   for (HugePageFiller& filler : fillers_) {
