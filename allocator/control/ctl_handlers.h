@@ -57,6 +57,13 @@ int HeapStat(const CtlCall& call) {
   return 0;
 }
 
+// A number of pages, in bytes.
+template <auto kMember>
+int HeapBytes(const CtlCall& call) {
+  call.value->number = call.state->snapshot.heap.*kMember * kPageSize;
+  return 0;
+}
+
 template <auto kMember>
 int ArenaHeapStat(const CtlCall& call) {
   call.value->number = SnapshotOf(call).heap.*kMember;

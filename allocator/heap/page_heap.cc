@@ -242,6 +242,7 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
 
 void PageHeap::NoteLarge(Span* span) {
   span->state = SpanState::kLarge;
+  span->noted_pages = span->pages;
   ++large_spans_;
   ++totals_.large_allocated;
   large_pages_ += span->pages + span->reserve;
@@ -280,7 +281,7 @@ void PageHeap::RemoveSpan(Span* span) {
 // left as they are, with their memory; once there are many, those that become free are mapped
 // afresh. Returns whether that happened, which leaves them clean.
 bool PageHeap::Merge(uintptr_t start, size_t bytes) {
-  if (moved_mappings_ < kMaxMovedMappings / 2) return false;
+  if (moved_mappings_ < kMaxMovedMappings / 2 || !IsWhole(start, bytes)) return false;
   return memory_.MapOver(reinterpret_cast<void*>(start), bytes);
 }
 
@@ -295,7 +296,7 @@ void PageHeap::FreeShared(Span* span) {
 }
 
 void PageHeap::RemoveLarge(Span* span) {
-  NoteUnlockedGrowths(span);
+  NoteGrowths(span);
   large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
@@ -355,6 +356,7 @@ PageHeapStats PageHeap::Stats() {
   stats.clean_pages = stats.mapped_pages - stats.span_pages - stats.dirty_pages;
   stats.huge_pages_cut = cut_;
   stats.copied = copied_.load(std::memory_order_relaxed);
+  stats.copied_bytes = copied_bytes_.load(std::memory_order_relaxed);
   return stats;
 }
 

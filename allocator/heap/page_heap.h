@@ -43,8 +43,11 @@ struct PageHeapStats {
   uint64_t release_calls;   // madvise calls, those of sweeps and others
   uint64_t released_pages;  // what they gave back
   uint64_t grown_in_place;  // large blocks grown without moving
+  uint64_t grown_pages;     // what was added to them
   uint64_t remapped;        // large blocks moved by mremap
+  uint64_t remapped_pages;
   uint64_t copied;          // large blocks moved by copying
+  uint64_t copied_bytes;
 };
 
 // Whether a span's pages show its size class in the page map. If not, free finds none there and
@@ -171,7 +174,11 @@ class PageHeap {
     return InHeap(reinterpret_cast<uintptr_t>(pointer)) ? Fault::kDoubleFree : Fault::kNotABlock;
   }
 
-  void NoteCopiedLarge() { copied_.fetch_add(1, std::memory_order_relaxed); }
+  // Notes that `bytes` of a large block were copied because it moved.
+  void NoteCopiedLarge(size_t bytes) {
+    copied_.fetch_add(1, std::memory_order_relaxed);
+    copied_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  }
 
   PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
@@ -180,6 +187,15 @@ class PageHeap {
 
  private:
   static constexpr size_t kMaxMovedMappings = 4096;
+
+  // Whether a range is made of whole pages of the system.
+  bool IsWhole(uintptr_t start, size_t bytes) { return (start | bytes) % memory_.PageSize() == 0; }
+
+  // How many pages have to be released together.
+  size_t PagesPerSystemPage() {
+    const size_t pages = memory_.PageSize() / kPageSize;
+    return pages == 0 ? 1 : pages;
+  }
 
   // Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
   static constexpr size_t kMinReleaseRun = 8;
@@ -207,7 +223,7 @@ class PageHeap {
   void KeepFreed(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void NoteUnlockedGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowInHugePage(Span* span, size_t pages, const void* grower)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -275,6 +291,7 @@ class PageHeap {
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   std::atomic<size_t> peak_resident_{0};  // pages, the most that HoldPeak has allowed
   std::atomic<uint64_t> copied_{0};
+  std::atomic<uint64_t> copied_bytes_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
 };
 

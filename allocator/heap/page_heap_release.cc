@@ -68,14 +68,17 @@ size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
   return released;
 }
 
-// Releases the free dirty runs of at least `min_run` pages in one huge page, by at most *calls
-// calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
+// Releases the free dirty runs of at least `min_run` pages in one huge page, as far as they are
+// whole pages of the system, by at most *calls calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
 // lock can be dropped.
 size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls) {
+  const size_t unit = PagesPerSystemPage();
   size_t released = 0;
-  size_t first = huge_page->used.FindClear(0);
-  while (first < kPagesPerHugePage && *calls != 0) {
-    const size_t count = huge_page->used.FindSet(first) - first;
+  size_t free = huge_page->used.FindClear(0);
+  while (free < kPagesPerHugePage && *calls != 0) {
+    const size_t end = huge_page->used.FindSet(free);
+    const size_t first = RoundUp(free, unit);
+    const size_t count = first < end ? (end - first) / unit * unit : 0;
     size_t dirty = huge_page->dirty.CountRange(first, count);
     if (dirty >= min_run) {
       TakeBackAdvice(huge_page);
@@ -92,8 +95,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       CleanPages(huge_page, first, count);
       released += dirty;
     }
-    const size_t end = first + count;
-    first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
+    free = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
   UncutIfEmpty(huge_page);
   released_bytes_ += released * kPageSize;
@@ -117,6 +119,7 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls) {
 
 bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count) {
   const size_t bytes = count * kReleaseUnit;
+  if (memory_.PageSize() > kReleaseUnit) return false;
   {
     os::LockHolder hold(lock_);
     TakeBackAdvice(HugePageOf(span));

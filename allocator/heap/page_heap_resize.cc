@@ -34,9 +34,13 @@ Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
   return span;
 }
 
-void PageHeap::NoteUnlockedGrowths(Span* span) {
+// Enters in the statistics how often a span grew into its reserve, and by how much it has grown in
+// any way.
+void PageHeap::NoteGrowths(Span* span) {
   totals_.grown_in_place += span->unlocked_growths;
+  totals_.grown_pages += span->pages - span->noted_pages;
   span->unlocked_growths = 0;
+  span->noted_pages = span->pages;
 }
 
 // Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
@@ -81,9 +85,9 @@ bool PageHeap::GrowLarge(Span* span, size_t pages, const void* grower) {
     return span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
   };
   if (!grow() && !(DropFreed() && grow())) return false;
-  NoteUnlockedGrowths(span);
   span->pages = static_cast<uint32_t>(pages);
   ++totals_.grown_in_place;
+  NoteGrowths(span);
   return true;
 }
 
@@ -103,9 +107,10 @@ void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
   HugePage* huge_page = HugePageOf(span);
   const size_t first = FirstPage(span);
   const size_t fewer = span->pages + span->reserve - pages;
-  NoteUnlockedGrowths(span);
+  NoteGrowths(span);
   huge_page->dirty.SetRange(first, span->pages);
   span->pages = static_cast<uint32_t>(pages);
+  span->noted_pages = span->pages;
   span->reserve = 0;
   span->grower = nullptr;
   FreePages(huge_page, first + pages, fewer);
@@ -122,18 +127,20 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   const size_t slack_end =
       count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
   span->pages = static_cast<uint32_t>(pages);
+  span->noted_pages = span->pages;
   span->huge_pages = static_cast<uint32_t>(need);
   used_pages_ -= fewer;
   large_pages_ -= fewer;
   advice_.Forget(span);
   if (count != 0) FreeHugePages(begin, count, span->moved);
   // The tail of the last huge page stays the span's own address space, but not its memory.
-  const size_t tail = slack_end - pages;
-  if (tail < kMinReleaseRun) return;
+  const size_t tail = RoundUp(pages, PagesPerSystemPage());
+  if (slack_end < tail + kMinReleaseRun) return;
+  const size_t bytes = (RoundUp(slack_end, PagesPerSystemPage()) - tail) * kPageSize;
   if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
   ++totals_.release_calls;
-  if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
-    released_bytes_ += tail * kPageSize;
+  if (memory_.Release(reinterpret_cast<void*>(span->start + tail * kPageSize), bytes)) {
+    released_bytes_ += bytes;
   }
 }
 
@@ -150,9 +157,12 @@ void PageHeap::MoveAdvice(const Span* from, const Span* to) {
 bool PageHeap::MoveLarge(Span* from, Span* to) {
   os::LockHolder hold(lock_);
   if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
+  // What lies behind a span in its last huge page is its own.
+  const bool runs = from->huge_pages != 0 && to->huge_pages != 0;
+  const size_t bytes = runs ? RoundUp(from->bytes(), memory_.PageSize()) : from->bytes();
+  if (!IsWhole(from->start | to->start, bytes)) return false;
   if (from->reserve != 0) ShrinkInHugePage(from, from->pages);
   void* source = reinterpret_cast<void*>(from->start);
-  const size_t bytes = from->bytes();
   advice_.Forget(from);
   advice_.Forget(to);
   if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
@@ -162,6 +172,7 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   if (from->moved) --moved_mappings_;
   from->moved = false;
   ++totals_.remapped;
+  totals_.remapped_pages += from->pages;
   if (memory_.MapAt(source, bytes)) return true;
   // The kernel took the pages and refuses fresh ones for the place they were at, so the span can
   // never be handed out again. Whole huge pages become a hole; pages of a cut huge page stay in

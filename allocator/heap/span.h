@@ -42,7 +42,10 @@ struct Span {
   uintptr_t start;
   uint32_t pages;
   uint32_t huge_pages;  // whole huge pages it owns; 0 if it lies in a huge page that is cut
-  uint32_t object_size;
+  union {
+    uint32_t object_size;
+    uint32_t noted_pages;  // large: of its pages, those that the statistics know of
+  };
   uint32_t reciprocal;
   uint16_t objects;
   SizeClass size_class;  // kNoSizeClass for a large span

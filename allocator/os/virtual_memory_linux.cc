@@ -155,6 +155,8 @@ void KernelMemory::DeclineHugePages(void* address, size_t size) {
   }
 }
 
+size_t KernelMemory::PageSize() { return SystemPageSize(); }
+
 // A move that fails may have unmapped the target already, and since Linux 6.17, where the source
 // lies in several mappings, may have moved the first of them. What moved stays moved, the rest is
 // copied after it; if nothing moved, the target is mapped afresh.

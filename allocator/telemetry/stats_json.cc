@@ -177,8 +177,11 @@ void PrintOwn(const StatsDump& dump, JsonWriter& json) {
   json.Field("large_blocks", s.heap.large_spans);
   json.OpenObject("realloc");
   json.Field("in_place", s.heap.grown_in_place);
+  json.Field("in_place_bytes", s.heap.grown_pages * kPageSize);
   json.Field("remapped", s.heap.remapped);
+  json.Field("remapped_bytes", s.heap.remapped_pages * kPageSize);
   json.Field("copied", s.heap.copied);
+  json.Field("copied_bytes", s.heap.copied_bytes);
   json.CloseObject();
   json.CloseObject();
 }

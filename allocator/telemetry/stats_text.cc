@@ -226,8 +226,11 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   OwnCount(out, "batches fetched by thread caches", s.small_fills);
   OwnCount(out, "batches given back by thread caches", s.small_flushes);
   OwnCount(out, "large blocks grown where they were", s.heap.grown_in_place);
+  OwnBytes(out, "added to them", s.heap.grown_pages * kPageSize);
   OwnCount(out, "large blocks moved by remapping", s.heap.remapped);
+  OwnBytes(out, "remapped of them", s.heap.remapped_pages * kPageSize);
   OwnCount(out, "large blocks moved by copying", s.heap.copied);
+  OwnBytes(out, "copied of them", s.heap.copied_bytes);
   OwnCount(out, "sweeps that gave memory to the kernel", s.heap.releases);
   OwnBytes(out, "memory given to the kernel, in all", s.heap.released_pages * kPageSize);
   out << "  CPU number from: " << dump.cpu_source << "\n";
