@@ -355,6 +355,7 @@ PageHeapStats PageHeap::Stats() {
   stats.mapped_pages = pool_.mapped() * kPagesPerHugePage;
   stats.clean_pages = stats.mapped_pages - stats.span_pages - stats.dirty_pages;
   stats.huge_pages_cut = cut_;
+  stats.mapping_splits = 2 * moved_mappings_ + pool_.advice_edges();
   stats.copied = copied_.load(std::memory_order_relaxed);
   stats.copied_bytes = copied_bytes_.load(std::memory_order_relaxed);
   return stats;

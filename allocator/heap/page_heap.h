@@ -37,6 +37,7 @@ struct PageHeapStats {
   size_t clean_pages;  // free, mapped, not resident
   size_t mapped_pages;
   size_t huge_pages_cut;     // huge pages that hold spans
+  size_t mapping_splits;     // places where moves and advice split the kernel's mapping
   uint64_t large_allocated;  // large spans ever made
   uint64_t large_freed;
   uint64_t releases;        // sweeps that gave memory back

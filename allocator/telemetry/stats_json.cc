@@ -175,6 +175,7 @@ void PrintOwn(const StatsDump& dump, JsonWriter& json) {
   json.Field("span_released", s.span_released);
   json.Field("huge_pages_cut", s.heap.huge_pages_cut);
   json.Field("large_blocks", s.heap.large_spans);
+  json.Field("mapping_splits", s.heap.mapping_splits);
   json.OpenObject("realloc");
   json.Field("in_place", s.heap.grown_in_place);
   json.Field("in_place_bytes", s.heap.grown_pages * kPageSize);

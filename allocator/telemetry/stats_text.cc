@@ -231,6 +231,7 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   OwnBytes(out, "remapped of them", s.heap.remapped_pages * kPageSize);
   OwnCount(out, "large blocks moved by copying", s.heap.copied);
   OwnBytes(out, "copied of them", s.heap.copied_bytes);
+  OwnCount(out, "places where the heap's mapping is split", s.heap.mapping_splits);
   OwnCount(out, "sweeps that gave memory to the kernel", s.heap.releases);
   OwnBytes(out, "memory given to the kernel, in all", s.heap.released_pages * kPageSize);
   out << "  CPU number from: " << dump.cpu_source << "\n";
