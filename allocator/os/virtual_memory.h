@@ -26,7 +26,8 @@ class VirtualMemory {
   // or the kernel refuses.
   virtual bool MapAt(void* address, size_t size) = 0;
 
-  // Unmapped -> reserved, at an address the kernel chooses. nullptr if refused.
+  // Unmapped -> reserved, at an address the kernel chooses; no part of core dumps. nullptr if
+  // refused.
   virtual void* Reserve(size_t size) = 0;
 
   // Reserved -> mapped. False, and nothing changed, if refused.

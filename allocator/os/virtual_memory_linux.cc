@@ -77,12 +77,20 @@ bool KernelMemory::MapAt(void* address, size_t size) {
 }
 
 void* KernelMemory::Reserve(size_t size) {
-  return PointerOrNull(MapCall(nullptr, size, PROT_READ, kAnonymous | MAP_NORESERVE));
+  void* address = PointerOrNull(MapCall(nullptr, size, PROT_READ, kAnonymous | MAP_NORESERVE));
+  if (address != nullptr) {
+    SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size), MADV_DONTDUMP);
+  }
+  return address;
 }
 
 bool KernelMemory::Commit(void* address, size_t size) {
-  return !IsError(SystemCall(SYS_mprotect, AsArgument(address), static_cast<long>(size),
-                             PROT_READ | PROT_WRITE));
+  if (IsError(SystemCall(SYS_mprotect, AsArgument(address), static_cast<long>(size),
+                         PROT_READ | PROT_WRITE))) {
+    return false;
+  }
+  SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size), MADV_DODUMP);
+  return true;
 }
 
 bool KernelMemory::Unmap(void* address, size_t size) {

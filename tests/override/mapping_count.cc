@@ -13,7 +13,7 @@ namespace {
 using Mallocx = void* (*)(size_t, int);
 using Rallocx = void* (*)(void*, size_t, int);
 
-constexpr size_t kBlocks = 6000;
+constexpr size_t kBlocks = 13000;
 constexpr size_t kMaxSplits = 12288;
 
 size_t Mappings() {
@@ -36,35 +36,31 @@ int main() {
   CHECK(mallctl("arenas.create", &arena, &length, nullptr, 0) == 0, "no arena");
   const int in_arena = static_cast<int>((arena + 1) << 20);
   const size_t before = Mappings();
-  size_t most = 0;
   static char* blocks[kBlocks];
   static size_t sizes[kBlocks];
   uint64_t random = 1;
-  for (int round = 0; round < 3; ++round) {
-    for (size_t i = 0; i < kBlocks; ++i) {
-      const int flags = i % 2 == 0 ? in_arena : 0;
-      sizes[i] = 140000 + check::Random(&random) % 200000;
-      blocks[i] = static_cast<char*>(mallocx(sizes[i], flags));
-      *blocks[i] = 'a';
-    }
-    // Each block is moved away from between its neighbours.
-    for (size_t i = 0; i < kBlocks; ++i) {
-      const int flags = i % 2 == 0 ? in_arena : 0;
-      sizes[i] += 270000 + check::Random(&random) % 300000;
-      blocks[i] = static_cast<char*>(rallocx(blocks[i], sizes[i], flags));
-      CHECK(blocks[i] != nullptr && *blocks[i] == 'a', "rallocx failed");
-      if (i % 500 == 0) malloc_trim(0);
-    }
-    const size_t now = Mappings();
-    if (now > most) most = now;
-    const uint64_t splits = statistics::Read("spanmalloc.mapping_splits");
-    CHECK(splits <= kMaxSplits, "%zu splits", static_cast<size_t>(splits));
-    CHECK(now <= before + kMaxSplits + 100, "round %d: %zu mappings", round, now);
-    CHECK(now <= before + splits + 100, "%zu mappings, %zu splits", now,
-          static_cast<size_t>(splits));
-    for (size_t i = 0; i < kBlocks; ++i) free(blocks[i]);
-    malloc_trim(0);
+  for (size_t i = 0; i < kBlocks; ++i) {
+    const int flags = i % 2 == 0 ? in_arena : 0;
+    sizes[i] = 140000 + check::Random(&random) % 100000;
+    blocks[i] = static_cast<char*>(mallocx(sizes[i], flags));
+    *blocks[i] = 'a';
   }
-  CHECK(most > before + 1000, "the test moves nothing: %zu mappings", most);
+  // Each block is moved away from between its neighbours.
+  for (size_t i = 0; i < kBlocks; ++i) {
+    const int flags = i % 2 == 0 ? in_arena : 0;
+    sizes[i] += 140000 + check::Random(&random) % 100000;
+    blocks[i] = static_cast<char*>(rallocx(blocks[i], sizes[i], flags));
+    CHECK(blocks[i] != nullptr && *blocks[i] == 'a', "rallocx failed");
+    if (i % 2000 == 0) malloc_trim(0);
+  }
+  const size_t now = Mappings();
+  const uint64_t splits = statistics::Read("spanmalloc.mapping_splits");
+  CHECK(splits <= kMaxSplits, "%zu splits", static_cast<size_t>(splits));
+  CHECK(now <= before + kMaxSplits + 100, "%zu mappings", now);
+  CHECK(now <= before + splits + 100, "%zu mappings, %zu splits", now,
+        static_cast<size_t>(splits));
+  CHECK(now > before + 1000, "the test moves nothing: %zu mappings", now);
+  for (char* block : blocks) free(block);
+  malloc_trim(0);
   return 0;
 }

@@ -28,6 +28,7 @@ Rallocx rallocx;
 
 uint64_t CopiedBytes() { return statistics::Read("spanmalloc.realloc.copied_bytes"); }
 uint64_t RemappedBytes() { return statistics::Read("spanmalloc.realloc.remapped_bytes"); }
+uint64_t InPlaceBytes() { return statistics::Read("spanmalloc.realloc.in_place_bytes"); }
 
 // Grows a block that can't grow where it is, since others are behind it.
 void* Grow(void* block, size_t size, size_t more, int flags) {
@@ -35,12 +36,15 @@ void* Grow(void* block, size_t size, size_t more, int flags) {
   for (void*& neighbour : neighbours) neighbour = mallocx(size, flags);
   malloc_trim(0);
   const uint64_t copied = CopiedBytes();
+  const uint64_t kept = RemappedBytes() + InPlaceBytes();
   check::Fill(block, size, 3);
   void* result = rallocx(block, more, flags);
   CHECK(result != nullptr, "rallocx to %zu failed", more);
   CHECK(check::Holds(result, size, 3), "%zu to %zu: the contents changed", size, more);
   CHECK(CopiedBytes() == copied, "%zu to %zu, flags %x: %zu bytes were copied", size, more, flags,
         static_cast<size_t>(CopiedBytes() - copied));
+  CHECK(RemappedBytes() + InPlaceBytes() > kept, "%zu to %zu, flags %x: neither moved nor grown",
+        size, more, flags);
   for (void* neighbour : neighbours) free(neighbour);
   return result;
 }
