@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/numeric/bits.h"
 #include "allocator/heap/span.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/util/intrusive_list.h"
@@ -23,6 +24,14 @@ class FreedSpans {
   static constexpr size_t kMaxPages = 512;
   static constexpr size_t kMaxSpans = 64;
 
+  // Whether a span of that extent is likely to be asked for: it was one of the last few.
+  bool Expects(size_t pages) const {
+    for (size_t asked : asked_) {
+      if (asked == pages) return true;
+    }
+    return false;
+  }
+
   bool full() const { return count_ == kMaxSpans; }
   size_t pages() const { return pages_; }
 
@@ -31,7 +40,9 @@ class FreedSpans {
 
   // Requires: not full, and the span's extent is at most kMaxPages.
   void Put(Span* span) {
-    ListFor(Extent(span)).PushFront(span);
+    const size_t list = ListOf(Extent(span));
+    lists_[list].PushFront(span);
+    nonempty_ |= 1u << list;
     ++count_;
     pages_ += Extent(span);
   }
@@ -39,8 +50,8 @@ class FreedSpans {
   // The last kept span whose extent is `pages` pages and `huge_pages` whole huge pages, and which
   // lies at a multiple of `alignment` bytes; nullptr if there is none.
   Span* Take(size_t pages, size_t huge_pages, size_t alignment) {
-    if (pages > kMaxPages) return nullptr;
-    for (Span* span = ListFor(pages).front(); span != nullptr; span = span->next) {
+    if (!Expects(pages)) asked_[next_asked_++ % kAsked] = pages;
+    for (Span* span = lists_[ListOf(pages)].front(); span != nullptr; span = span->next) {
       if (Extent(span) == pages && span->huge_pages == huge_pages && span->start % alignment == 0) {
         Remove(span);
         return span;
@@ -51,22 +62,19 @@ class FreedSpans {
 
   // Any kept span; nullptr if there is none.
   Span* TakeAny() {
-    if (count_ == 0) return nullptr;
-    for (SpanList& list : lists_) {
-      if (Span* span = list.front(); span != nullptr) {
-        Remove(span);
-        return span;
-      }
-    }
-    return nullptr;
+    if (nonempty_ == 0) return nullptr;
+    Span* span = lists_[absl::countr_zero(nonempty_)].front();
+    Remove(span);
+    return span;
   }
 
   // Whether the counts agree with the lists.
   bool CheckInvariants() const {
     size_t count = 0;
     size_t pages = 0;
-    for (const SpanList& list : lists_) {
-      for (const Span* span = list.front(); span != nullptr; span = span->next) {
+    for (size_t list = 0; list < kLists; ++list) {
+      if (lists_[list].empty() == ((nonempty_ >> list & 1) != 0)) return false;
+      for (const Span* span = lists_[list].front(); span != nullptr; span = span->next) {
         ++count;
         pages += Extent(span);
       }
@@ -76,17 +84,23 @@ class FreedSpans {
 
  private:
   static constexpr size_t kLists = 32;
+  static constexpr size_t kAsked = 4;
 
   // Powers of two, which programs like, are in lists of their own up to 16 times the shortest.
-  SpanList& ListFor(size_t pages) { return lists_[(pages ^ pages / kLists) % kLists]; }
+  static size_t ListOf(size_t pages) { return (pages ^ pages / kLists) % kLists; }
 
   void Remove(Span* span) {
-    ListFor(Extent(span)).Remove(span);
+    const size_t list = ListOf(Extent(span));
+    lists_[list].Remove(span);
+    if (lists_[list].empty()) nonempty_ &= ~(1u << list);
     --count_;
     pages_ -= Extent(span);
   }
 
   SpanList lists_[kLists];
+  uint32_t nonempty_ = 0;  // a bit for each list
+  size_t asked_[kAsked] = {};  // the last different extents
+  size_t next_asked_ = 0;
   size_t count_ = 0;
   size_t pages_ = 0;
 };

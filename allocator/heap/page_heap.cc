@@ -129,6 +129,7 @@ void PageHeap::DeleteSpan(Span* span) {
 
 // Cuts another huge page because no cut one has room.
 HugePage* PageHeap::GrowFiller(SpanKind kind) {
+  DropFreed();
   if (pool_.dirty() == 0) ReleaseForGrowth();
   HugePage* huge_page = CutHugePage(kind);
   const size_t resident = used_pages_ + DirtyPages();
@@ -171,13 +172,9 @@ void PageHeap::NotePeak() {
 
 // A huge page with room for `pages` pages, cut if need be; nullptr if out of memory.
 HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
-  const HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
-  if (pages <= kPagesPerHugePage) {
-    HugePage* huge_page = filler.Find(pages);
-    if (huge_page == nullptr && DropFreed()) huge_page = filler.Find(pages);
-    if (huge_page != nullptr) return huge_page;
-  }
-  return GrowFiller(kind);
+  HugePage* huge_page =
+      pages <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(pages) : nullptr;
+  return huge_page != nullptr ? huge_page : GrowFiller(kind);
 }
 
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SpanKind kind) {
@@ -196,7 +193,6 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   const size_t count = HugePagesFor(pages);
   Span* span = ReuseFreed(pages, pages, count, alignment);
   if (span != nullptr) return span;
-  if (pool_.dirty() < count) DropFreed();
   span = NewSpan();
   if (span == nullptr) return nullptr;
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;

@@ -5,11 +5,14 @@
 
 namespace spanmalloc {
 
-// Takes back a span of one block. Until it is dropped no block is found there, and its pages, some
+// Takes back a span of one block, and keeps it if another like it is likely to be wanted. Until it is dropped no block is found there, and its pages, some
 // of its reserve perhaps clean, count as free and dirty.
 void PageHeap::KeepFreed(Span* span) {
   const size_t pages = FreedSpans::Extent(span);
-  if (span->moved || pages > FreedSpans::kMaxPages) return RemoveSpan(span);
+  const bool grown = span->state == SpanState::kLarge && span->grower != nullptr;
+  if (span->moved || pages > FreedSpans::kMaxPages || !(grown || freed_.Expects(pages))) {
+    return RemoveSpan(span);
+  }
   if (freed_.full()) DropFreed();
   if (span->huge_pages != 0) {
     advice_.OnFree(span);
@@ -18,17 +21,21 @@ void PageHeap::KeepFreed(Span* span) {
     const size_t first = FirstPage(span);
     HugePageOf(span)->SetSpans(first, 1, nullptr);
     HugePageOf(span)->dirty.SetRange(first, span->pages);
-    if (span->state == SpanState::kLarge && span->grower != nullptr) freed_grown_pages_ = pages;
+    if (grown) freed_grown_pages_ = pages;
   }
   used_pages_ -= pages;
   freed_.Put(span);
 }
 
 // A kept span of so many pages, of which `written` are going to be written to and the rest are its
-// reserve; nullptr if there is none.
+// reserve. If there is none, all are dropped, and nullptr: they are kept for a program that wants
+// the same again, and nobody else shall have to go round their pages.
 Span* PageHeap::ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment) {
   Span* span = freed_.Take(pages, huge_pages, alignment);
-  if (span == nullptr) return nullptr;
+  if (span == nullptr) {
+    DropFreed();
+    return nullptr;
+  }
   const uintptr_t start = span->start;
   new (span) Span();
   span->start = start;

@@ -8,10 +8,9 @@ namespace spanmalloc {
 // A span with a reserve goes where the last one that was freed had its room. Without such a place,
 // it goes where there is most room to grow, not where it fits best.
 Span* PageHeap::AllocateWithReserve(size_t pages) {
-  if (pages <= freed_grown_pages_) {
-    Span* span = ReuseFreed(freed_grown_pages_, pages, 0, kPageSize);
-    if (span != nullptr) return span;
-  }
+  const size_t last = freed_grown_pages_ < pages ? pages : freed_grown_pages_;
+  Span* span = ReuseFreed(last, pages, 0, kPageSize);
+  if (span != nullptr) return span;
   size_t wish = pages * kReserveFactor;
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
