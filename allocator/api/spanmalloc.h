@@ -95,10 +95,11 @@ void* mallocx(size_t size, int flags) SPANMALLOC_NOEXCEPT;
  * block as it was, if that can't be done. */
 void* rallocx(void* block, size_t size, int flags) SPANMALLOC_NOEXCEPT;
 
-/* Makes `block`, not NULL, hold at least `size` bytes, not 0, and `extra` more if possible, without
- * moving it. Returns its usable size afterwards, which is less than `size` if it couldn't grow.
- * Blocks above 256 KiB, and those that realloc has grown past 16 KiB, can grow and shrink in place;
- * others keep their usable size. A block that isn't aligned as `flags` says is left as it is. */
+/* Makes `block`, not NULL, hold at least `size` bytes, not 0, and `extra` more if possible, else at
+ * least half of what there is room for, without moving it. Returns its usable size afterwards, which
+ * is less than `size` if it couldn't grow. Blocks above 256 KiB, and those that realloc has grown
+ * past 16 KiB, can grow and shrink in place; others keep their usable size. A block that isn't
+ * aligned as `flags` says is left as it is. */
 size_t xallocx(void* block, size_t size, size_t extra, int flags) SPANMALLOC_NOEXCEPT;
 
 /* The usable size of `block`, not NULL: what may be read and written there. `flags` is 0. */

@@ -98,7 +98,7 @@ class FreedSpans {
   }
 
   SpanList lists_[kLists];
-  uint32_t nonempty_ = 0;  // a bit for each list
+  uint32_t nonempty_ = 0;      // a bit for each list
   size_t asked_[kAsked] = {};  // the last different extents
   size_t next_asked_ = 0;
   size_t count_ = 0;

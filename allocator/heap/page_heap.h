@@ -47,7 +47,7 @@ struct PageHeapStats {
   uint64_t grown_pages;     // what was added to them
   uint64_t remapped;        // large blocks moved by mremap
   uint64_t remapped_pages;
-  uint64_t copied;          // large blocks moved by copying
+  uint64_t copied;  // large blocks moved by copying
   uint64_t copied_bytes;
 };
 

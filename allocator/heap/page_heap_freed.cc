@@ -5,8 +5,9 @@
 
 namespace spanmalloc {
 
-// Takes back a span of one block, and keeps it if another like it is likely to be wanted. Until it is dropped no block is found there, and its pages, some
-// of its reserve perhaps clean, count as free and dirty.
+// Takes back a span of one block, and keeps it if another like it is likely to be wanted. Until it
+// is dropped no block is found there, and its pages, some of its reserve perhaps clean, count as
+// free and dirty.
 void PageHeap::KeepFreed(Span* span) {
   const size_t pages = FreedSpans::Extent(span);
   const bool grown = span->state == SpanState::kLarge && span->grower != nullptr;

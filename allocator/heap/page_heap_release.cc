@@ -69,8 +69,8 @@ size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
 }
 
 // Releases the free dirty runs of at least `min_run` pages in one huge page, as far as they are
-// whole pages of the system, by at most *calls calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
-// lock can be dropped.
+// whole pages of the system, by at most *calls calls, which it counts down. Each run is in use by
+// nobody while the kernel works on it, so the lock can be dropped.
 size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls) {
   const size_t unit = PagesPerSystemPage();
   size_t released = 0;

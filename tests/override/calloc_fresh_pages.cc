@@ -30,7 +30,8 @@ char* CheckFresh(size_t size, const char* of) {
   size_t resident = ResidentOf(block, size);
   // A huge page may be found by touching it.
   const size_t found = size < (2u << 20) ? 0 : 2u << 20;
-  CHECK(resident <= size / 16 + found, "calloc(1, %zu) of %s pages: %zu bytes resident", size, of, resident);
+  CHECK(resident <= size / 16 + found, "calloc(1, %zu) of %s pages: %zu bytes resident", size, of,
+        resident);
   CHECK(check::IsZero(block, size), "calloc(1, %zu) of %s pages is not zero", size, of);
   memset(block, 0xff, size);
   return block;

@@ -13,7 +13,8 @@
 
 namespace {
 
-// Refuses mappings at wished addresses from 2^bits on. The programs that this one starts inherit it.
+// Refuses mappings at wished addresses from 2^bits on. The programs that this one starts inherit
+// it.
 void RefuseAddressesFrom(int bits) {
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -46,9 +47,9 @@ int RunBelow(int bits) {
     }
     for (size_t i = 0; i < 2000; i += 3) blocks[i] = realloc(blocks[i], sizes[i] *= 2);
     for (size_t i = 0; i < 2000; ++i) {
-      CHECK(check::Holds(blocks[i], sizes[i] < 4096 ? sizes[i] / 2 : 2048,
-                         static_cast<uint32_t>(i)),
-            "a block of %zu changed", sizes[i]);
+      CHECK(
+          check::Holds(blocks[i], sizes[i] < 4096 ? sizes[i] / 2 : 2048, static_cast<uint32_t>(i)),
+          "a block of %zu changed", sizes[i]);
       if (i % 2 == 0) {
         operator delete(blocks[i], sizes[i]);
       } else {

@@ -57,8 +57,7 @@ int main() {
   const uint64_t splits = statistics::Read("spanmalloc.mapping_splits");
   CHECK(splits <= kMaxSplits, "%zu splits", static_cast<size_t>(splits));
   CHECK(now <= before + kMaxSplits + 100, "%zu mappings", now);
-  CHECK(now <= before + splits + 100, "%zu mappings, %zu splits", now,
-        static_cast<size_t>(splits));
+  CHECK(now <= before + splits + 100, "%zu mappings, %zu splits", now, static_cast<size_t>(splits));
   CHECK(now > before + 1000, "the test moves nothing: %zu mappings", now);
   for (char* block : blocks) free(block);
   malloc_trim(0);
