@@ -36,7 +36,8 @@ struct Runtime {
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock}),
         background(page_heap, central, registry, clock),
-        quota(files) {}
+        groups(files),
+        quota(groups) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
   // address space; the next call tries again. Thread-safe.
@@ -95,7 +96,8 @@ struct Runtime {
   BackgroundThread background;
   os::ThreadExitHook thread_exit;
   os::KernelFiles files;
-  os::CpuQuota quota;  // guarded by central.table_lock()
+  os::ControlGroups groups;  // guarded by central.table_lock()
+  os::CpuQuota quota{groups};
 
  private:
   // `state`, in this order.
