@@ -47,8 +47,9 @@ const char* spanmalloc_version(void) SPANMALLOC_NOEXCEPT;
 
 /* Gives free memory back to the kernel: what the calling thread's cache and the CPUs' lists hold,
  * then every free page. Other threads' caches stay as they are. Returns the number of bytes given
- * back. Address space stays mapped. It works under the heap's locks for as long as the kernel
- * takes; call it after a peak of use, not periodically: the library returns memory by itself. */
+ * back that were resident: what RSS fell by. Address space stays mapped. It works under the heap's
+ * locks for as long as the kernel takes; call it after a peak of use, not periodically: the library
+ * returns memory by itself. */
 size_t spanmalloc_release_free_memory(void) SPANMALLOC_NOEXCEPT;
 
 /* Gives the free blocks in the calling thread's cache to the CPUs' lists, where any thread finds

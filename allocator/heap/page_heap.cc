@@ -3,6 +3,8 @@
 // Spans made and freed.
 #include "allocator/heap/page_heap.h"
 
+#include "absl/numeric/bits.h"
+
 namespace spanmalloc {
 namespace {
 
@@ -160,24 +162,26 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
 
 // Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
 // packs the heap. Lest more be resident for it than ever before, an empty one is released then.
-void PageHeap::HoldPeak() {
-  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
-      policy_.keeps_all()) {
-    return;
+bool PageHeap::HoldPeak(size_t pages) {
+  const size_t held = used_pages_ + DirtyPages();
+  if (held > peak_resident_.load(std::memory_order_relaxed) && !policy_.keeps_all() &&
+      ReleaseHugePages(1, 1) == 0) {
+    NotePeak();
   }
-  if (ReleaseHugePages(1, 1) == 0) NotePeak();
+  return HoldLimits(pages);
 }
 
 void PageHeap::NotePeak() {
   const size_t resident = used_pages_ + DirtyPages();
   if (resident > peak_resident_.load(std::memory_order_relaxed)) {
     peak_resident_.store(resident, std::memory_order_relaxed);
+    UpdateUnwatched();
   }
 }
 
 Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SizeClass size_class) {
   const SpanKind kind = KindOf(size_class);
-  HoldPeak();
+  if (!MayUse(pages)) return nullptr;
   const size_t fit = pages + alignment_pages - 1;
   HugePage* huge_page =
       fit <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(fit) : nullptr;
@@ -188,6 +192,7 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SizeCla
 }
 
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
+  if (!HoldLimits(pages)) return nullptr;
   Span* span = NewSpan(kNoSizeClass);
   if (span == nullptr) return nullptr;
   const size_t count = HugePagesFor(pages);
@@ -263,6 +268,7 @@ void PageHeap::RemoveSpan(Span* span) {
     huge_page->dirty.SetRange(first, span->pages);
     FreePages(huge_page, first, span->pages + span->reserve);
     if (fresh) CleanPages(huge_page, first, span->pages);
+    if (span->size_class != kNoSizeClass && span->released != 0) CleanParts(huge_page, *span);
     UncutIfEmpty(huge_page);
   }
   if (fresh) --moved_mappings_;
@@ -348,21 +354,36 @@ PageHeapStats PageHeap::Stats() {
   return stats;
 }
 
+// Of its spans of size classes, those parts that the kernel has.
+size_t PageHeap::ReleasedParts(const HugePage& huge_page) {
+  size_t parts = 0;
+  const Span* last = nullptr;
+  for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+    const Span* span = huge_page.SpanAt(page);
+    if (span == nullptr || span == last || span->size_class == kNoSizeClass) continue;
+    last = span;
+    parts += static_cast<size_t>(absl::popcount(span->released));
+  }
+  return parts;
+}
+
 bool PageHeap::CheckInvariants() {
   os::LockHolder hold(lock_);
   bool good = pool_.CheckInvariants();
   size_t dirty = 0;
   size_t cut = 0;
+  size_t parts = 0;
   for (HugePageFiller& filler : fillers_) {
     filler.ForEach([&](HugePage* huge_page) ABSL_NO_THREAD_SAFETY_ANALYSIS {
       ++cut;
       dirty += huge_page->FreeDirtyPages();
+      parts += ReleasedParts(*huge_page);
       good = good && huge_page->used.Count() == huge_page->used_pages &&
              huge_page->used.LongestClearRun() == huge_page->longest_free &&
              page_map_.HugePageAt(huge_page->index) == huge_page;
     });
   }
-  return good && dirty == dirty_in_cut_ && cut == cut_;
+  return good && dirty == dirty_in_cut_ && cut == cut_ && parts == released_parts_;
 }
 
 }  // namespace spanmalloc

@@ -11,6 +11,7 @@ Span* PageHeap::AllocateWithReserve(size_t pages) {
   if (freed_grown_ != nullptr && freed_grown_->reserve >= pages) return ReuseFreedGrown(pages);
   size_t wish = pages * kReserveFactor;
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  if (!MayUse(wish)) return nullptr;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
   if (huge_page == nullptr || huge_page->longest_free < wish) {
     HugePage* fresh = GrowFiller(SpanKind::kSingle);
@@ -72,10 +73,13 @@ void PageHeap::NoteUnlockedGrowths(Span* span) {
 
 // Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
 bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
+  const size_t held = span->pages + span->reserve;
+  if (pages > held && !MayUse(pages - held)) return false;
   HugePage* huge_page = HugePageOf(span);
   const size_t first = FirstPage(span);
-  const size_t held = span->pages + span->reserve;
-  size_t wish = first + pages * (grower != nullptr ? kReserveFactor : 1);
+  // No reserve where it might be refused.
+  const bool keeps = grower != nullptr && MayUse(kPagesPerHugePage);
+  size_t wish = first + pages * (keeps ? kReserveFactor : 1);
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   const size_t room = huge_page->used.FindSet(first + held);
   if (first + pages > room) return false;
@@ -92,6 +96,7 @@ bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
 
 // Grows a span of whole huge pages.
 bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
+  if (!HoldLimits(pages - span->pages)) return false;
   const size_t need = HugePagesFor(pages);
   if (need > span->huge_pages) {
     const size_t end = HugePageIndex(span->start) + span->huge_pages;

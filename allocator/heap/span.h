@@ -112,9 +112,8 @@ struct alignas(kCacheLine) Span {
     free().SetRange(0, objects());
   }
 
-  // The reverse, for a span that is nobody's any more.
+  // The reverse, for a span that is nobody's any more. What was released stays noted.
   void ForgetObjects() {
-    released = 0;
     for (uint64_t& word : free_words) word = 0;
   }
 

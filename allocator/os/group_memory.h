@@ -25,12 +25,13 @@ struct MemoryBound {
 };
 
 struct GroupMemoryReading {
-  bool told = false;         // some file could be read
-  MemoryBound max;           // memory.max: beyond, the kernel kills
-  MemoryBound high;          // memory.high, or version 1's soft limit: beyond, it slows down
-  size_t usage = 0;          // bytes of the process's own group, file cache included
-  uint32_t pressure_bp = 0;  // of the last ten seconds, 1/10000ths in which some thread of the
-                             // process's own group waited for memory; version 2 alone tells
+  bool told = false;  // some file could be read
+  MemoryBound max;    // memory.max: beyond, the kernel kills
+  MemoryBound high;   // memory.high, or version 1's soft limit: beyond, it slows down
+  size_t usage = 0;   // bytes of the process's own group, file cache included
+  // Of the last ten seconds, 1/10000ths in which some thread of the process's own group waited for
+  // memory. Version 2 alone tells.
+  uint32_t pressure = 0;
 
   bool limited() const { return max.exists() || high.exists(); }
 };

@@ -50,8 +50,8 @@ uint32_t GroupMemory::Pressure(const ControlGroup& group) {
 void GroupMemory::Look(const ControlGroup& group, GroupMemoryReading* reading) {
   const std::string_view text =
       groups_.Read(group, group.v1() ? "memory.limit_in_bytes" : "memory.max");
-  if (text.empty() && group.level != 0) return;
-  reading->told |= !text.empty();
+  if (text.empty()) return;
+  reading->told = true;
   const size_t max = Limit(text);
   const size_t high =
       Limit(groups_.Read(group, group.v1() ? "memory.soft_limit_in_bytes" : "memory.high"));
@@ -60,7 +60,7 @@ void GroupMemory::Look(const ControlGroup& group, GroupMemoryReading* reading) {
   size_t used =
       LeadingNumber(groups_.Read(group, group.v1() ? "memory.usage_in_bytes" : "memory.current"));
   if (group.level == 0 && used != 0) reading->usage = used;
-  if (group.level == 0 && !group.v1()) reading->pressure_bp = Pressure(group);
+  if (group.level == 0 && !group.v1()) reading->pressure = Pressure(group);
   // Asked only where it matters: the kernel adds it up for the answer.
   if (used > least - least / 4) {
     const size_t droppable = DroppableFileCache(group);

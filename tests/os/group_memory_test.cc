@@ -43,7 +43,7 @@ TEST_F(GroupMemoryTest, Version2) {
   EXPECT_EQ(reading.high.limit, 400 * kMiB);
   EXPECT_EQ(reading.high.room, 300 * kMiB);
   EXPECT_EQ(reading.usage, 100 * kMiB);
-  EXPECT_EQ(reading.pressure_bp, 0u);
+  EXPECT_EQ(reading.pressure, 0u);
   File("/memory.current") = MiB(600);
   reading = memory_.Read();
   EXPECT_EQ(reading.max.room, 0u);
@@ -120,7 +120,7 @@ TEST_F(GroupMemoryTest, Pressure) {
   on_.files["/proc/self/cgroup"] = "0::/a\n";
   File("/a/memory.max") = "max\n";
   File("/memory.pressure") = "some avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";
-  EXPECT_EQ(memory_.Read().pressure_bp, 0u) << "another group's";
+  EXPECT_EQ(memory_.Read().pressure, 0u) << "another group's";
   const struct {
     const char* text;
     uint32_t bp;
@@ -136,7 +136,7 @@ TEST_F(GroupMemoryTest, Pressure) {
                 {"nonsense=5", 0}};
   for (const auto& [text, bp] : kTexts) {
     File("/a/memory.pressure") = text;
-    EXPECT_EQ(memory_.Read().pressure_bp, bp) << text;
+    EXPECT_EQ(memory_.Read().pressure, bp) << text;
   }
 }
 
