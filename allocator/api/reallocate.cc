@@ -46,7 +46,7 @@ bool MovePages(const void* block, size_t size, const void* target) {
   SlowPathScope scope;
   Span* from = runtime.page_map.SpanOf(block);
   Span* to = runtime.page_map.SpanOf(target);
-  return !scope.nested() && from != nullptr && from->objects <= 1 && to != nullptr &&
+  return !scope.nested() && from != nullptr && from->objects() <= 1 && to != nullptr &&
          (to->zeroed || size >= kAlwaysRemapSize) && runtime.page_heap.MoveLarge(from, to);
 }
 

@@ -64,7 +64,7 @@ size_t PerCpuCentral::RemoveFromGroup(SizeClass size_class, size_t group,
     if (list == nullptr || list == &home) continue;
     CountEvent(CountedEvent::kHintRead);
     if (list->held_hint() <= spare) continue;
-    const size_t taken = list->Remove(out, want, spare);
+    const size_t taken = list->Remove(heap_, out, want, spare);
     if (taken != 0) return taken;
   }
   return 0;
@@ -94,7 +94,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   CentralFreeList* home = HomeList(size_class);
   if (home == nullptr) return 0;
   if (home->held_hint() != 0) {
-    const size_t taken = home->Remove(out, want, 0);
+    const size_t taken = home->Remove(heap_, out, want, 0);
     if (taken != 0) return taken;
   }
   size_t taken = RemoveFromOthers(*home, out, want);
@@ -141,7 +141,8 @@ size_t PerCpuCentral::FindRuns(void* const* objects, size_t count, ObjectRun* ru
     runs[found] = {span, begin, i};
     if (span == nullptr) continue;
     __builtin_prefetch(span, /*for writing*/ 1);
-    __builtin_prefetch(&span->free, /*for writing*/ 1);
+    // Spans of small objects have the rest of their bitmap in a second line.
+    __builtin_prefetch(span + 1, /*for writing*/ 1);
   }
   return found;
 }
@@ -157,7 +158,7 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
       {.fault = span != nullptr ? Fault::kSizeMismatch : heap_.page_heap.MissingFault(object),
        .pointer = object,
        .claimed_size = kSizeClassTable[size_class].size,
-       .block_size = span == nullptr ? 0 : span->object_size,
+       .block_size = span == nullptr ? 0 : span->object_size(),
        .block_start = nullptr});
 }
 
@@ -226,15 +227,19 @@ bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
   return at >= end;
 }
 
-size_t PerCpuCentral::ReleaseAll() {
-  SpanSearch search = {.bytes = ~size_t{0}, .spans = 0};
-  ForEachList([this, &search](CentralFreeList& list) {
-    do {
-      search.spans = kMaxSearched;
-      if (list.held_hint() != 0) list.ReleaseAll(heap_, &search);
-    } while (search.spans == 0);
+void PerCpuCentral::ReleaseFree(SpanSearch* search) {
+  ForEachList([this, search](CentralFreeList& list) {
+    if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
+    list.ReleaseAll(heap_, search);
   });
-  return ~size_t{0} - search.bytes;
+}
+
+void PerCpuCentral::ReleaseAll(size_t* resident) {
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = 0, .resident = resident};
+  do {
+    search.spans = kMaxSearched;
+    ReleaseFree(&search);
+  } while (search.spans == 0);
 }
 
 CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {

@@ -3,6 +3,8 @@
 // Spans made and freed.
 #include "allocator/heap/page_heap.h"
 
+#include "absl/numeric/bits.h"
+
 namespace spanmalloc {
 namespace {
 
@@ -114,17 +116,24 @@ void PageHeap::Uncut(HugePage* huge_page) {
   --cut_;
 }
 
-// Descriptors come and go with spans; one that was freed last is kept for the next.
-Span* PageHeap::NewSpan() {
-  if (spare_span_ == nullptr) return metadata_.New<Span>();
-  Span* span = spare_span_;
-  spare_span_ = nullptr;
-  return new (span) Span();
+// Descriptors come and go with spans; a short one that was freed last is kept for the next.
+Span* PageHeap::NewSpan(SizeClass size_class) {
+  const size_t bytes = Span::DescriptorBytes(size_class);
+  const bool spare = bytes == sizeof(Span) && spare_span_ != nullptr;
+  void* block = spare ? spare_span_ : metadata_.Allocate(bytes);
+  if (spare) spare_span_ = nullptr;
+  return block == nullptr ? nullptr : new (block) Span();
 }
 
 void PageHeap::DeleteSpan(Span* span) {
-  if (spare_span_ != nullptr) metadata_.Delete(spare_span_);
-  spare_span_ = span;
+  const size_t bytes = Span::DescriptorBytes(span->size_class);
+  if (bytes == sizeof(Span)) {
+    Span* last = spare_span_;
+    spare_span_ = span;
+    if (last == nullptr) return;
+    span = last;
+  }
+  metadata_.Free(span, bytes);
 }
 
 // Cuts another huge page because no cut one has room.
@@ -140,8 +149,9 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
 }
 
 // Makes a span of pages [first, first + pages), and keeps `reserve` more behind it.
-Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve) {
-  Span* span = NewSpan();
+Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
+                          SizeClass size_class) {
+  Span* span = NewSpan(size_class);
   if (span == nullptr) return nullptr;
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
   span->pages = static_cast<uint32_t>(pages);
@@ -167,6 +177,7 @@ void PageHeap::NotePeak() {
   const size_t resident = used_pages_ + DirtyPages();
   if (resident > peak_resident_.load(std::memory_order_relaxed)) {
     peak_resident_.store(resident, std::memory_order_relaxed);
+    UpdateUnwatched();
   }
 }
 
@@ -177,14 +188,17 @@ HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
   return huge_page != nullptr ? huge_page : GrowFiller(kind);
 }
 
-Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SpanKind kind) {
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class) {
+  const SpanKind kind = KindOf(size_class);
   Span* span = kind == SpanKind::kSingle ? ReuseFreed(pages, pages, 0, alignment) : nullptr;
   if (span != nullptr) return span;
+  if (!MayUse(pages)) return nullptr;
   const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
   HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
   const size_t dirty = DirtyPages();
-  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
+  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0,
+                   size_class);
   if (dirty - DirtyPages() < pages) HoldPeak();
   return span;
 }
@@ -193,7 +207,8 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   const size_t count = HugePagesFor(pages);
   Span* span = ReuseFreed(pages, pages, count, alignment);
   if (span != nullptr) return span;
-  span = NewSpan();
+  if (!HoldLimits(pages)) return nullptr;
+  span = NewSpan(kNoSizeClass);
   if (span == nullptr) return nullptr;
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
   const HugeRun run = pool_.Take(count, huge_alignment);
@@ -214,9 +229,8 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
 
 Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
   const SizeClassInfo& info = kSizeClassTable[size_class];
-  const SpanKind kind = info.objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   os::LockHolder hold(lock_);
-  Span* span = AllocateInHugePage(info.pages, 1, kind);
+  Span* span = AllocateInHugePage(info.pages, 1, size_class);
   if (span == nullptr) return nullptr;
   span->Carve(size_class);
   span->state = SpanState::kDetached;
@@ -230,8 +244,8 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   if (pages > kWindowPages || alignment > kWindowSize) return nullptr;
   os::LockHolder hold(lock_);
   const bool cut = pages < kPagesPerHugePage && alignment <= kHugePageSize;
-  Span* span = cut ? AllocateInHugePage(pages, alignment, SpanKind::kSingle)
-                   : AllocateHugeRun(pages, alignment);
+  Span* span =
+      cut ? AllocateInHugePage(pages, alignment, kNoSizeClass) : AllocateHugeRun(pages, alignment);
   if (span != nullptr) NoteLarge(span);
   return span;
 }
@@ -254,6 +268,7 @@ bool PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
 }
 
 void PageHeap::RemoveSpan(Span* span) {
+  if (span->size_class != kNoSizeClass) span->ForgetObjects();
   bool fresh;
   if (span->huge_pages != 0) {
     used_pages_ -= span->pages;
@@ -267,6 +282,7 @@ void PageHeap::RemoveSpan(Span* span) {
     huge_page->dirty.SetRange(first, span->pages);
     FreePages(huge_page, first, span->pages + span->reserve);
     if (fresh) CleanPages(huge_page, first, span->pages);
+    if (span->size_class != kNoSizeClass && span->released != 0) CleanParts(huge_page, *span);
     UncutIfEmpty(huge_page);
   }
   if (fresh) --moved_mappings_;
@@ -284,7 +300,7 @@ bool PageHeap::Merge(uintptr_t start, size_t bytes) {
 void PageHeap::FreeShared(Span* span) {
   os::LockHolder hold(lock_);
   page_map_.SetClasses(span->start, span->pages, kNoSizeClass);
-  if (span->objects == 1) {
+  if (span->objects() == 1) {
     KeepFreed(span);
   } else {
     RemoveSpan(span);
@@ -357,21 +373,36 @@ PageHeapStats PageHeap::Stats() {
   return stats;
 }
 
+// Of its spans of size classes, those parts that the kernel has.
+size_t PageHeap::ReleasedParts(const HugePage& huge_page) {
+  size_t parts = 0;
+  const Span* last = nullptr;
+  for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+    const Span* span = huge_page.SpanAt(page);
+    if (span == nullptr || span == last || span->size_class == kNoSizeClass) continue;
+    last = span;
+    parts += static_cast<size_t>(absl::popcount(span->released));
+  }
+  return parts;
+}
+
 bool PageHeap::CheckInvariants() {
   os::LockHolder hold(lock_);
   bool good = pool_.CheckInvariants() && freed_.CheckInvariants();
   size_t dirty = 0;
   size_t cut = 0;
+  size_t parts = 0;
   for (HugePageFiller& filler : fillers_) {
     filler.ForEach([&](HugePage* huge_page) ABSL_NO_THREAD_SAFETY_ANALYSIS {
       ++cut;
       dirty += huge_page->FreeDirtyPages();
+      parts += ReleasedParts(*huge_page);
       good = good && huge_page->used.Count() == huge_page->used_pages &&
              huge_page->used.LongestClearRun() == huge_page->longest_free &&
              page_map_.HugePageAt(huge_page->index) == huge_page;
     });
   }
-  return good && dirty == dirty_in_cut_ && cut == cut_;
+  return good && dirty == dirty_in_cut_ && cut == cut_ && parts == released_parts_;
 }
 
 }  // namespace spanmalloc

@@ -115,9 +115,10 @@ class PageHeap {
   // success `from` has lost its contents.
   bool MoveLarge(Span* from, Span* to) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Returns free resident memory to the kernel, whole huge pages first, then runs inside huge
-  // pages: at least `pages` of it, or all there is. Returns how many pages were given back.
-  size_t Release(size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+  // Returns free dirty pages to the kernel, whole huge pages first, then runs inside huge pages: at
+  // least `pages` of them, or all there are. Returns how many were given back. `*resident`, where
+  // asked for, is raised by the bytes of them that were resident; that takes the kernel longer.
+  size_t Release(size_t pages, size_t* resident = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
   // For how long free memory is kept: milliseconds, -1 for ever, 0 not at all.
   void SetDecay(int64_t ms) ABSL_LOCKS_EXCLUDED(lock_) {
@@ -137,8 +138,10 @@ class PageHeap {
   }
 
   // Gives parts [first, first + count) of a span of a size class back to the kernel. Its owner, who
-  // calls this, has no object there in use. Returns whether the kernel took them.
-  bool ReleaseParts(const Span* span, size_t first, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  // calls this, has no object there in use. Returns whether the kernel took them. `resident` as for
+  // Release.
+  bool ReleaseParts(const Span* span, size_t first, size_t count, size_t* resident)
+      ABSL_LOCKS_EXCLUDED(lock_);
 
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
@@ -162,6 +165,43 @@ class PageHeap {
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
   // Returns by how many pages it has grown.
   size_t NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Objects in `parts` parts of a span that the kernel has are about to be written to.
+  void NoteRetaken(size_t parts) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether an object may be taken that lies in such parts. Unless growth is refused somewhere, it
+  // reads one variable.
+  bool MayRetake(size_t parts) ABSL_LOCKS_EXCLUDED(lock_) {
+    if (!refuses_.load(std::memory_order_relaxed)) return true;
+    os::LockHolder hold(lock_);
+    return MayUse(parts * kReleaseUnit / kPageSize + 1);
+  }
+
+  // Pages that are in spans or dirty, but for what the kernel has inside spans: what is resident at
+  // most.
+  size_t HeldPages() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return Held();
+  }
+
+  // Of them, those that are free.
+  size_t FreeDirtyPages() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return DirtyPages();
+  }
+
+  static constexpr size_t kNoLimit = ~size_t{0};
+  // Sets how many pages may be held. Once more than `notice` are, HasGrown and LimitNoticed say so;
+  // they don't again until this is called again. What would take them beyond `refuse`, although all
+  // free ones are released, fails.
+  void SetLimits(size_t notice, size_t refuse) ABSL_LOCKS_EXCLUDED(lock_);
+  bool LimitNoticed() const { return limit_noticed_.load(std::memory_order_relaxed); }
+
+  // Whether a span of so many pages is refused for that reason.
+  bool RefusesForLimit(size_t pages) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return used_pages_ + pages > Raised(refuse_pages_);
+  }
 
   // After an allocation failed for lack of address space or commit charge: gives back all that is
   // free, mappings included. Returns whether anything was.
@@ -208,16 +248,16 @@ class PageHeap {
   static constexpr size_t kReserveFactor = 16;
 
   HugePage* FindInHugePage(size_t pages, SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* AllocateInHugePage(size_t pages, size_t alignment, SpanKind kind)
+  Span* AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* NewSpan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* NewSpan(SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DeleteSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReleaseForGrowth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
+                  SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -229,6 +269,7 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ShrinkInHugePage(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static size_t ReleasedParts(const HugePage& huge_page);
   static uint16_t LongestAfter(const HugePage* huge_page, size_t end);
   bool UsePages(HugePage* huge_page, size_t first, size_t count, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -238,6 +279,7 @@ class PageHeap {
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CleanParts(HugePage* huge_page, const Span& span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void TakeBackAdvice(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void MoveAdvice(const Span* from, const Span* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -246,13 +288,33 @@ class PageHeap {
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Called before `pages` pages, no more than a huge page has, are used. False if that is refused.
+  bool MayUse(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return ABSL_PREDICT_TRUE(used_pages_ + DirtyPages() <= unwatched_pages_) || HoldLimits(pages);
+  }
   void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool HoldLimits(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseHugePages(size_t pages, size_t batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseInside(size_t pages, size_t calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls)
+  void UpdateUnwatched() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseHugePages(size_t pages, size_t batch, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseInside(size_t pages, size_t calls, size_t* resident = nullptr)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls, size_t* resident)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseLocked(size_t pages, size_t* resident = nullptr)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool ReleaseRange(void* address, size_t bytes, size_t* resident);
+  size_t PagesInParts() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return released_parts_ * kReleaseUnit / kPageSize;
+  }
+  size_t Held() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return used_pages_ + DirtyPages() - PagesInParts();
+  }
+  // A limit by what is in spans, the parts that the kernel has included.
+  size_t Raised(size_t limit) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return limit == kNoLimit ? limit : limit + PagesInParts();
+  }
   size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_ + freed_.pages();
   }
@@ -261,6 +323,9 @@ class PageHeap {
   }
   HugePage* HugePageOf(const Span* span) const {
     return page_map_.HugePageAt(HugePageIndex(span->start));
+  }
+  static SpanKind KindOf(SizeClass c) {
+    return kSizeClassTable[c].objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   }
   static size_t FirstPage(const Span* span) { return PageIndex(span->start) % kPagesPerHugePage; }
 
@@ -291,9 +356,16 @@ class PageHeap {
   uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   std::atomic<size_t> peak_resident_{0};  // pages, the most that HoldPeak has allowed
+  size_t notice_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
+  size_t refuse_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
+  // While no more are in spans or dirty, no span passes the peak or a limit.
+  size_t unwatched_pages_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t released_parts_ ABSL_GUARDED_BY(lock_) = 0;  // of spans of size classes
   std::atomic<uint64_t> copied_{0};
   std::atomic<uint64_t> copied_bytes_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
+  std::atomic<bool> limit_noticed_{false};
+  std::atomic<bool> refuses_{false};
 };
 
 }  // namespace spanmalloc

@@ -13,6 +13,7 @@ Span* PageHeap::AllocateWithReserve(size_t pages) {
   if (span != nullptr) return span;
   size_t wish = pages * kReserveFactor;
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  if (!MayUse(wish)) return nullptr;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
   if (huge_page == nullptr || huge_page->longest_free < wish) {
     HugePage* roomier = FindInHugePage(wish, SpanKind::kSingle);
@@ -20,7 +21,8 @@ Span* PageHeap::AllocateWithReserve(size_t pages) {
   }
   if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
   const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
-  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
+  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages,
+                   kNoSizeClass);
 }
 
 Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
@@ -44,10 +46,13 @@ void PageHeap::NoteGrowths(Span* span) {
 
 // Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
 bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
+  const size_t held = span->pages + span->reserve;
+  if (pages > held && !MayUse(pages - held)) return false;
   HugePage* huge_page = HugePageOf(span);
   const size_t first = FirstPage(span);
-  const size_t held = span->pages + span->reserve;
-  size_t wish = first + pages * (grower != nullptr ? kReserveFactor : 1);
+  // No reserve where it might be refused.
+  const bool keeps = grower != nullptr && MayUse(kPagesPerHugePage);
+  size_t wish = first + pages * (keeps ? kReserveFactor : 1);
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   const size_t room = huge_page->used.FindSet(first + held);
   if (first + pages > room) return false;
@@ -64,6 +69,7 @@ bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
 
 // Grows a span of whole huge pages.
 bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
+  if (!HoldLimits(pages - span->pages)) return false;
   const size_t need = HugePagesFor(pages);
   if (need > span->huge_pages) {
     const size_t end = HugePageIndex(span->start) + span->huge_pages;

@@ -37,50 +37,62 @@ enum class ObjectFault : uint8_t {
   kAlreadyFree,  // the object is free
 };
 
-struct Span {
+// So many words of a span's bitmap lie within its first cache line.
+inline constexpr size_t kShortBitmapWords = 3;
+
+struct alignas(kCacheLine) Span {
   // Constant while the span is in use (`pages` of a large span changes as realloc resizes it).
   uintptr_t start;
+
+  Span* previous;
+  Span* next;
+
   uint32_t pages;
-  uint32_t huge_pages;  // whole huge pages it owns; 0 if it lies in a huge page that is cut
-  union {
-    uint32_t object_size;
-    uint32_t noted_pages;  // large: of its pages, those that the statistics know of
-  };
-  uint32_t reciprocal;
-  uint16_t objects;
   SizeClass size_class;  // kNoSizeClass for a large span
 
   // Guarded by the owner's lock.
   SpanState state;
+  uint8_t list;     // which of the central free list's lists it is in, if kListed
+  bool zeroed : 1;  // large: the pages were zero when handed out
+  bool moved : 1;   // large: its pages came by mremap, so its mapping can't merge with neighbours
   uint16_t free_objects;
-  uint8_t list;  // which of the central free list's lists it is in, if kListed
-  bool zeroed;   // large: the pages were zero when handed out
-  bool moved;    // large: its pages came by mremap, so its mapping can't merge with neighbours
-
-  uint8_t unlocked_growths;  // large: times it grew into its reserve, not yet in the statistics
 
   // The shard that owns the span: written under that shard's lock, read without it to find which
   // lock to take, and checked again under it.
   std::atomic<uint16_t> shard;
 
-  // Large: that many pages behind it are kept for the block to grow into. Whoever holds the block
-  // and is `grower`, a thread, takes from them without a lock.
-  uint32_t reserve;
+  // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
+  // back to the kernel. It holds free objects only.
+  uint32_t released;
+
   union {
-    const void* grower;
-    // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
-    // back to the kernel. It holds free objects only.
-    uint64_t released;
+    // Of a size class: the first words of the bitmap of its free objects.
+    uint64_t free_words[kShortBitmapWords];
+    // Of a large span; all zero in others that hold a block, or none.
+    struct {
+      // Whoever holds the block and is `grower`, a thread, takes from the reserve without a lock:
+      // that many pages behind the block are kept for it to grow into.
+      const void* grower;
+      uint32_t reserve;
+      uint32_t huge_pages;   // whole huge pages it owns; 0 if it lies in a huge page that is cut
+      uint32_t noted_pages;  // of its pages, those that the statistics know of
+      uint8_t unlocked_growths;  // times it grew into its reserve, not yet in the statistics
+    };
   };
 
-  Span* previous;
-  Span* next;
+  // Bytes of the descriptor of a span of class `c`: those of many objects have more words behind.
+  static constexpr size_t DescriptorBytes(SizeClass c) {
+    return kSizeClassTable[c].objects <= kShortBitmapWords * 64 ? kCacheLine : 2 * kCacheLine;
+  }
 
-  alignas(kCacheLine) Bitmap<kMaxObjectsPerSpan> free;
-
+  const SizeClassInfo& info() const { return kSizeClassTable[size_class]; }
+  size_t objects() const { return info().objects; }
+  size_t object_size() const { return info().size; }
   size_t bytes() const { return size_t{pages} << kPageShift; }
   bool Contains(uintptr_t address) const { return address - start < bytes(); }
-  uint16_t live_objects() const { return static_cast<uint16_t>(objects - free_objects); }
+  size_t live_objects() const { return objects() - free_objects; }
+  // Requires: the span is of a size class.
+  BitmapView free() { return {words(), (objects() + 63) / 64 * 64}; }
 
   // Makes a large span hold `wanted` pages out of its reserve. False, and nothing changed, if
   // `caller` isn't its grower or the reserve is too short.
@@ -92,45 +104,49 @@ struct Span {
     return true;
   }
 
-  // Cuts the span into objects of class `c`, all free.
+  // Cuts the span into objects of class `c`, all free. Requires: its descriptor has
+  // DescriptorBytes(c).
   void Carve(SizeClass c) {
-    const SizeClassInfo& info = kSizeClassTable[c];
     size_class = c;
-    object_size = info.size;
-    reciprocal = info.reciprocal;
-    objects = static_cast<uint16_t>(info.objects);
-    free_objects = objects;
-    free = {};
-    free.SetRange(0, objects);
+    free_objects = static_cast<uint16_t>(objects());
+    for (size_t w = 0; w < (objects() + 63) / 64; ++w) words()[w] = 0;
+    free().SetRange(0, objects());
+  }
+
+  // The reverse, for a span that is nobody's any more. What was released stays noted.
+  void ForgetObjects() {
+    for (uint64_t& word : free_words) word = 0;
   }
 
   // Takes up to `want` free objects, lowest addresses first, into `out`. Returns how many.
   size_t TakeObjects(void** out, size_t want) {
     if (want > free_objects) want = free_objects;
-    const size_t size = object_size;
+    const size_t size = object_size();
+    uint64_t* const free = words();
     size_t taken = 0;
     for (size_t w = 0; taken < want; ++w) {
-      uint64_t bits = free.word(w);
+      uint64_t bits = free[w];
       const uintptr_t base = start + w * 64 * size;
       for (; bits != 0 && taken < want; bits &= bits - 1) {
         out[taken++] =
             reinterpret_cast<void*>(base + static_cast<size_t>(absl::countr_zero(bits)) * size);
       }
-      free.mutable_word(w) = bits;
+      free[w] = bits;
     }
     free_objects -= static_cast<uint16_t>(taken);
     return taken;
   }
 
-  // The parts that are no part of an object in use, as in `released`.
-  uint64_t FreeParts() const {
-    uint64_t parts = 0;
+  // The parts that are no part of an object in use, as in `released`. Requires: the span holds
+  // several objects.
+  uint32_t FreeParts() {
+    uint32_t parts = 0;
     for (size_t part = 0; part < bytes() / kReleaseUnit; ++part) {
       const uintptr_t begin = start + part * kReleaseUnit;
       // Behind the last object nothing is in use either.
       const size_t last = IndexOf(begin + kReleaseUnit - 1);
-      const size_t in_use = free.FindClear(IndexOf(begin));
-      if (in_use > last || in_use >= objects) parts |= uint64_t{1} << part;
+      const size_t in_use = free().FindClear(IndexOf(begin));
+      if (in_use > last || in_use >= objects()) parts |= uint32_t{1} << part;
     }
     return parts;
   }
@@ -139,15 +155,17 @@ struct Span {
   void NoteTouched(const void* object) {
     const uintptr_t offset = reinterpret_cast<uintptr_t>(object) - start;
     const size_t first = offset / kReleaseUnit;
-    const size_t last = (offset + object_size - 1) / kReleaseUnit;
-    released &= ~((~uint64_t{0} >> (63 - (last - first))) << first);
+    const size_t last = (offset + object_size() - 1) / kReleaseUnit;
+    released &= ~((~uint32_t{0} >> (31 - (last - first))) << first);
   }
 
   // Whether `address`, which the span contains, is the start of an object that isn't free.
-  ObjectFault CheckObject(uintptr_t address) const {
+  ObjectFault CheckObject(uintptr_t address) {
     const size_t index = IndexOf(address);
-    if (index >= objects || index * object_size != address - start) return ObjectFault::kInterior;
-    return free.Get(index) ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
+    if (index >= objects() || index * object_size() != address - start) {
+      return ObjectFault::kInterior;
+    }
+    return free().Get(index) ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
   }
 
   // Marks pointers[0, count), all of them in the span, as free, up to the first that is no object
@@ -156,38 +174,45 @@ struct Span {
     // In registers, with one word of the bitmap: objects that are freed together are mostly
     // neighbours.
     const uintptr_t begin = start;
-    const uint64_t size = object_size;
-    const uint64_t scale = reciprocal;
-    const size_t end = objects;
+    const uint64_t size = object_size();
+    const uint64_t scale = info().reciprocal;
+    const size_t end = objects();
+    uint64_t* const free = words();
     size_t w = 0;
-    uint64_t word = free.word(0);
+    uint64_t word = free[0];
     size_t done = 0;
     for (; done < count; ++done) {
       const uint64_t offset = reinterpret_cast<uintptr_t>(pointers[done]) - begin;
       const size_t index = (offset * scale) >> 32;
       if (ABSL_PREDICT_FALSE(index >= end || index * size != offset)) break;
       if (index / 64 != w) {
-        free.mutable_word(w) = word;
+        free[w] = word;
         w = index / 64;
-        word = free.word(w);
+        word = free[w];
       }
       const uint64_t bit = uint64_t{1} << (index % 64);
       if (ABSL_PREDICT_FALSE((word & bit) != 0)) break;
       word |= bit;
     }
-    free.mutable_word(w) = word;
+    free[w] = word;
     free_objects += static_cast<uint16_t>(done);
     return done;
   }
 
  private:
+  // The whole bitmap, which goes on behind the struct.
+  uint64_t* words() {
+    return reinterpret_cast<uint64_t*>(reinterpret_cast<char*>(this) + offsetof(Span, free_words));
+  }
+
   size_t IndexOf(uintptr_t address) const {
-    return static_cast<size_t>(((address - start) * uint64_t{reciprocal}) >> 32);
+    return static_cast<size_t>(((address - start) * uint64_t{info().reciprocal}) >> 32);
   }
 };
 
-static_assert(sizeof(Span) == 2 * kCacheLine);
+static_assert(sizeof(Span) == kCacheLine);
 static_assert(kMaxObjectsPerSpan <= UINT16_MAX);
+static_assert(offsetof(Span, free_words) + kMaxObjectsPerSpan / 8 <= 2 * kCacheLine);
 
 using SpanList = IntrusiveList<Span>;
 

@@ -11,6 +11,7 @@
 #include "allocator/os/raw_output.h"
 #include "allocator/os/system_call.h"
 #include "allocator/os/virtual_memory.h"
+#include "allocator/util/text_buffer.h"
 
 namespace spanmalloc::os {
 namespace {
@@ -44,13 +45,10 @@ bool ReadFile(const char* path, char (&text)[kSize]) {
 // Reads the file `name` of the folder `folder`, whose path ends in a slash.
 template <size_t kSize>
 bool ReadSetting(const char* folder, const char* name, char (&text)[kSize]) {
-  char path[256];
-  const size_t folder_length = strlen(folder);
-  const size_t name_size = strlen(name) + 1;
-  if (folder_length + name_size > sizeof(path)) return false;
-  memcpy(path, folder, folder_length);
-  memcpy(path + folder_length, name, name_size);
-  return ReadFile(path, text);
+  char storage[256];
+  TextBuffer path(storage, sizeof(storage));
+  path << folder << name;
+  return ReadFile(path.c_str(), text);
 }
 
 bool IsMapped(const void* page) {

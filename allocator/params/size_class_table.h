@@ -37,6 +37,8 @@ inline constexpr size_t kMaxClassSize = 256 * 1024;
 inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
 
 inline constexpr size_t kMaxObjectsPerSpan = 512;
+// A span of several objects is no longer than this: 128 KiB.
+inline constexpr size_t kMaxSharedSpanPages = 16;
 
 struct SizeClassInfo {
   uint32_t size;        // bytes of an object
@@ -56,15 +58,20 @@ constexpr uint32_t Clamp(size_t value, size_t low, size_t high) {
   return static_cast<uint32_t>(value < low ? low : value > high ? high : value);
 }
 
-// The shortest span that holds enough objects and has little left over behind them: a 32nd at most.
+// The shortest span that holds enough objects and has little left over behind them: a 32nd at most,
+// or, if that takes too long a span, the least share.
 constexpr uint32_t PagesOfSpan(size_t size) {
   if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
   const size_t enough = size <= 64 ? kMaxObjectsPerSpan : size <= 16384 ? 16384 / size : 1;
-  for (uint32_t pages = 1;; ++pages) {
+  uint32_t best = 0;
+  for (uint32_t pages = 1; pages <= kMaxSharedSpanPages; ++pages) {
     const size_t objects = pages * kPageSize / size;
-    const size_t used = objects * size;
-    if (objects >= enough && (pages * kPageSize - used) * 32 <= used) return pages;
+    if (objects < enough) continue;
+    const size_t rest = pages * kPageSize - objects * size;
+    if (rest * 32 <= objects * size) return pages;
+    if (best == 0 || rest * best < (best * kPageSize % size) * pages) best = pages;
   }
+  return best;
 }
 
 // What the class above a power of two holds more than that.
@@ -107,14 +114,7 @@ inline constexpr std::array<SizeClassInfo, kSizeClassEnd> kSizeClassTable =
     size_class_internal::MakeTable();
 
 static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
-
-constexpr bool PartsOfSharedSpansFitAWord() {
-  for (const SizeClassInfo& info : kSizeClassTable) {
-    if (info.objects > 1 && info.pages * kPageSize / kReleaseUnit > 64) return false;
-  }
-  return true;
-}
-static_assert(PartsOfSharedSpansFitAWord());  // for Span::released
+static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 32);  // for Span::released
 
 }  // namespace spanmalloc
 

@@ -237,6 +237,32 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   out << "  CPU number from: " << dump.cpu_source << "\n";
 }
 
+void PrintStage(StatsWriter& out, std::string_view label, const ReclaimStage& stage) {
+  OwnBytes(out, label, stage.bytes);
+  OwnCount(out, "  in so many passes", stage.runs);
+}
+
+void PrintLimits(const StatsSnapshot& s, StatsWriter& out) {
+  const MemoryLimitsStats& limits = s.limits;
+  out << "spanmalloc: memory limits (0: none)\n";
+  OwnBytes(out, "what counts: resident at most", s.resident());
+  OwnBytes(out, "soft limit", limits.soft);
+  OwnBytes(out, "hard limit", limits.hard);
+  OwnBytes(out, "control groups: memory.max", limits.group_max);
+  OwnBytes(out, "control groups: memory.high", limits.group_high);
+  OwnBytes(out, "control groups: usage", limits.group_usage);
+  OwnCount(out, "control groups: pressure, in 1/10000", limits.group_pressure);
+  OwnCount(out, "control groups: readings", limits.readings);
+  OwnCount(out, "passes that gave memory back", limits.passes);
+  OwnCount(out, "  of them, with less than half of what it took", limits.fruitless);
+  OwnCount(out, "  microseconds they took", limits.pass_ns / 1000);
+  PrintStage(out, "made free out of thread caches", limits.thread_caches);
+  PrintStage(out, "made free out of the CPUs' lists", limits.central_lists);
+  PrintStage(out, "given back of free pages", limits.pages);
+  PrintStage(out, "given back inside spans", limits.spans);
+  OwnCount(out, "requests refused", limits.refusals);
+}
+
 }  // namespace
 
 void PrintStatsText(const StatsDump& dump, const StatsParts& parts, StatsWriter& out) {
@@ -253,6 +279,7 @@ void PrintStatsText(const StatsDump& dump, const StatsParts& parts, StatsWriter&
   }
   out << "\n";
   PrintOwn(dump, out);
+  PrintLimits(dump.snapshot, out);
   out << "--- End jemalloc statistics ---\n";
 }
 

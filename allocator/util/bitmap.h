@@ -12,6 +12,35 @@
 
 namespace spanmalloc {
 
+// The searches, on the words of a bitmap of any length.
+namespace bitmap_internal {
+
+template <typename Apply>
+void ForRange(uint64_t* words, size_t begin, size_t count, Apply apply) {
+  const size_t end = begin + count;
+  while (begin < end) {
+    const size_t offset = begin % 64;
+    const size_t length = end - begin < 64 - offset ? end - begin : 64 - offset;
+    const uint64_t mask = (length == 64 ? ~uint64_t{0} : (uint64_t{1} << length) - 1) << offset;
+    apply(words[begin / 64], mask);
+    begin += length;
+  }
+}
+
+// The first bit at or after `from` that differs from those of `invert`; `bits` if there is none.
+inline size_t Find(const uint64_t* words, size_t bits, size_t from, uint64_t invert) {
+  if (from >= bits) return bits;
+  size_t i = from / 64;
+  uint64_t word = (words[i] ^ invert) & (~uint64_t{0} << (from % 64));
+  while (word == 0) {
+    if (++i == bits / 64) return bits;
+    word = words[i] ^ invert;
+  }
+  return i * 64 + static_cast<size_t>(absl::countr_zero(word));
+}
+
+}  // namespace bitmap_internal
+
 template <size_t kBits>
 class Bitmap {
   static_assert(kBits % 64 == 0);
@@ -89,14 +118,7 @@ class Bitmap {
  private:
   template <typename Apply>
   void ForRange(size_t begin, size_t count, Apply apply) {
-    const size_t end = begin + count;
-    while (begin < end) {
-      const size_t offset = begin % 64;
-      const size_t length = end - begin < 64 - offset ? end - begin : 64 - offset;
-      const uint64_t mask = (length == 64 ? ~uint64_t{0} : (uint64_t{1} << length) - 1) << offset;
-      apply(words_[begin / 64], mask);
-      begin += length;
-    }
+    bitmap_internal::ForRange(words_, begin, count, apply);
   }
 
   // One more than the last set bit before `i`; 0 if there is none.
@@ -111,17 +133,34 @@ class Bitmap {
   }
 
   size_t Find(size_t from, uint64_t invert) const {
-    if (from >= kBits) return kBits;
-    size_t i = from / 64;
-    uint64_t word = (words_[i] ^ invert) & (~uint64_t{0} << (from % 64));
-    while (word == 0) {
-      if (++i == kBits / 64) return kBits;
-      word = words_[i] ^ invert;
-    }
-    return i * 64 + static_cast<size_t>(absl::countr_zero(word));
+    return bitmap_internal::Find(words_, kBits, from, invert);
   }
 
   uint64_t words_[kBits / 64] = {};
+};
+
+// As a Bitmap, over words that somebody else holds. `bits` is a multiple of 64.
+class BitmapView {
+ public:
+  BitmapView(uint64_t* words, size_t bits) : words_(words), bits_(bits) {}
+
+  bool Get(size_t i) const { return (words_[i / 64] >> (i % 64)) & 1; }
+  void SetRange(size_t begin, size_t count) {
+    bitmap_internal::ForRange(words_, begin, count,
+                              [](uint64_t& word, uint64_t mask) { word |= mask; });
+  }
+  size_t FindClear(size_t from) const {
+    return bitmap_internal::Find(words_, bits_, from, ~uint64_t{0});
+  }
+  size_t Count() const {
+    size_t total = 0;
+    for (size_t w = 0; w < bits_ / 64; ++w) total += static_cast<size_t>(absl::popcount(words_[w]));
+    return total;
+  }
+
+ private:
+  uint64_t* words_;
+  size_t bits_;
 };
 
 }  // namespace spanmalloc

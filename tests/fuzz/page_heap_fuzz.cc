@@ -137,9 +137,10 @@ class PageHeapFuzz {
 
   void ReturnReserve(Iterator it) {
     const void* grower = AnyGrower();
-    const bool has = it->second.span->grower == grower;
+    const Span* span = it->second.span;
+    const bool has = span->state == SpanState::kLarge && span->grower == grower;
     page_heap_.ReturnReserve(reinterpret_cast<void*>(it->first), grower);
-    EXPECT_TRUE(!has || it->second.span->reserve == 0);
+    EXPECT_TRUE(!has || span->reserve == 0);
     CheckContents(it->second, it->second.span->pages);
   }
 
@@ -223,8 +224,9 @@ class PageHeapFuzz {
     size_t pages = lost_pages_;
     size_t large = 0;
     for (const auto& [start, held] : held_) {
-      pages += held.span->pages + held.span->reserve;
-      large += held.span->state == SpanState::kLarge;
+      const bool is_large = held.span->state == SpanState::kLarge;
+      pages += held.span->pages + (is_large ? held.span->reserve : 0);
+      large += is_large;
       ASSERT_EQ(heap_.page_map.SpanOf(reinterpret_cast<void*>(start)), held.span);
     }
     const PageHeapStats stats = page_heap_.Stats();
