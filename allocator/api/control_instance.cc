@@ -72,9 +72,15 @@ HugePageWish WishFor(std::string_view thp) {
   return thp == "always" ? HugePageWish::kAlways : HugePageWish::kOnEvidence;
 }
 
+GroupLimits UseOfGroups(std::string_view cgroup_memory) {
+  if (cgroup_memory == "ignore") return GroupLimits::kIgnore;
+  return cgroup_memory == "refuse" ? GroupLimits::kRefuse : GroupLimits::kReclaim;
+}
+
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
-                runtime.registry, &runtime.arenas, &runtime.background, &library_image},
+                runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
+                &library_image},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,
@@ -102,7 +108,10 @@ void LoadControl() {
   if (options.stats_print) os::KeepStderr();
 }
 
-void StartControl() { instance.Start(); }
+void StartControl() {
+  instance.Start();
+  runtime.limits.Start(options.soft_limit, options.hard_limit, UseOfGroups(options.cgroup_memory));
+}
 
 void DumpStatsAtExit() {
   if (!options.stats_print) return;

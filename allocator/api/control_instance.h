@@ -21,7 +21,7 @@ Control& control();
 // Loads the options. Called when the runtime is loaded, once, before anything reads them.
 void LoadControl();
 
-// Starts the control floor. Called when the runtime is made, once.
+// Starts the control floor, and the memory limits. Called when the runtime is made, once.
 void StartControl();
 
 // Prints the statistics that opt.stats_print asks for; nothing if it doesn't. Called when the

@@ -25,6 +25,7 @@ void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   control().LockForFork();
+  runtime.limits.lock().Lock();
   runtime.registry.LockAll();
   ForEachLockBelowRegistry([](os::RankedLock& lock)
                                ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
@@ -35,6 +36,7 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachLockBelowRegistry([](os::RankedLock& lock)
                                ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
   runtime.registry.UnlockAll();
+  runtime.limits.lock().Unlock();
   control().UnlockForFork();
 }
 
@@ -43,6 +45,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.registry.ResetAfterFork(thread_locals.state);
   runtime.background.ResetAfterFork();
+  runtime.limits.lock().ResetAfterFork();
   control().ResetAfterFork();
 }
 

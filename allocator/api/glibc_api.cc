@@ -44,7 +44,7 @@ int Saturate(size_t value) {
 extern "C" {
 
 // GNU. Gives free memory back to the kernel; `pad` bytes at the top, which this heap doesn't have,
-// are ignored. 1 if anything was given back, else 0.
+// are ignored. 1 if anything that was resident was given back, else 0.
 SPANMALLOC_EXPORT int malloc_trim(size_t) noexcept { return spanmalloc::PurgeAll() != 0; }
 
 // GNU. The numbers of this heap, in bytes.

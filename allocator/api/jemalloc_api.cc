@@ -42,6 +42,12 @@ size_t UsableSizeFor(size_t size, size_t alignment) {
   return RoundUp(size == 0 ? 1 : size, kPageSize);
 }
 
+// Whether `block` is a large one of pages that were zero when it was made.
+bool WasZeroed(const void* block) {
+  const Span* span = runtime.page_map.SpanOf(block);
+  return span != nullptr && span->size_class == kNoSizeClass && span->zeroed;
+}
+
 // A block whose usable bytes are all zero, so that a later rallocx may count on them.
 void* AllocateZeroedAligned(size_t alignment, size_t size) {
   const size_t usable = UsableSizeFor(size, alignment);
@@ -50,7 +56,7 @@ void* AllocateZeroedAligned(size_t alignment, size_t size) {
   // of it as their size, and large blocks start on pages.
   if (alignment < kPageSize) return AllocateZeroed(usable);
   void* block = AllocateAligned(alignment, size);
-  if (block != nullptr) memset(block, 0, usable);
+  if (block != nullptr && !WasZeroed(block)) memset(block, 0, usable);
   return block;
 }
 
@@ -61,10 +67,16 @@ void* AllocateInArenaFor(unsigned arena, size_t alignment, size_t size, bool zer
   return block;
 }
 
-// Whether `block` is a large one of pages that were zero when it was made.
-bool WasZeroed(const void* block) {
-  const Span* span = runtime.page_map.SpanOf(block);
-  return span != nullptr && span->size_class == kNoSizeClass && span->zeroed;
+// Makes a block hold `size` bytes where it is, and as much of `extra` as it can get by asking for
+// half as much each time. Returns its usable bytes afterwards.
+size_t ResizeWithin(void* block, size_t old_usable, size_t size, size_t extra) {
+  if (extra > kMaxRequest - size) extra = size < kMaxRequest ? kMaxRequest - size : 0;
+  size_t usable = TryResizeInPlace(block, size + extra);
+  while (usable < size + extra && extra != 0 && size + extra / 2 > old_usable) {
+    extra /= 2;
+    usable = TryResizeInPlace(block, size + extra);
+  }
+  return usable;
 }
 
 }  // namespace
@@ -100,10 +112,7 @@ SPANMALLOC_EXPORT void* rallocx(void* block, size_t size, int flags) noexcept {
 SPANMALLOC_EXPORT size_t xallocx(void* block, size_t size, size_t extra, int flags) noexcept {
   const size_t old_usable = spanmalloc::UsableSize(block);
   if (reinterpret_cast<uintptr_t>(block) % spanmalloc::AlignmentOf(flags) != 0) return old_usable;
-  size_t wish;
-  if (__builtin_add_overflow(size, extra, &wish)) wish = size;
-  size_t usable = spanmalloc::TryResizeInPlace(block, wish);
-  if (usable < size) usable = spanmalloc::TryResizeInPlace(block, size);
+  const size_t usable = spanmalloc::ResizeWithin(block, old_usable, size, extra);
   if ((flags & MALLOCX_ZERO) != 0 && usable > old_usable) {
     memset(static_cast<char*>(block) + old_usable, 0, usable - old_usable);
   }

@@ -64,18 +64,23 @@ bool NoteGrowth(ThreadState* state, const void* block, size_t old_size, size_t s
   return growing.moves >= kMovesOfFilled;
 }
 
-// Moves a block to a large span of its own; if it is `filled`, one with room to grow.
-void* MoveToLarge(void* block, size_t old_size, size_t size, bool filled) {
-  void* target = filled ? AllocateGrowingBlock(size) : AllocateLargeBlock(size);
+// Moves a block to `target`, which has its span to itself if that is longer.
+void* MoveTo(void* target, void* block, size_t old_size, size_t size) {
   if (target == nullptr) return nullptr;
-  if (old_size >= kMinRemapSize) {
+  if (old_size >= kMinRemapSize && size > old_size) {
     if (MovePages(block, old_size, target)) {
       FreeMovedBlock(block);
       return target;
     }
-    runtime.page_heap.NoteCopiedLarge();
+    runtime.page_heap.NoteCopiedLarge(old_size);
   }
   return MoveByCopy(block, old_size, target, size);
+}
+
+// Moves a block to a large span of its own; if it is `filled`, one with room to grow.
+void* MoveToLarge(void* block, size_t old_size, size_t size, bool filled) {
+  void* target = filled ? AllocateGrowingBlock(size) : AllocateLargeBlock(size);
+  return MoveTo(target, block, old_size, size);
 }
 
 // Moves a block that has to grow.
@@ -127,11 +132,15 @@ void* ResizeLarge(void* block, Span* span, size_t size) {
 }
 
 // A block of an explicit arena stays in it.
-void* ResizeInArena(void* block, size_t old_size, size_t size) {
-  if (size <= old_size && size >= old_size / 2) return block;
+void* ResizeInArena(void* block, Span* span, size_t old_size, size_t size) {
+  if (span->size_class == kNoSizeClass) {
+    if (ResizeInPlace(span, size)) return block;
+  } else if (size <= old_size && size >= old_size / 2) {
+    return block;
+  }
   bool zeroed;
   void* target = AllocateInArena(ArenaOf(block), kMinAlignment, size, &zeroed);
-  return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
+  return MoveTo(target, block, old_size, size);
 }
 
 }  // namespace
@@ -149,7 +158,7 @@ void* Reallocate(void* block, size_t size) {
   if (starts && !ArenaSet::Owns(span)) return ResizeLarge(block, span, size);
   const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
   const bool in_arena = span != nullptr && ArenaSet::Owns(span);
-  return in_arena ? ResizeInArena(block, old_size, size) : Move(block, old_size, size);
+  return in_arena ? ResizeInArena(block, span, old_size, size) : Move(block, old_size, size);
 }
 
 void* ReallocateAligned(void* block, size_t alignment, size_t size) {
@@ -167,7 +176,7 @@ void* ReallocateAligned(void* block, size_t alignment, size_t size) {
   bool zeroed;
   void* target = arena == 0 ? AllocateAligned(alignment, size)
                             : AllocateInArena(arena, alignment, size, &zeroed);
-  return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
+  return MoveTo(target, block, old_size, size);
 }
 
 size_t TryResizeInPlace(void* block, size_t size) {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/reentrant_heap.h"
 
-#include "allocator/os/process.h"
 #include "allocator/params/memory_geometry.h"
 
 namespace spanmalloc {
 
 void* ReentrantHeap::Allocate(size_t size, size_t alignment) {
-  const size_t page = os::SystemPageSize();
+  const size_t page = memory_.PageSize();
   if (size > kMaxRequest - page || alignment > kMaxRequest - page - size) return nullptr;
   const size_t bytes = RoundUp(size == 0 ? 1 : size, page);
   const size_t slack = alignment > page ? alignment : 0;

@@ -7,9 +7,11 @@
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/process.h"
+#include "allocator/os/raw_output.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/telemetry/corruption_report.h"
 #include "allocator/util/sharing_counts.h"
+#include "allocator/util/text_buffer.h"
 
 namespace spanmalloc {
 
@@ -151,8 +153,15 @@ void Runtime::MaintainNow(uint64_t now) {
   }
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
+  if (limits.Due(now)) FollowLimits(now);
   FollowQuota(now);
   background.NoteActivity();
+}
+
+void Runtime::FollowLimits(uint64_t now) {
+  ThreadState* own = thread_locals.state;
+  if (own != nullptr) EndGrowth(own);
+  limits.Check(now, own);
 }
 
 // From the second thread on: a single thread needs no more than a shard. A quota is followed as it
@@ -161,9 +170,9 @@ void Runtime::FollowQuota(uint64_t now) {
   if (now < next_quota_ms.load(std::memory_order_relaxed) || registry.threads() < 2) return;
   // The lock guards the quota's text, and no fork falls between opening a file and closing it. Who
   // finds it taken goes on: another thread may be reading, and if not there is a next time.
-  if (!central.table_lock().TryLock()) return;
+  if (!limits.lock().TryLock()) return;
   const size_t cpus = options.cpu_quota ? quota.Cpus() : os::CpuQuota::kUnlimited;
-  central.table_lock().Unlock();
+  limits.lock().Unlock();
   central.LimitShards(cpus);
   const bool limited = cpus != os::CpuQuota::kUnlimited;
   next_quota_ms.store(limited ? now + kQuotaMs : kNever, std::memory_order_relaxed);
@@ -184,13 +193,24 @@ void Runtime::StartBackground() {
   if (background.Claim() && !os::StartThread(&RunBackgroundThread)) background.NoteRefused();
 }
 
-bool Runtime::ReclaimForRetry() {
-  if (ThreadState* own = thread_locals.state) {
-    EndGrowth(own);
-    own->FlushAll();
-  }
+bool Runtime::ReclaimForRetry(size_t pages) {
+  ThreadState* own = thread_locals.state;
+  if (own != nullptr) EndGrowth(own);
+  if (limits.Refuses(pages)) return limits.MakeRoom(pages, own);
+  if (own != nullptr) own->FlushAll();
   central.Drain();
   return page_heap.ReclaimForRetry();
+}
+
+void Runtime::NoteFailure(size_t size, size_t pages) {
+  if (!limits.Refuses(pages)) return;
+  limits.NoteRefusal();
+  if (!options.hard_limit_abort) return;
+  char storage[128];
+  TextBuffer line(storage, sizeof(storage));
+  line << "spanmalloc: hard limit: request of " << uint64_t{size}
+       << " bytes refused, and nothing is left to give back\n";
+  os::DieWith(line.text());
 }
 
 }  // namespace spanmalloc

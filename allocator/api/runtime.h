@@ -11,6 +11,7 @@
 #include "allocator/api/reentrant_heap.h"
 #include "allocator/api/thread_locals.h"
 #include "allocator/cache/background_thread.h"
+#include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -19,7 +20,9 @@
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
+#include "allocator/os/control_groups.h"
 #include "allocator/os/cpu_quota.h"
+#include "allocator/os/group_memory.h"
 #include "allocator/os/thread.h"
 #include "allocator/os/virtual_memory.h"
 #include "allocator/params/memory_geometry.h"
@@ -35,8 +38,11 @@ struct Runtime {
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock}),
-        background(page_heap, central, registry, clock),
-        quota(files) {}
+        groups(files),
+        quota(groups),
+        group_memory(groups),
+        limits(page_heap, central, metadata, page_map, group_memory, clock),
+        background(page_heap, central, registry, limits, clock) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
   // address space; the next call tries again. Thread-safe.
@@ -76,9 +82,13 @@ struct Runtime {
     if (ABSL_PREDICT_FALSE(background.wanted())) StartBackground();
   }
 
-  // Gives back what is free, so that a failed allocation may be tried again. Returns whether that
-  // is worth while.
-  bool ReclaimForRetry();
+  // Gives back what is free, so that a failed allocation of `pages` pages may be tried again.
+  // Returns whether that is worth while.
+  bool ReclaimForRetry(size_t pages);
+
+  // An allocation failed, tried again or not. Ends the process if it was for the hard limit and the
+  // options want that.
+  void NoteFailure(size_t size, size_t pages);
 
   os::KernelMemory memory;
   os::MonotonicClock clock;
@@ -92,10 +102,14 @@ struct Runtime {
   ArenaSet arenas;
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
+  os::KernelFiles files;
+  // Guarded by limits.lock().
+  os::ControlGroups groups;
+  os::CpuQuota quota;
+  os::GroupMemory group_memory;
+  MemoryLimits limits;
   BackgroundThread background;
   os::ThreadExitHook thread_exit;
-  os::KernelFiles files;
-  os::CpuQuota quota;  // guarded by central.table_lock()
 
  private:
   // `state`, in this order.
@@ -113,6 +127,7 @@ struct Runtime {
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
+  void FollowLimits(uint64_t now);
   void FollowQuota(uint64_t now);
   void EndSpanPeriod(uint64_t now);
   void StartBackground();

@@ -41,6 +41,11 @@ size_t ClassFor(size_t size, size_t alignment) {
   return AlignedSizeClassOf(size, alignment);
 }
 
+// The pages of the span that serves a request for which there is none yet.
+size_t PagesOfSpan(size_t c, size_t size) {
+  return c != kNoSizeClass ? kSizeClassTable[c].pages : PagesFor(size);
+}
+
 // A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
 // can't be had.
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
@@ -54,8 +59,9 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   for (bool again : {true, false}) {
     block = c != kNoSizeClass ? TakeObject(c, zeroed)
                               : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
-    if (block != nullptr || !again || !runtime.ReclaimForRetry()) break;
+    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
   }
+  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
   runtime.Maintain();
   return block;
 }
@@ -217,9 +223,11 @@ void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroe
   if (size <= kMaxRequest) {
     SlowPathScope scope;
     *zeroed = false;
-    if (!scope.nested() && runtime.EnsureInitialized()) {
-      block = runtime.arenas.Allocate(arena, ClassFor(size, alignment), size == 0 ? 1 : size,
-                                      alignment, zeroed);
+    const size_t c = ClassFor(size, alignment);
+    for (bool again : {true, false}) {
+      if (scope.nested() || !runtime.EnsureInitialized()) break;
+      block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+      if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
     }
   }
   if (block == nullptr) errno = ENOMEM;
@@ -277,8 +285,10 @@ size_t PurgeAll() {
   if (scope.nested() || !runtime.EnsureInitialized()) return 0;
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
   runtime.central.Drain();
-  const size_t released = runtime.central.ReleaseAll();
-  return released + runtime.page_heap.Release(~size_t{0}) * kPageSize;
+  size_t resident = 0;
+  runtime.central.ReleaseAll(&resident);
+  runtime.page_heap.Release(~size_t{0}, &resident);
+  return resident;
 }
 
 }  // namespace spanmalloc

@@ -47,8 +47,9 @@ const char* spanmalloc_version(void) SPANMALLOC_NOEXCEPT;
 
 /* Gives free memory back to the kernel: what the calling thread's cache and the CPUs' lists hold,
  * then every free page. Other threads' caches stay as they are. Returns the number of bytes given
- * back. Address space stays mapped. It works under the heap's locks for as long as the kernel
- * takes; call it after a peak of use, not periodically: the library returns memory by itself. */
+ * back that were resident: what RSS fell by. Address space stays mapped. It works under the heap's
+ * locks for as long as the kernel takes; call it after a peak of use, not periodically: the library
+ * returns memory by itself. */
 size_t spanmalloc_release_free_memory(void) SPANMALLOC_NOEXCEPT;
 
 /* Gives the free blocks in the calling thread's cache to the CPUs' lists, where any thread finds
@@ -95,10 +96,11 @@ void* mallocx(size_t size, int flags) SPANMALLOC_NOEXCEPT;
  * block as it was, if that can't be done. */
 void* rallocx(void* block, size_t size, int flags) SPANMALLOC_NOEXCEPT;
 
-/* Makes `block`, not NULL, hold at least `size` bytes, not 0, and `extra` more if possible, without
- * moving it. Returns its usable size afterwards, which is less than `size` if it couldn't grow.
- * Blocks above 256 KiB, and those that realloc has grown past 16 KiB, can grow and shrink in place;
- * others keep their usable size. A block that isn't aligned as `flags` says is left as it is. */
+/* Makes `block`, not NULL, hold at least `size` bytes, not 0, and `extra` more if possible, else at
+ * least half of what there is room for, without moving it. Returns its usable size afterwards,
+ * which is less than `size` if it couldn't grow. Blocks above 256 KiB, and those that realloc has
+ * grown past 16 KiB, can grow and shrink in place; others keep their usable size. A block that
+ * isn't aligned as `flags` says is left as it is. */
 size_t xallocx(void* block, size_t size, size_t extra, int flags) SPANMALLOC_NOEXCEPT;
 
 /* The usable size of `block`, not NULL: what may be read and written there. `flags` is 0. */

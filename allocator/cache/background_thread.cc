@@ -61,15 +61,24 @@ uint64_t BackgroundThread::DoQuietStep(uint64_t now) {
   if (quiet_steps_ == 1) central_.ReturnIdle();
   if (quiet_steps_ == 2) central_.Drain();
   page_heap_.ReleaseExcess(now);
+  if (limits_.Due(now)) limits_.Check(now, nullptr);
   const int64_t decay = page_heap_.DecayMs();
-  if (decay < 0) return quiet_steps_ > 1 ? kForever : 0;
+  if (decay < 0) return quiet_steps_ > 1 ? UntilNextCheck(now, kForever) : 0;
   // What lies inside spans, and what the policy keeps for a program that runs, is kept for as long.
   const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay);
   if (quiet_steps_ < 2 || (now < due && page_heap_.Decays())) return 0;
-  if (now < due) return due - now;
+  if (now < due) return UntilNextCheck(now, due - now);
   central_.ReleaseAll();
   page_heap_.ReleaseUnused();
   return kForever;
+}
+
+// `rest`, or less if there are limits to look after.
+uint64_t BackgroundThread::UntilNextCheck(uint64_t now, uint64_t rest) const {
+  const uint64_t check = limits_.next_check_ms();
+  if (check == MemoryLimits::kNever) return rest;
+  const uint64_t until = check > now + kMinSleepMs ? check - now : kMinSleepMs;
+  return until < rest ? until : rest;
 }
 
 BackgroundThreadStats BackgroundThread::Stats() const {

@@ -4,7 +4,8 @@
 // program's threads pass through slow paths they give back what is idle, some times a second; this
 // thread looks after them, and works only when a whole interval went by without any: it lets the
 // release policy take its course. When nobody came by for as long as free memory is kept, it gives
-// back all that is free, and sleeps until the others are back.
+// back all that is free, and sleeps until the others are back. Until then it also looks after the
+// memory limits in their place.
 //
 // It exists only in processes with several threads whose heap has been larger than the few MiB that
 // are kept in any case. A slow path of malloc starts it, at its end (the C library allocates to
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/page_heap.h"
@@ -41,8 +43,12 @@ class BackgroundThread {
   static constexpr uint64_t kForever = os::Sleeper::kForever;
 
   constexpr BackgroundThread(PageHeap& page_heap, PerCpuCentral& central, ThreadRegistry& registry,
-                             os::Clock& clock)
-      : page_heap_(page_heap), central_(central), registry_(registry), clock_(clock) {}
+                             MemoryLimits& limits, os::Clock& clock)
+      : page_heap_(page_heap),
+        central_(central),
+        registry_(registry),
+        limits_(limits),
+        clock_(clock) {}
 
   // Whether there may be such a thread. One that exists ends soon after it is disabled.
   void SetEnabled(bool enabled);
@@ -97,10 +103,12 @@ class BackgroundThread {
   bool running() const { return running_.load(std::memory_order_relaxed); }
 
   uint64_t DoQuietStep(uint64_t now);
+  uint64_t UntilNextCheck(uint64_t now, uint64_t rest) const;
 
   PageHeap& page_heap_;
   PerCpuCentral& central_;
   ThreadRegistry& registry_;
+  MemoryLimits& limits_;
   os::Clock& clock_;
   os::Sleeper sleeper_;
   std::atomic<bool> enabled_{false};

@@ -37,7 +37,7 @@ void CentralFreeList::UpdateHint() {
   held_hint_.store(static_cast<uint32_t>(count_ + totals_.span_objects), std::memory_order_relaxed);
 }
 
-size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
+size_t CentralFreeList::Take(Heap& heap, void** out, size_t want, size_t reserve) {
   size_t taken = count_ > reserve ? count_ - reserve : 0;
   if (taken > want) taken = want;
   if (taken != 0) {
@@ -48,9 +48,14 @@ size_t CentralFreeList::Take(void** out, size_t want, size_t reserve) {
     for (size_t list = 0; list <= kSearched && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
         Span* span = nonfull_[list].front();
+        const uint32_t released = span->released;
+        if (ABSL_PREDICT_FALSE(released != 0) &&
+            !heap.page_heap.MayRetake(static_cast<size_t>(absl::popcount(released)))) {
+          break;
+        }
         const size_t got = span->TakeObjects(out + taken, want - taken);
         totals_.span_objects -= got;
-        if (ABSL_PREDICT_FALSE(span->released != 0)) NoteTouched(span, out + taken, got);
+        if (ABSL_PREDICT_FALSE(released != 0)) NoteTouched(heap, span, out + taken, got);
         taken += got;
         Relist(span);
       }
@@ -66,15 +71,15 @@ void CentralFreeList::NoteTaken(size_t count) {
   UpdateHint();
 }
 
-size_t CentralFreeList::Remove(void** out, size_t want, size_t reserve) {
+size_t CentralFreeList::Remove(Heap& heap, void** out, size_t want, size_t reserve) {
   os::LockHolder hold(lock_);
-  return Take(out, want, reserve);
+  return Take(heap, out, want, reserve);
 }
 
 size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed) {
   os::LockHolder hold(lock_);
   *zeroed = false;
-  const size_t held = Take(out, want, 0);
+  const size_t held = Take(heap, out, want, 0);
   if (held != 0) return held;
   Span* span = heap.page_heap.AllocateShared(size_class_, in_page_map_);
   if (span == nullptr) return 0;
@@ -139,22 +144,25 @@ size_t CentralFreeList::TakeLowWater() {
   return untouched;
 }
 
-void CentralFreeList::NoteTouched(Span* span, void* const* objects, size_t count) {
-  totals_.released_parts -= static_cast<size_t>(absl::popcount(span->released));
+void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, size_t count) {
+  const int before = absl::popcount(span->released);
   for (size_t i = 0; i < count; ++i) span->NoteTouched(objects[i]);
-  totals_.released_parts += static_cast<size_t>(absl::popcount(span->released));
+  const auto retaken = static_cast<size_t>(before - absl::popcount(span->released));
+  if (retaken == 0) return;
+  totals_.released_parts -= retaken;
+  heap.page_heap.NoteRetaken(retaken);
 }
 
 // Releases the free parts of a span. Returns their bytes.
-size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span) {
+size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span, size_t* resident) {
   size_t bytes = 0;
   uint32_t left = span->FreeParts() & ~span->released;
   while (left != 0) {
     const int first = absl::countr_zero(left);
     const int count = absl::countr_one(left >> first);
     const uint32_t run = (~uint32_t{0} >> (32 - count)) << first;
-    if (!heap.page_heap.ReleaseParts(span, static_cast<size_t>(first),
-                                     static_cast<size_t>(count))) {
+    if (!heap.page_heap.ReleaseParts(span, static_cast<size_t>(first), static_cast<size_t>(count),
+                                     resident)) {
       break;
     }
     span->released |= run;
@@ -177,7 +185,7 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
         FreeSpan(heap, span);
         continue;
       }
-      released += ReleasePartsOf(heap, span);
+      released += ReleasePartsOf(heap, span, search->resident);
       nonfull_[list].Remove(span);
       span->list = kSearched;
       nonfull_[kSearched].PushFront(span);

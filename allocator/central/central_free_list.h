@@ -57,6 +57,7 @@ enum class IdleSince : uint8_t { kTick, kPeriod };
 struct SpanSearch {
   size_t bytes;
   size_t spans;
+  size_t* resident = nullptr;  // as for PageHeap::Release
 };
 
 // Neighbours in a batch of objects, [begin, end), that lie in the same span.
@@ -84,7 +85,7 @@ class CentralFreeList {
 
   // Takes up to `want` objects, at most what the list holds beyond `reserve` in its array, into
   // `out`, lowest addresses first where they come from a span. Returns how many.
-  size_t Remove(void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
+  size_t Remove(Heap& heap, void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
 
   // As above with a new span carved if the list holds nothing. 0 if out of memory. `*zeroed` is
   // set to whether the objects read as zeros.
@@ -144,7 +145,8 @@ class CentralFreeList {
 
   const SizeClassInfo& info() const { return kSizeClassTable[size_class_]; }
   static uint8_t ListOf(const Span* span);
-  size_t Take(void** out, size_t want, size_t reserve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t Take(Heap& heap, void** out, size_t want, size_t reserve)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -153,11 +155,12 @@ class CentralFreeList {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unlist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void NoteTouched(Span* span, void* const* objects, size_t count)
+  void NoteTouched(Heap& heap, Span* span, void* const* objects, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleasePartsOf(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleasePartsOf(Heap& heap, Span* span, size_t* resident)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UpdateHint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   os::RankedLock lock_{LockRank::kCentralFreeList};

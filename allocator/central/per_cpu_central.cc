@@ -64,7 +64,7 @@ size_t PerCpuCentral::RemoveFromGroup(SizeClass size_class, size_t group,
     if (list == nullptr || list == &home) continue;
     CountEvent(CountedEvent::kHintRead);
     if (list->held_hint() <= spare) continue;
-    const size_t taken = list->Remove(out, want, spare);
+    const size_t taken = list->Remove(heap_, out, want, spare);
     if (taken != 0) return taken;
   }
   return 0;
@@ -94,7 +94,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   CentralFreeList* home = HomeList(size_class);
   if (home == nullptr) return 0;
   if (home->held_hint() != 0) {
-    const size_t taken = home->Remove(out, want, 0);
+    const size_t taken = home->Remove(heap_, out, want, 0);
     if (taken != 0) return taken;
   }
   size_t taken = RemoveFromOthers(*home, out, want);
@@ -227,15 +227,19 @@ bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
   return at >= end;
 }
 
-size_t PerCpuCentral::ReleaseAll() {
-  SpanSearch search = {.bytes = ~size_t{0}, .spans = 0};
-  ForEachList([this, &search](CentralFreeList& list) {
-    do {
-      search.spans = kMaxSearched;
-      if (list.held_hint() != 0) list.ReleaseAll(heap_, &search);
-    } while (search.spans == 0);
+void PerCpuCentral::ReleaseFree(SpanSearch* search) {
+  ForEachList([this, search](CentralFreeList& list) {
+    if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
+    list.ReleaseAll(heap_, search);
   });
-  return ~size_t{0} - search.bytes;
+}
+
+void PerCpuCentral::ReleaseAll(size_t* resident) {
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = 0, .resident = resident};
+  do {
+    search.spans = kMaxSearched;
+    ReleaseFree(&search);
+  } while (search.spans == 0);
 }
 
 CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {

@@ -50,8 +50,12 @@ class PerCpuCentral {
   // short; the next call then goes on from there.
   bool ReleaseIdle(IdleSince since, size_t bytes);
 
-  // As above with all that is free. Returns the bytes.
-  size_t ReleaseAll();
+  // As above with what is free, wanted of late or not, within the bounds of `search`, which it
+  // counts down.
+  void ReleaseFree(SpanSearch* search);
+
+  // As above without bounds. `resident` as for PageHeap::Release.
+  void ReleaseAll(size_t* resident = nullptr);
 
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);

@@ -60,8 +60,28 @@ int BackgroundStat(const CtlCall& call) {
 }
 
 template <auto kMember>
+int LimitStat(const CtlCall& call) {
+  call.value->number = call.state->snapshot.limits.*kMember;
+  return 0;
+}
+
+// A stage of giving memory back.
+template <auto kStage, auto kMember>
+int StageStat(const CtlCall& call) {
+  call.value->number = (call.state->snapshot.limits.*kStage).*kMember;
+  return 0;
+}
+
+template <auto kMember>
 int HeapStat(const CtlCall& call) {
   call.value->number = call.state->snapshot.heap.*kMember;
+  return 0;
+}
+
+// A number of pages, in bytes.
+template <auto kMember>
+int HeapBytes(const CtlCall& call) {
+  call.value->number = call.state->snapshot.heap.*kMember * kPageSize;
   return 0;
 }
 
@@ -106,6 +126,8 @@ int MaxBackgroundThreads(const CtlCall& call);
 int ConfigMallocConf(const CtlCall& call);
 int Names(const CtlCall& call);
 int CpuSource(const CtlCall& call);
+int SoftLimit(const CtlCall& call);
+int HardLimit(const CtlCall& call);
 
 // thread_names.cc
 int ThreadArena(const CtlCall& call);

@@ -55,4 +55,20 @@ int CpuSource(const CtlCall& call) {
   return 0;
 }
 
+int SoftLimit(const CtlCall& call) {
+  MemoryLimits* limits = call.target().sources.limits;
+  if (limits == nullptr) return EFAULT;
+  call.value->number = limits->Stats().soft;
+  if (call.write != nullptr) limits->SetSoft(call.write->number);
+  return 0;
+}
+
+int HardLimit(const CtlCall& call) {
+  MemoryLimits* limits = call.target().sources.limits;
+  if (limits == nullptr) return EFAULT;
+  call.value->number = limits->Stats().hard;
+  if (call.write != nullptr) limits->SetHard(call.write->number);
+  return 0;
+}
+
 }  // namespace spanmalloc

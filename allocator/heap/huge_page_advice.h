@@ -32,8 +32,11 @@ class HugePageAdvice {
                            HugePagePool& pool)
       : memory_(memory), clock_(clock), page_map_(page_map), pool_(pool) {}
 
-  // Nothing is asked for before the first call.
-  void SetWish(HugePageWish wish) { wish_ = wish; }
+  // Nothing is asked for before the first call; nor where the system's pages are larger than the
+  // smallest, whose huge pages are others.
+  void SetWish(HugePageWish wish) {
+    wish_ = memory_.PageSize() == kReleaseUnit ? wish : HugePageWish::kNever;
+  }
 
   // A large span was made of `run`. Unless it is all resident, looks at the probes of up to eight
   // earlier ones: a mincore of at most 2 MiB each.

@@ -67,6 +67,9 @@ class HugePagePool {
   // Asks the kernel for huge pages under a run that the caller holds.
   void Advise(size_t index, size_t count);
 
+  // Places where the kernel's mapping is split in two because advice begins or ends there.
+  size_t advice_edges() const { return advice_edges_; }
+
   // Takes back what was asked for under a huge page that the caller holds, and under all that
   // follow each other around it: one mapping of the kernel's becomes another, not three.
   void AdviseAgainst(size_t index);

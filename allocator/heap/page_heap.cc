@@ -3,6 +3,8 @@
 // Spans made and freed.
 #include "allocator/heap/page_heap.h"
 
+#include "absl/numeric/bits.h"
+
 namespace spanmalloc {
 namespace {
 
@@ -97,7 +99,7 @@ void PageHeap::UncutIfEmpty(HugePage* huge_page) {
 
 // Nothing is kept for the next request any more.
 void PageHeap::DropSpares() {
-  DropFreedGrown();
+  DropFreed();
   for (HugePage*& spare : spares_) {
     if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
     spare = nullptr;
@@ -136,6 +138,7 @@ void PageHeap::DeleteSpan(Span* span) {
 
 // Cuts another huge page because no cut one has room.
 HugePage* PageHeap::GrowFiller(SpanKind kind) {
+  DropFreed();
   if (pool_.dirty() == 0) ReleaseForGrowth();
   HugePage* huge_page = CutHugePage(kind);
   const size_t resident = used_pages_ + DirtyPages();
@@ -158,13 +161,15 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   return span;
 }
 
-// Clean pages of a huge page in use are preferred to the dirty ones of an empty huge page: that
-// packs the heap. Lest more be resident for it than ever before, an empty one is released then.
+// Clean pages were given away. Those of a huge page in use are preferred to the dirty ones of an
+// empty huge page: that packs the heap. Lest more be resident for it than ever before, an empty one
+// is released then.
 void PageHeap::HoldPeak() {
   if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
       policy_.keeps_all()) {
     return;
   }
+  DropFreed();
   if (ReleaseHugePages(1, 1) == 0) NotePeak();
 }
 
@@ -172,25 +177,39 @@ void PageHeap::NotePeak() {
   const size_t resident = used_pages_ + DirtyPages();
   if (resident > peak_resident_.load(std::memory_order_relaxed)) {
     peak_resident_.store(resident, std::memory_order_relaxed);
+    UpdateUnwatched();
   }
 }
 
-Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment_pages, SizeClass size_class) {
-  const SpanKind kind = KindOf(size_class);
-  HoldPeak();
-  const size_t fit = pages + alignment_pages - 1;
+// A huge page with room for `pages` pages, cut if need be; nullptr if out of memory.
+HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
   HugePage* huge_page =
-      fit <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(fit) : nullptr;
-  if (huge_page == nullptr) huge_page = GrowFiller(kind);
+      pages <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(pages) : nullptr;
+  return huge_page != nullptr ? huge_page : GrowFiller(kind);
+}
+
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class) {
+  const SpanKind kind = KindOf(size_class);
+  Span* span = kind == SpanKind::kSingle ? ReuseFreed(pages, pages, 0, alignment) : nullptr;
+  if (span != nullptr) return span;
+  if (!MayUse(pages)) return nullptr;
+  const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
+  HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
-  return PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0,
+  const size_t dirty = DirtyPages();
+  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0,
                    size_class);
+  if (dirty - DirtyPages() < pages) HoldPeak();
+  return span;
 }
 
 Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
-  Span* span = NewSpan(kNoSizeClass);
-  if (span == nullptr) return nullptr;
   const size_t count = HugePagesFor(pages);
+  Span* span = ReuseFreed(pages, pages, count, alignment);
+  if (span != nullptr) return span;
+  if (!HoldLimits(pages)) return nullptr;
+  span = NewSpan(kNoSizeClass);
+  if (span == nullptr) return nullptr;
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
   const HugeRun run = pool_.Take(count, huge_alignment);
   if (run.count == 0) {
@@ -225,15 +244,15 @@ Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
   if (pages > kWindowPages || alignment > kWindowSize) return nullptr;
   os::LockHolder hold(lock_);
   const bool cut = pages < kPagesPerHugePage && alignment <= kHugePageSize;
-  const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
-  Span* span = cut ? AllocateInHugePage(pages, alignment_pages, kNoSizeClass)
-                   : AllocateHugeRun(pages, alignment);
+  Span* span =
+      cut ? AllocateInHugePage(pages, alignment, kNoSizeClass) : AllocateHugeRun(pages, alignment);
   if (span != nullptr) NoteLarge(span);
   return span;
 }
 
 void PageHeap::NoteLarge(Span* span) {
   span->state = SpanState::kLarge;
+  span->noted_pages = span->pages;
   ++large_spans_;
   ++totals_.large_allocated;
   large_pages_ += span->pages + span->reserve;
@@ -263,6 +282,7 @@ void PageHeap::RemoveSpan(Span* span) {
     huge_page->dirty.SetRange(first, span->pages);
     FreePages(huge_page, first, span->pages + span->reserve);
     if (fresh) CleanPages(huge_page, first, span->pages);
+    if (span->size_class != kNoSizeClass && span->released != 0) CleanParts(huge_page, *span);
     UncutIfEmpty(huge_page);
   }
   if (fresh) --moved_mappings_;
@@ -273,23 +293,26 @@ void PageHeap::RemoveSpan(Span* span) {
 // left as they are, with their memory; once there are many, those that become free are mapped
 // afresh. Returns whether that happened, which leaves them clean.
 bool PageHeap::Merge(uintptr_t start, size_t bytes) {
-  if (moved_mappings_ < kMaxMovedMappings / 2) return false;
+  if (moved_mappings_ < kMaxMovedMappings / 2 || !IsWhole(start, bytes)) return false;
   return memory_.MapOver(reinterpret_cast<void*>(start), bytes);
 }
 
 void PageHeap::FreeShared(Span* span) {
   os::LockHolder hold(lock_);
   page_map_.SetClasses(span->start, span->pages, kNoSizeClass);
-  RemoveSpan(span);
+  if (span->objects() == 1) {
+    KeepFreed(span);
+  } else {
+    RemoveSpan(span);
+  }
 }
 
 void PageHeap::RemoveLarge(Span* span) {
-  NoteUnlockedGrowths(span);
+  NoteGrowths(span);
   large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
-  if (span->grower != nullptr && !span->moved) return KeepFreedGrown(span);
-  RemoveSpan(span);
+  KeepFreed(span);
 }
 
 void PageHeap::FreeSpansOf(uint16_t shard) {
@@ -334,7 +357,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
 
 PageHeapStats PageHeap::Stats() {
   os::LockHolder hold(lock_);
-  DropFreedGrown();
+  DropFreed();
   PageHeapStats stats = totals_;
   stats.span_pages = used_pages_;
   stats.released_pages = released_bytes_ / kPageSize;
@@ -344,25 +367,42 @@ PageHeapStats PageHeap::Stats() {
   stats.mapped_pages = pool_.mapped() * kPagesPerHugePage;
   stats.clean_pages = stats.mapped_pages - stats.span_pages - stats.dirty_pages;
   stats.huge_pages_cut = cut_;
+  stats.mapping_splits = 2 * moved_mappings_ + pool_.advice_edges();
   stats.copied = copied_.load(std::memory_order_relaxed);
+  stats.copied_bytes = copied_bytes_.load(std::memory_order_relaxed);
   return stats;
+}
+
+// Of its spans of size classes, those parts that the kernel has.
+size_t PageHeap::ReleasedParts(const HugePage& huge_page) {
+  size_t parts = 0;
+  const Span* last = nullptr;
+  for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+    const Span* span = huge_page.SpanAt(page);
+    if (span == nullptr || span == last || span->size_class == kNoSizeClass) continue;
+    last = span;
+    parts += static_cast<size_t>(absl::popcount(span->released));
+  }
+  return parts;
 }
 
 bool PageHeap::CheckInvariants() {
   os::LockHolder hold(lock_);
-  bool good = pool_.CheckInvariants();
+  bool good = pool_.CheckInvariants() && freed_.CheckInvariants();
   size_t dirty = 0;
   size_t cut = 0;
+  size_t parts = 0;
   for (HugePageFiller& filler : fillers_) {
     filler.ForEach([&](HugePage* huge_page) ABSL_NO_THREAD_SAFETY_ANALYSIS {
       ++cut;
       dirty += huge_page->FreeDirtyPages();
+      parts += ReleasedParts(*huge_page);
       good = good && huge_page->used.Count() == huge_page->used_pages &&
              huge_page->used.LongestClearRun() == huge_page->longest_free &&
              page_map_.HugePageAt(huge_page->index) == huge_page;
     });
   }
-  return good && dirty == dirty_in_cut_ && cut == cut_;
+  return good && dirty == dirty_in_cut_ && cut == cut_ && parts == released_parts_;
 }
 
 }  // namespace spanmalloc

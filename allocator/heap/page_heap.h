@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "allocator/heap/bad_pointer.h"
+#include "allocator/heap/freed_spans.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/huge_page_advice.h"
 #include "allocator/heap/huge_page_filler.h"
@@ -36,14 +37,18 @@ struct PageHeapStats {
   size_t clean_pages;  // free, mapped, not resident
   size_t mapped_pages;
   size_t huge_pages_cut;     // huge pages that hold spans
+  size_t mapping_splits;     // places where moves and advice split the kernel's mapping
   uint64_t large_allocated;  // large spans ever made
   uint64_t large_freed;
   uint64_t releases;        // sweeps that gave memory back
   uint64_t release_calls;   // madvise calls, those of sweeps and others
   uint64_t released_pages;  // what they gave back
   uint64_t grown_in_place;  // large blocks grown without moving
+  uint64_t grown_pages;     // what was added to them
   uint64_t remapped;        // large blocks moved by mremap
-  uint64_t copied;          // large blocks moved by copying
+  uint64_t remapped_pages;
+  uint64_t copied;  // large blocks moved by copying
+  uint64_t copied_bytes;
 };
 
 // What of the heap is resident, in bytes.
@@ -118,9 +123,10 @@ class PageHeap {
   // success `from` has lost its contents.
   bool MoveLarge(Span* from, Span* to) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Returns free resident memory to the kernel, whole huge pages first, then runs inside huge
-  // pages: at least `pages` of it, or all there is. Returns how many pages were given back.
-  size_t Release(size_t pages) ABSL_LOCKS_EXCLUDED(lock_);
+  // Returns free dirty pages to the kernel, whole huge pages first, then runs inside huge pages: at
+  // least `pages` of them, or all there are. Returns how many were given back. `*resident`, where
+  // asked for, is raised by the bytes of them that were resident; that takes the kernel longer.
+  size_t Release(size_t pages, size_t* resident = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
   // For how long free memory is kept: milliseconds, -1 for ever, 0 not at all.
   void SetDecay(int64_t ms) ABSL_LOCKS_EXCLUDED(lock_) {
@@ -140,8 +146,10 @@ class PageHeap {
   }
 
   // Gives parts [first, first + count) of a span of a size class back to the kernel. Its owner, who
-  // calls this, has no object there in use. Returns whether the kernel took them.
-  bool ReleaseParts(const Span* span, size_t first, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  // calls this, has no object there in use. Returns whether the kernel took them. `resident` as for
+  // Release.
+  bool ReleaseParts(const Span* span, size_t first, size_t count, size_t* resident)
+      ABSL_LOCKS_EXCLUDED(lock_);
 
   // Gives back what the policy asks for at `now_ms`.
   void ReleaseExcess(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
@@ -166,6 +174,43 @@ class PageHeap {
   // Returns by how many pages it has grown.
   size_t NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Objects in `parts` parts of a span that the kernel has are about to be written to.
+  void NoteRetaken(size_t parts) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether an object may be taken that lies in such parts. Unless growth is refused somewhere, it
+  // reads one variable.
+  bool MayRetake(size_t parts) ABSL_LOCKS_EXCLUDED(lock_) {
+    if (!refuses_.load(std::memory_order_relaxed)) return true;
+    os::LockHolder hold(lock_);
+    return MayUse(parts * kReleaseUnit / kPageSize + 1);
+  }
+
+  // Pages that are in spans or dirty, but for what the kernel has inside spans: what is resident at
+  // most.
+  size_t HeldPages() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return Held();
+  }
+
+  // Of them, those that are free.
+  size_t FreeDirtyPages() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return DirtyPages();
+  }
+
+  static constexpr size_t kNoLimit = ~size_t{0};
+  // Sets how many pages may be held. Once more than `notice` are, HasGrown and LimitNoticed say so;
+  // they don't again until this is called again. What would take them beyond `refuse`, although all
+  // free ones are released, fails.
+  void SetLimits(size_t notice, size_t refuse) ABSL_LOCKS_EXCLUDED(lock_);
+  bool LimitNoticed() const { return limit_noticed_.load(std::memory_order_relaxed); }
+
+  // Whether a span of so many pages is refused for that reason.
+  bool RefusesForLimit(size_t pages) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return used_pages_ + pages > Raised(refuse_pages_);
+  }
+
   // After an allocation failed for lack of address space or commit charge: gives back all that is
   // free, mappings included. Returns whether anything was.
   bool ReclaimForRetry() ABSL_LOCKS_EXCLUDED(lock_);
@@ -178,7 +223,11 @@ class PageHeap {
     return InHeap(reinterpret_cast<uintptr_t>(pointer)) ? Fault::kDoubleFree : Fault::kNotABlock;
   }
 
-  void NoteCopiedLarge() { copied_.fetch_add(1, std::memory_order_relaxed); }
+  // Notes that `bytes` of a large block were copied because it moved.
+  void NoteCopiedLarge(size_t bytes) {
+    copied_.fetch_add(1, std::memory_order_relaxed);
+    copied_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  }
 
   PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -192,6 +241,15 @@ class PageHeap {
  private:
   static constexpr size_t kMaxMovedMappings = 4096;
 
+  // Whether a range is made of whole pages of the system.
+  bool IsWhole(uintptr_t start, size_t bytes) { return (start | bytes) % memory_.PageSize() == 0; }
+
+  // How many pages have to be released together.
+  size_t PagesPerSystemPage() {
+    const size_t pages = memory_.PageSize() / kPageSize;
+    return pages == 0 ? 1 : pages;
+  }
+
   // Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
   static constexpr size_t kMinReleaseRun = 8;
 
@@ -201,7 +259,8 @@ class PageHeap {
   // A span that is expected to grow gets room for this many times its pages.
   static constexpr size_t kReserveFactor = 16;
 
-  Span* AllocateInHugePage(size_t pages, size_t alignment_pages, SizeClass size_class)
+  HugePage* FindInHugePage(size_t pages, SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -212,15 +271,17 @@ class PageHeap {
   Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
                   SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* ReuseFreedGrown(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void KeepFreedGrown(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void DropFreedGrown() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void KeepFreed(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void NoteUnlockedGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowInHugePage(Span* span, size_t pages, const void* grower)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ShrinkInHugePage(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static size_t ReleasedParts(const HugePage& huge_page);
   static uint16_t LongestAfter(const HugePage* huge_page, size_t end);
   bool UsePages(HugePage* huge_page, size_t first, size_t count, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -230,6 +291,7 @@ class PageHeap {
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CleanParts(HugePage* huge_page, const Span& span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void TakeBackAdvice(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void MoveAdvice(const Span* from, const Span* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -238,18 +300,38 @@ class PageHeap {
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Called before `pages` pages, no more than a huge page has, are used. False if that is refused.
+  bool MayUse(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return ABSL_PREDICT_TRUE(used_pages_ + DirtyPages() <= unwatched_pages_) || HoldLimits(pages);
+  }
   void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool HoldLimits(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseHugePages(size_t pages, size_t batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseInside(size_t pages, size_t calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls)
+  void UpdateUnwatched() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseHugePages(size_t pages, size_t batch, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   struct HugePageUse;
   HugePageUse UseOf(size_t index) ABSL_LOCKS_EXCLUDED(lock_);
   void AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency);
-  size_t ReleaseLocked(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseInside(size_t pages, size_t calls, size_t* resident = nullptr)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls, size_t* resident)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t ReleaseLocked(size_t pages, size_t* resident = nullptr)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool ReleaseRange(void* address, size_t bytes, size_t* resident);
+  size_t PagesInParts() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return released_parts_ * kReleaseUnit / kPageSize;
+  }
+  size_t Held() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return used_pages_ + DirtyPages() - PagesInParts();
+  }
+  // A limit by what is in spans, the parts that the kernel has included.
+  size_t Raised(size_t limit) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return limit == kNoLimit ? limit : limit + PagesInParts();
+  }
   size_t DirtyPages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_;
+    return pool_.dirty() * kPagesPerHugePage + dirty_in_cut_ + freed_.pages();
   }
   HugePageFiller& FillerOf(const HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return fillers_[static_cast<size_t>(huge_page->kind)];
@@ -272,8 +354,8 @@ class PageHeap {
   HugePageAdvice advice_ ABSL_GUARDED_BY(lock_);
   HugePageFiller fillers_[kSpanKinds] ABSL_GUARDED_BY(lock_);
   Span* spare_span_ ABSL_GUARDED_BY(lock_) = nullptr;
-  // The last freed span that had a reserve, all of it reserve; NoteIdleReturned ends it.
-  Span* freed_grown_ ABSL_GUARDED_BY(lock_) = nullptr;
+  FreedSpans freed_ ABSL_GUARDED_BY(lock_);
+  size_t freed_grown_pages_ ABSL_GUARDED_BY(lock_) = 0;  // of the last freed span that had grown
   // The huge page of each kind that was last left empty, and stays cut.
   HugePage* spares_[kSpanKinds] ABSL_GUARDED_BY(lock_) = {};
   ReleasePolicy policy_ ABSL_GUARDED_BY(lock_);
@@ -289,8 +371,16 @@ class PageHeap {
   uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   std::atomic<size_t> peak_resident_{0};  // pages, the most that HoldPeak has allowed
+  size_t notice_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
+  size_t refuse_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
+  // While no more are in spans or dirty, no span passes the peak or a limit.
+  size_t unwatched_pages_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t released_parts_ ABSL_GUARDED_BY(lock_) = 0;  // of spans of size classes
   std::atomic<uint64_t> copied_{0};
+  std::atomic<uint64_t> copied_bytes_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
+  std::atomic<bool> limit_noticed_{false};
+  std::atomic<bool> refuses_{false};
 };
 
 }  // namespace spanmalloc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Memory given back to the kernel: when, which, and what is noted about it.
+#include "absl/numeric/bits.h"
 #include "allocator/heap/page_heap.h"
 
 namespace spanmalloc {
@@ -21,6 +22,16 @@ constexpr uint64_t kGrowthReleaseMs = 100;
 void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
   dirty_in_cut_ -= huge_page->dirty.CountRange(first, count);
   huge_page->dirty.ClearRange(first, count);
+}
+
+// Notes what the kernel has of a span that is free now.
+void PageHeap::CleanParts(HugePage* huge_page, const Span& span) {
+  static_assert(kPageSize == 2 * kReleaseUnit);
+  for (size_t page = 0; page < span.pages; ++page) {
+    if (((span.released >> (2 * page)) & 3) == 3) CleanPages(huge_page, FirstPage(&span) + page, 1);
+  }
+  released_parts_ -= static_cast<size_t>(absl::popcount(span.released));
+  UpdateUnwatched();
 }
 
 // Asks for a huge page no more, before some of it is released: else the kernel would fill it up
@@ -50,14 +61,24 @@ void PageHeap::ReleaseForGrowth() {
   ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
 }
 
-size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
+// Releases a range that nobody uses. `resident` as for Release.
+bool PageHeap::ReleaseRange(void* address, size_t bytes, size_t* resident) {
+  const size_t before = resident == nullptr ? 0 : memory_.Resident(address, bytes);
+  if (!memory_.Release(address, bytes)) return false;
+  if (resident != nullptr) *resident += before;
+  return true;
+}
+
+size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch, size_t* resident) {
   size_t released = 0;
   while (released < pages) {
-    const HugeRun run = pool_.TakeDirty(batch);
+    const size_t wanted = HugePagesFor(pages - released);
+    const HugeRun run = pool_.TakeDirty(wanted < batch ? wanted : batch);
     if (run.count == 0) break;
     // The run is ours alone; others may use the heap while the kernel works.
     lock_.Unlock();
-    const bool done = memory_.Release(pool_.AddressOf(run.index), run.count << kHugePageShift);
+    const bool done =
+        ReleaseRange(pool_.AddressOf(run.index), run.count << kHugePageShift, resident);
     lock_.Lock();
     pool_.Put(run.index, run.count, /*dirty=*/!done);
     ++totals_.release_calls;
@@ -68,14 +89,18 @@ size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch) {
   return released;
 }
 
-// Releases the free dirty runs of at least `min_run` pages in one huge page, by at most *calls
-// calls, which it counts down. Each run is in use by nobody while the kernel works on it, so the
-// lock can be dropped.
-size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls) {
+// Releases the free dirty runs of at least `min_run` pages in one huge page, as far as they are
+// whole pages of the system, by at most *calls calls, which it counts down. Each run is in use by
+// nobody while the kernel works on it, so the lock can be dropped.
+size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls,
+                               size_t* resident) {
+  const size_t unit = PagesPerSystemPage();
   size_t released = 0;
-  size_t first = huge_page->used.FindClear(0);
-  while (first < kPagesPerHugePage && *calls != 0) {
-    const size_t count = huge_page->used.FindSet(first) - first;
+  size_t free = huge_page->used.FindClear(0);
+  while (free < kPagesPerHugePage && *calls != 0) {
+    const size_t end = huge_page->used.FindSet(free);
+    const size_t first = RoundUp(free, unit);
+    const size_t count = first < end ? (end - first) / unit * unit : 0;
     size_t dirty = huge_page->dirty.CountRange(first, count);
     if (dirty >= min_run) {
       TakeBackAdvice(huge_page);
@@ -83,7 +108,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
       UsePages(huge_page, first, count, count);
       lock_.Unlock();
-      const bool done = memory_.Release(address, count * kPageSize);
+      const bool done = ReleaseRange(address, count * kPageSize, resident);
       lock_.Lock();
       ++totals_.release_calls;
       --*calls;
@@ -92,8 +117,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       CleanPages(huge_page, first, count);
       released += dirty;
     }
-    const size_t end = first + count;
-    first = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
+    free = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
   UncutIfEmpty(huge_page);
   released_bytes_ += released * kPageSize;
@@ -102,52 +126,100 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
 
 // Goes round the huge pages that are cut, by address, from where the last call stopped, and calls
 // madvise at most `calls` times.
-size_t PageHeap::ReleaseInside(size_t pages, size_t calls) {
+size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
   size_t released = 0;
   for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
     for (size_t visited = 0; visited < pool_.extent(); ++visited) {
       if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
       release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
       HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
-      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run, &calls);
+      if (huge_page != nullptr) {
+        released += ReleaseRunsOf(huge_page, min_run, &calls, resident);
+      }
     }
   }
   return released;
 }
 
-bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count) {
+bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count, size_t* resident) {
   const size_t bytes = count * kReleaseUnit;
+  if (memory_.PageSize() > kReleaseUnit) return false;
   {
     os::LockHolder hold(lock_);
     TakeBackAdvice(HugePageOf(span));
   }
-  if (!memory_.Release(reinterpret_cast<void*>(span->start + first * kReleaseUnit), bytes)) {
-    return false;
-  }
+  void* address = reinterpret_cast<void*>(span->start + first * kReleaseUnit);
+  if (!ReleaseRange(address, bytes, resident)) return false;
   os::LockHolder hold(lock_);
   ++totals_.release_calls;
   released_bytes_ += bytes;
+  released_parts_ += count;
+  UpdateUnwatched();
   return true;
 }
 
-size_t PageHeap::ReleaseLocked(size_t pages) {
-  size_t released = ReleaseHugePages(pages, kMaxReleaseBatch);
-  if (released < pages) released += ReleaseInside(pages - released, ~size_t{0});
+void PageHeap::NoteRetaken(size_t parts) {
+  os::LockHolder hold(lock_);
+  released_parts_ -= parts;
+  UpdateUnwatched();
+  HoldLimits(0);
+}
+
+size_t PageHeap::ReleaseLocked(size_t pages, size_t* resident) {
+  size_t released = ReleaseHugePages(pages, kMaxReleaseBatch, resident);
+  if (released < pages) released += ReleaseInside(pages - released, ~size_t{0}, resident);
   if (released != 0) ++totals_.releases;
   return released;
 }
 
-size_t PageHeap::Release(size_t pages) {
+size_t PageHeap::Release(size_t pages, size_t* resident) {
   os::LockHolder hold(lock_);
   DropSpares();
-  return ReleaseLocked(pages);
+  return ReleaseLocked(pages, resident);
+}
+
+void PageHeap::SetLimits(size_t notice, size_t refuse) {
+  os::LockHolder hold(lock_);
+  notice_pages_ = notice;
+  refuse_pages_ = refuse;
+  refuses_.store(refuse != kNoLimit, std::memory_order_relaxed);
+  limit_noticed_.store(false, std::memory_order_relaxed);
+  UpdateUnwatched();
+}
+
+void PageHeap::UpdateUnwatched() {
+  size_t least = peak_resident_.load(std::memory_order_relaxed);
+  const size_t notice = Raised(notice_pages_);
+  if (notice < least) least = notice;
+  // A span that is cut from a huge page is refused only where it is looked at.
+  const size_t refuse = Raised(refuse_pages_);
+  const size_t room = refuse > kPagesPerHugePage ? refuse - kPagesPerHugePage : 0;
+  unwatched_pages_ = room < least ? room : least;
+}
+
+// Called before `pages` pages are used. False if that is refused.
+bool PageHeap::HoldLimits(size_t pages) {
+  const size_t held = Held() + pages;
+  if (held > notice_pages_) {
+    notice_pages_ = kNoLimit;
+    UpdateUnwatched();
+    limit_noticed_.store(true, std::memory_order_relaxed);
+    has_grown_.store(true, std::memory_order_relaxed);
+  }
+  if (held <= refuse_pages_) return true;
+  // Nothing is kept for those that fit in it.
+  DropSpares();
+  ReleaseLocked(held - refuse_pages_);
+  return used_pages_ + pages <= Raised(refuse_pages_);
 }
 
 void PageHeap::ReleaseExcess(uint64_t now_ms) {
   os::LockHolder hold(lock_);
   policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
-  if (excess != 0) ReleaseLocked(excess);
+  if (excess == 0) return;
+  DropFreed();
+  ReleaseLocked(excess);
 }
 
 void PageHeap::ReleaseUnused() {
@@ -159,7 +231,7 @@ void PageHeap::ReleaseUnused() {
 
 size_t PageHeap::NoteIdleReturned() {
   os::LockHolder hold(lock_);
-  DropFreedGrown();
+  DropFreed();
   const size_t before = resident_at_return_;
   resident_at_return_ = used_pages_ + DirtyPages();
   has_grown_.store(false, std::memory_order_relaxed);

@@ -62,7 +62,7 @@ PageHeapResidency PageHeap::MeasureResidency() {
   size_t extent;
   {
     os::LockHolder hold(lock_);
-    DropFreedGrown();
+    DropFreed();
     first = pool_.first_index();
     extent = pool_.extent();
     residency.tables =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Large spans that grow, shrink and move; the pages kept for a buffer that is being filled.
+// Large spans that grow, shrink and move.
 #include "allocator/heap/page_heap.h"
 
 namespace spanmalloc {
@@ -8,51 +8,21 @@ namespace spanmalloc {
 // A span with a reserve goes where the last one that was freed had its room. Without such a place,
 // it goes where there is most room to grow, not where it fits best.
 Span* PageHeap::AllocateWithReserve(size_t pages) {
-  if (freed_grown_ != nullptr && freed_grown_->reserve >= pages) return ReuseFreedGrown(pages);
+  const size_t last = freed_grown_pages_ < pages ? pages : freed_grown_pages_;
+  Span* span = ReuseFreed(last, pages, 0, kPageSize);
+  if (span != nullptr) return span;
   size_t wish = pages * kReserveFactor;
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
+  if (!MayUse(wish)) return nullptr;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
   if (huge_page == nullptr || huge_page->longest_free < wish) {
-    HugePage* fresh = GrowFiller(SpanKind::kSingle);
-    if (fresh != nullptr) huge_page = fresh;
+    HugePage* roomier = FindInHugePage(wish, SpanKind::kSingle);
+    if (roomier != nullptr) huge_page = roomier;
   }
   if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
   const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
   return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages,
                    kNoSizeClass);
-}
-
-Span* PageHeap::ReuseFreedGrown(size_t pages) {
-  Span* span = freed_grown_;
-  freed_grown_ = nullptr;
-  span->pages = static_cast<uint32_t>(pages);
-  span->reserve -= static_cast<uint32_t>(pages);
-  HugePageOf(span)->SetSpans(FirstPage(span), 1, span);
-  return span;
-}
-
-// Keeps the pages of a grown span that is freed together for the next one. Meanwhile no block is
-// found there.
-void PageHeap::KeepFreedGrown(Span* span) {
-  DropFreedGrown();
-  HugePage* huge_page = HugePageOf(span);
-  huge_page->dirty.SetRange(FirstPage(span), span->pages);
-  huge_page->SetSpans(FirstPage(span), 1, nullptr);
-  span->reserve += span->pages;
-  span->pages = 0;
-  span->grower = nullptr;
-  span->zeroed = false;
-  freed_grown_ = span;
-}
-
-void PageHeap::DropFreedGrown() {
-  Span* span = freed_grown_;
-  if (span == nullptr) return;
-  freed_grown_ = nullptr;
-  HugePage* huge_page = HugePageOf(span);
-  FreePages(huge_page, FirstPage(span), span->reserve);
-  UncutIfEmpty(huge_page);
-  DeleteSpan(span);
 }
 
 Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
@@ -65,17 +35,24 @@ Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {
   return span;
 }
 
-void PageHeap::NoteUnlockedGrowths(Span* span) {
+// Enters in the statistics how often a span grew into its reserve, and by how much it has grown in
+// any way.
+void PageHeap::NoteGrowths(Span* span) {
   totals_.grown_in_place += span->unlocked_growths;
+  totals_.grown_pages += span->pages - span->noted_pages;
   span->unlocked_growths = 0;
+  span->noted_pages = span->pages;
 }
 
 // Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
 bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
+  const size_t held = span->pages + span->reserve;
+  if (pages > held && !MayUse(pages - held)) return false;
   HugePage* huge_page = HugePageOf(span);
   const size_t first = FirstPage(span);
-  const size_t held = span->pages + span->reserve;
-  size_t wish = first + pages * (grower != nullptr ? kReserveFactor : 1);
+  // No reserve where it might be refused.
+  const bool keeps = grower != nullptr && MayUse(kPagesPerHugePage);
+  size_t wish = first + pages * (keeps ? kReserveFactor : 1);
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   const size_t room = huge_page->used.FindSet(first + held);
   if (first + pages > room) return false;
@@ -92,6 +69,7 @@ bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
 
 // Grows a span of whole huge pages.
 bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
+  if (!HoldLimits(pages - span->pages)) return false;
   const size_t need = HugePagesFor(pages);
   if (need > span->huge_pages) {
     const size_t end = HugePageIndex(span->start) + span->huge_pages;
@@ -108,12 +86,13 @@ bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
 
 bool PageHeap::GrowLarge(Span* span, size_t pages, const void* grower) {
   os::LockHolder hold(lock_);
-  const bool grown =
-      span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
-  if (!grown) return false;
-  NoteUnlockedGrowths(span);
+  const auto grow = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return span->huge_pages == 0 ? GrowInHugePage(span, pages, grower) : GrowHugeRun(span, pages);
+  };
+  if (!grow() && !(DropFreed() && grow())) return false;
   span->pages = static_cast<uint32_t>(pages);
   ++totals_.grown_in_place;
+  NoteGrowths(span);
   return true;
 }
 
@@ -133,9 +112,10 @@ void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
   HugePage* huge_page = HugePageOf(span);
   const size_t first = FirstPage(span);
   const size_t fewer = span->pages + span->reserve - pages;
-  NoteUnlockedGrowths(span);
+  NoteGrowths(span);
   huge_page->dirty.SetRange(first, span->pages);
   span->pages = static_cast<uint32_t>(pages);
+  span->noted_pages = span->pages;
   span->reserve = 0;
   span->grower = nullptr;
   FreePages(huge_page, first + pages, fewer);
@@ -152,18 +132,20 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   const size_t slack_end =
       count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
   span->pages = static_cast<uint32_t>(pages);
+  span->noted_pages = span->pages;
   span->huge_pages = static_cast<uint32_t>(need);
   used_pages_ -= fewer;
   large_pages_ -= fewer;
   advice_.Forget(span);
   if (count != 0) FreeHugePages(begin, count, span->moved);
   // The tail of the last huge page stays the span's own address space, but not its memory.
-  const size_t tail = slack_end - pages;
-  if (tail < kMinReleaseRun) return;
+  const size_t tail = RoundUp(pages, PagesPerSystemPage());
+  if (slack_end < tail + kMinReleaseRun) return;
+  const size_t bytes = (RoundUp(slack_end, PagesPerSystemPage()) - tail) * kPageSize;
   if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
   ++totals_.release_calls;
-  if (memory_.Release(reinterpret_cast<void*>(span->start + pages * kPageSize), tail * kPageSize)) {
-    released_bytes_ += tail * kPageSize;
+  if (memory_.Release(reinterpret_cast<void*>(span->start + tail * kPageSize), bytes)) {
+    released_bytes_ += bytes;
   }
 }
 
@@ -180,9 +162,12 @@ void PageHeap::MoveAdvice(const Span* from, const Span* to) {
 bool PageHeap::MoveLarge(Span* from, Span* to) {
   os::LockHolder hold(lock_);
   if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
+  // What lies behind a span in its last huge page is its own.
+  const bool runs = from->huge_pages != 0 && to->huge_pages != 0;
+  const size_t bytes = runs ? RoundUp(from->bytes(), memory_.PageSize()) : from->bytes();
+  if (!IsWhole(from->start | to->start, bytes)) return false;
   if (from->reserve != 0) ShrinkInHugePage(from, from->pages);
   void* source = reinterpret_cast<void*>(from->start);
-  const size_t bytes = from->bytes();
   advice_.Forget(from);
   advice_.Forget(to);
   if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
@@ -192,6 +177,7 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   if (from->moved) --moved_mappings_;
   from->moved = false;
   ++totals_.remapped;
+  totals_.remapped_pages += from->pages;
   if (memory_.MapAt(source, bytes)) return true;
   // The kernel took the pages and refuses fresh ones for the place they were at, so the span can
   // never be handed out again. Whole huge pages become a hole; pages of a cut huge page stay in

@@ -74,7 +74,8 @@ struct alignas(kCacheLine) Span {
       // that many pages behind the block are kept for it to grow into.
       const void* grower;
       uint32_t reserve;
-      uint32_t huge_pages;  // whole huge pages it owns; 0 if it lies in a huge page that is cut
+      uint32_t huge_pages;   // whole huge pages it owns; 0 if it lies in a huge page that is cut
+      uint32_t noted_pages;  // of its pages, those that the statistics know of
       uint8_t unlocked_growths;  // times it grew into its reserve, not yet in the statistics
     };
   };
@@ -112,9 +113,8 @@ struct alignas(kCacheLine) Span {
     free().SetRange(0, objects());
   }
 
-  // The reverse, for a span that is nobody's any more.
+  // The reverse, for a span that is nobody's any more. What was released stays noted.
   void ForgetObjects() {
-    released = 0;
     for (uint64_t& word : free_words) word = 0;
   }
 

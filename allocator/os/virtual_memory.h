@@ -26,7 +26,8 @@ class VirtualMemory {
   // or the kernel refuses.
   virtual bool MapAt(void* address, size_t size) = 0;
 
-  // Unmapped -> reserved, at an address the kernel chooses. nullptr if refused.
+  // Unmapped -> reserved, at an address the kernel chooses; no part of core dumps. nullptr if
+  // refused.
   virtual void* Reserve(size_t size) = 0;
 
   // Reserved -> mapped. False, and nothing changed, if refused.
@@ -61,6 +62,9 @@ class VirtualMemory {
   // there; `from` becomes unmapped. False, and nothing changed, if refused.
   virtual bool Move(void* from, void* to, size_t size) = 0;
 
+  // The system's page size in bytes, a power of two.
+  virtual size_t PageSize() = 0;
+
  protected:
   ~VirtualMemory() = default;
 };
@@ -84,6 +88,7 @@ class KernelMemory : public VirtualMemory {
   uint64_t TouchNs(void* address) override;
   bool GivesHugePages() override;
   bool Move(void* from, void* to, size_t size) override;
+  size_t PageSize() override;
 
  private:
   // Where the kernel gives huge pages.

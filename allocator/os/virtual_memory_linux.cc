@@ -75,12 +75,20 @@ bool KernelMemory::MapAt(void* address, size_t size) {
 }
 
 void* KernelMemory::Reserve(size_t size) {
-  return PointerOrNull(MapCall(nullptr, size, PROT_READ, kAnonymous | MAP_NORESERVE));
+  void* address = PointerOrNull(MapCall(nullptr, size, PROT_READ, kAnonymous | MAP_NORESERVE));
+  if (address != nullptr) {
+    SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size), MADV_DONTDUMP);
+  }
+  return address;
 }
 
 bool KernelMemory::Commit(void* address, size_t size) {
-  return !IsError(SystemCall(SYS_mprotect, AsArgument(address), static_cast<long>(size),
-                             PROT_READ | PROT_WRITE));
+  if (IsError(SystemCall(SYS_mprotect, AsArgument(address), static_cast<long>(size),
+                         PROT_READ | PROT_WRITE))) {
+    return false;
+  }
+  SystemCall(SYS_madvise, AsArgument(address), static_cast<long>(size), MADV_DODUMP);
+  return true;
 }
 
 bool KernelMemory::Unmap(void* address, size_t size) {
@@ -152,6 +160,8 @@ void KernelMemory::DeclineHugePages(void* address, size_t size) {
     AdviseHugePages(address, size, /*wanted=*/false);
   }
 }
+
+size_t KernelMemory::PageSize() { return SystemPageSize(); }
 
 // A move that fails may have unmapped the target already, and since Linux 6.17, where the source
 // lies in several mappings, may have moved the first of them. What moved stays moved, the rest is

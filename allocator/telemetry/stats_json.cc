@@ -162,6 +162,35 @@ void PrintArena(const char* name, const StatsDump& dump, const StatsParts& parts
   json.CloseObject();
 }
 
+void PrintStage(const char* name, const ReclaimStage& stage, JsonWriter& json) {
+  json.OpenObject(name);
+  json.Field("runs", stage.runs);
+  json.Field("bytes", stage.bytes);
+  json.CloseObject();
+}
+
+void PrintLimits(const MemoryLimitsStats& limits, JsonWriter& json) {
+  json.OpenObject("limit");
+  json.Field("soft", limits.soft);
+  json.Field("hard", limits.hard);
+  json.OpenObject("group");
+  json.Field("max", limits.group_max);
+  json.Field("high", limits.group_high);
+  json.Field("usage", limits.group_usage);
+  json.Field("pressure", limits.group_pressure);
+  json.Field("readings", limits.readings);
+  json.CloseObject();
+  json.Field("passes", limits.passes);
+  json.Field("fruitless", limits.fruitless);
+  json.Field("pass_ns", limits.pass_ns);
+  PrintStage("thread_caches", limits.thread_caches, json);
+  PrintStage("central_lists", limits.central_lists, json);
+  PrintStage("pages", limits.pages, json);
+  PrintStage("spans", limits.spans, json);
+  json.Field("refusals", limits.refusals);
+  json.CloseObject();
+}
+
 // What no reader of jemalloc's JSON knows and skips.
 void PrintOwn(const StatsDump& dump, JsonWriter& json) {
   const StatsSnapshot& s = dump.snapshot;
@@ -180,11 +209,16 @@ void PrintOwn(const StatsDump& dump, JsonWriter& json) {
     json.Field(kRssRowTexts[row].key, dump.rss.bytes[row]);
   }
   json.CloseObject();
+  json.Field("mapping_splits", s.heap.mapping_splits);
   json.OpenObject("realloc");
   json.Field("in_place", s.heap.grown_in_place);
+  json.Field("in_place_bytes", s.heap.grown_pages * kPageSize);
   json.Field("remapped", s.heap.remapped);
+  json.Field("remapped_bytes", s.heap.remapped_pages * kPageSize);
   json.Field("copied", s.heap.copied);
+  json.Field("copied_bytes", s.heap.copied_bytes);
   json.CloseObject();
+  PrintLimits(s.limits, json);
   json.CloseObject();
 }
 

@@ -58,6 +58,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
   snapshot->background =
       sources.background == nullptr ? BackgroundThreadStats() : sources.background->Stats();
+  snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
 }
 
 }  // namespace spanmalloc

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "allocator/cache/background_thread.h"
+#include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -38,6 +39,7 @@ struct StatsSources {
   ThreadRegistry& registry;
   ArenaSet* arenas = nullptr;              // may be absent
   BackgroundThread* background = nullptr;  // may be absent
+  MemoryLimits* limits = nullptr;          // may be absent
   const LibraryImage* image = nullptr;     // absent in a program that contains the allocator
 };
 
@@ -65,6 +67,7 @@ struct StatsSnapshot {
   size_t metadata_used;    // bytes
   size_t metadata_mapped;  // bytes
   BackgroundThreadStats background;
+  MemoryLimitsStats limits;
 
   // Sums over the classes, bytes unless said otherwise.
   size_t small_live;

@@ -228,11 +228,41 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   OwnCount(out, "batches fetched by thread caches", s.small_fills);
   OwnCount(out, "batches given back by thread caches", s.small_flushes);
   OwnCount(out, "large blocks grown where they were", s.heap.grown_in_place);
+  OwnBytes(out, "added to them", s.heap.grown_pages * kPageSize);
   OwnCount(out, "large blocks moved by remapping", s.heap.remapped);
+  OwnBytes(out, "remapped of them", s.heap.remapped_pages * kPageSize);
   OwnCount(out, "large blocks moved by copying", s.heap.copied);
+  OwnBytes(out, "copied of them", s.heap.copied_bytes);
+  OwnCount(out, "places where the heap's mapping is split", s.heap.mapping_splits);
   OwnCount(out, "sweeps that gave memory to the kernel", s.heap.releases);
   OwnBytes(out, "memory given to the kernel, in all", Bytes(s.heap.released_pages * kPageSize));
   out << "  CPU number from: " << dump.cpu_source << "\n";
+}
+
+void PrintStage(StatsWriter& out, std::string_view label, const ReclaimStage& stage) {
+  OwnBytes(out, label, stage.bytes);
+  OwnCount(out, "  in so many passes", stage.runs);
+}
+
+void PrintLimits(const StatsSnapshot& s, StatsWriter& out) {
+  const MemoryLimitsStats& limits = s.limits;
+  out << "spanmalloc: memory limits (0: none)\n";
+  OwnBytes(out, "what counts: resident at most", s.resident());
+  OwnBytes(out, "soft limit", limits.soft);
+  OwnBytes(out, "hard limit", limits.hard);
+  OwnBytes(out, "control groups: memory.max", limits.group_max);
+  OwnBytes(out, "control groups: memory.high", limits.group_high);
+  OwnBytes(out, "control groups: usage", limits.group_usage);
+  OwnCount(out, "control groups: pressure, in 1/10000", limits.group_pressure);
+  OwnCount(out, "control groups: readings", limits.readings);
+  OwnCount(out, "passes that gave memory back", limits.passes);
+  OwnCount(out, "  of them, with less than half of what it took", limits.fruitless);
+  OwnCount(out, "  microseconds they took", limits.pass_ns / 1000);
+  PrintStage(out, "made free out of thread caches", limits.thread_caches);
+  PrintStage(out, "made free out of the CPUs' lists", limits.central_lists);
+  PrintStage(out, "given back of free pages", limits.pages);
+  PrintStage(out, "given back inside spans", limits.spans);
+  OwnCount(out, "requests refused", limits.refusals);
 }
 
 }  // namespace
@@ -251,6 +281,7 @@ void PrintStatsText(const StatsDump& dump, const StatsParts& parts, StatsWriter&
   }
   out << "\n";
   PrintOwn(dump, out);
+  PrintLimits(dump.snapshot, out);
   out << "--- End jemalloc statistics ---\n";
 }
 

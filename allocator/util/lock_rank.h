@@ -13,6 +13,7 @@ namespace spanmalloc {
 
 enum class LockRank : uint8_t {
   kControl,          // mallctl: the statistics epoch and the options that can be written
+  kMemoryLimits,     // the limits, what is given back for them, the reader of control groups
   kThreadRegistry,   // the list of live thread states
   kThreadState,      // one thread's bins while they are refilled, flushed, counted or torn down
   kShardTable,       // creation of a CPU's central free lists

@@ -298,10 +298,14 @@ TEST(Xallocx, TakesWhatItCanOfTheExtra) {
   void* block = mallocx(1 * kMiB, 0);
   ASSERT_EQ(xallocx(block, 400 * kKiB, 0, 0), 400 * kKiB);
   EXPECT_EQ(xallocx(block, 400 * kKiB, 112 * kKiB, 0), 512 * kKiB);
-  EXPECT_EQ(xallocx(block, 512 * kKiB, size_t{1} << 50, 0), 512 * kKiB);
-  EXPECT_EQ(xallocx(block, 600 * kKiB, size_t{1} << 50, 0), 600 * kKiB);
-  EXPECT_EQ(xallocx(block, 600 * kKiB, SIZE_MAX, 0), 600 * kKiB);
-  dallocx(block, 0);
+  // More than there ever is: what there is, or half of it at least.
+  const size_t grown = xallocx(block, 600 * kKiB, size_t{1} << 50, 0);
+  EXPECT_GE(grown, 600 * kKiB);
+  EXPECT_EQ(grown, sallocx(block, 0));
+  EXPECT_EQ(xallocx(block, 600 * kKiB, SIZE_MAX, 0), grown);
+  EXPECT_EQ(xallocx(block, grown / 2, grown, 0), grown) << "shrunk though more was wished for";
+  memset(block, 0x77, grown);
+  sdallocx(block, grown, 0);
 }
 
 TEST(Xallocx, DoesNotGrowIntoANeighbour) {
@@ -315,9 +319,45 @@ TEST(Xallocx, DoesNotGrowIntoANeighbour) {
   memset(others.back(), 0x66, 512 * kKiB);
   EXPECT_EQ(xallocx(block, 1 * kMiB, 0, MALLOCX_ZERO), 512 * kKiB);
   EXPECT_EQ(xallocx(block, 512 * kKiB, 512 * kKiB, MALLOCX_ZERO), 512 * kKiB);
+  EXPECT_EQ(xallocx(block, 256 * kKiB, 512 * kKiB, 0), 512 * kKiB) << "between the two sizes";
+  ASSERT_EQ(xallocx(block, 256 * kKiB, 0, 0), 256 * kKiB);
+  const size_t some = xallocx(block, 256 * kKiB, 2 * kMiB, MALLOCX_ZERO);
+  EXPECT_GE(some, 384 * kKiB) << "half of the room at least";
+  EXPECT_LE(some, 512 * kKiB);
+  EXPECT_TRUE(AllAre(block, 256 * kKiB, some, 0));
   EXPECT_TRUE(AllAre(others.back(), 0, 512 * kKiB, 0x66));
   for (void* other : others) dallocx(other, 0);
   dallocx(block, 0);
+}
+
+// Every outcome that the contract allows and no other, for blocks of every kind and sizes around
+// their own.
+TEST(Xallocx, TellsTheTruthAboutEverySize) {
+  for (int lg : {0, 6, 13, 16, 22}) {
+    for (size_t size = 1; size < 9 * kMiB; size += size * 2 / 3 + 1) {
+      void* block = mallocx(size, MALLOCX_LG_ALIGN(lg));
+      for (size_t wish : {size_t{1}, size / 3 + 1, size - size / 64, size, size + 1, size + 70000,
+                          2 * size, size / 2 + 1}) {
+        for (size_t extra : {size_t{0}, size_t{1}, size_t{70000}, size}) {
+          const size_t before = sallocx(block, 0);
+          memset(block, 0x5a, before);
+          const size_t after = xallocx(block, wish, extra, MALLOCX_LG_ALIGN(lg) | MALLOCX_ZERO);
+          SCOPED_TRACE(testing::Message() << before << " to " << wish << " + " << extra << " at 2^"
+                                          << lg << ": " << after);
+          ASSERT_EQ(after, sallocx(block, 0));
+          ASSERT_TRUE(AllAre(block, 0, std::min(before, after), 0x5a));
+          if (after > before) {
+            ASSERT_TRUE(AllAre(block, before, after, 0));
+            ASSERT_LE(after, nallocx(wish + extra, MALLOCX_LG_ALIGN(13))) << "more than wished for";
+          }
+          if (after < before) {
+            ASSERT_GE(after, wish);
+          }
+        }
+      }
+      dallocx(block, MALLOCX_LG_ALIGN(lg));
+    }
+  }
 }
 
 TEST(Xallocx, LeavesABlockThatIsNotAligned) {

@@ -71,7 +71,7 @@ class BackgroundThreadTest : public testing::Test {
   size_t DirtyPages() { return on_.page_heap.Stats().dirty_pages; }
 
   CachesOnFakes on_;
-  BackgroundThread thread_{on_.page_heap, on_.central, on_.registry, on_.clock};
+  BackgroundThread thread_{on_.page_heap, on_.central, on_.registry, on_.limits, on_.clock};
   std::vector<ThreadState*> states_;
   std::vector<Span*> blocks_;
 };
@@ -185,6 +185,21 @@ TEST_F(BackgroundThreadTest, KeepsAllIfItIsToldTo) {
   int steps = 0;
   while (StepAndSleep() != kForever) ASSERT_LT(++steps, 20);
   EXPECT_EQ(DirtyPages(), dirty);
+}
+
+TEST_F(BackgroundThreadTest, LooksAfterASoftLimitWhatEverIsKept) {
+  StartWithPeak();
+  FreePeak();
+  on_.page_heap.SetDecay(-1);
+  PassSlowPath();
+  on_.limits.Start(kPeakBytes / 2, 0, GroupLimits::kIgnore);
+  MakeThreads(1);
+  AllocatePeak();
+  FreePeak();
+  const size_t dirty = DirtyPages();
+  ASSERT_GT(dirty * kPageSize, kPeakBytes / 2);
+  for (int i = 0; i < 10; ++i) EXPECT_NE(StepAndSleep(), kForever);
+  EXPECT_LE(DirtyPages() * kPageSize, kPeakBytes / 2);
 }
 
 TEST_F(BackgroundThreadTest, ReturnsWhatLiesInTheCentralLists) {

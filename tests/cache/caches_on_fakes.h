@@ -4,9 +4,11 @@
 #ifndef SPANMALLOC_TESTS_CACHE_CACHES_ON_FAKES_H_
 #define SPANMALLOC_TESTS_CACHE_CACHES_ON_FAKES_H_
 
+#include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/cache/thread_state.h"
 #include "tests/central/central_on_fakes.h"
+#include "tests/support/fake_text_files.h"
 
 namespace spanmalloc {
 
@@ -36,6 +38,10 @@ struct CachesOnFakes : CentralOnFakes {
   CacheBudget budget;
   CacheContext context{central, metadata, budget, clock};
   ThreadRegistry registry{context};
+  FakeTextFiles files;
+  os::ControlGroups groups{files};
+  os::GroupMemory group_memory{groups};
+  MemoryLimits limits{page_heap, central, metadata, page_map, group_memory, clock};
 };
 
 }  // namespace spanmalloc

@@ -72,7 +72,7 @@ class CentralFreeListTest : public testing::TestWithParam<size_t> {
 
 TEST_P(CentralFreeListTest, EmptyListGivesNothingWithoutASpan) {
   void* out[8];
-  EXPECT_EQ(list_.Remove(out, 8, 0), 0u);
+  EXPECT_EQ(list_.Remove(on_.heap, out, 8, 0), 0u);
   EXPECT_EQ(list_.DrainArray(out, 8), 0u);
   EXPECT_EQ(list_.held_hint(), 0u);
   ExpectLive(0);
@@ -117,7 +117,7 @@ TEST_P(CentralFreeListTest, TheArrayTakesUpToItsLimitAndGivesTheLastFirst) {
   std::set<void*> again;
   void* out[64];
   while (Stats().array_objects != 0) {
-    const size_t got = list_.Remove(out, 64, 0);
+    const size_t got = list_.Remove(on_.heap, out, 64, 0);
     ASSERT_NE(got, 0u);
     again.insert(out, out + got);
   }
@@ -129,8 +129,8 @@ TEST_P(CentralFreeListTest, TheReserveStaysInTheArray) {
   const size_t held = info_.central_limit < 12 ? info_.central_limit : 12;
   Insert({objects.begin(), objects.begin() + static_cast<long>(held)});
   void* out[64];
-  if (held > 1) EXPECT_EQ(list_.Remove(out, 64, 1), held - 1);
-  EXPECT_EQ(list_.Remove(out, 64, 1), 0u);
+  if (held > 1) EXPECT_EQ(list_.Remove(on_.heap, out, 64, 1), held - 1);
+  EXPECT_EQ(list_.Remove(on_.heap, out, 64, 1), 0u);
   EXPECT_EQ(Stats().array_objects, 1u);
 }
 
@@ -141,7 +141,7 @@ TEST_P(CentralFreeListTest, LowWaterIsWhatNobodyTouched) {
   EXPECT_EQ(list_.TakeLowWater(), 0u) << "just put in";
   EXPECT_EQ(list_.TakeLowWater(), limit);
   void* out[64];
-  ASSERT_EQ(list_.Remove(out, 1, 0), 1u);
+  ASSERT_EQ(list_.Remove(on_.heap, out, 1, 0), 1u);
   Insert({out[0]});
   EXPECT_EQ(list_.TakeLowWater(), limit - 1);
   EXPECT_EQ(list_.DrainArray(out, 2), 2u);
@@ -169,7 +169,7 @@ TEST_P(CentralFreeListTest, TheFullestSpansGiveFirst) {
   PutInSpans({objects.begin() + static_cast<long>(2 * n), objects.end() - 1});
   EXPECT_EQ(Stats().spans_reused, 3u);
   void* out[2];
-  ASSERT_EQ(list_.Remove(out, 2, 0), 2u);
+  ASSERT_EQ(list_.Remove(on_.heap, out, 2, 0), 2u);
   EXPECT_EQ(out[0], objects[n]);
   EXPECT_EQ(out[1], objects[n + 1]);
 }

@@ -25,7 +25,8 @@ struct Held {
 
 class PageHeapFuzz {
  public:
-  explicit PageHeapFuzz(Choices& choices) : choices_(choices), heap_(kArenaBytes) {
+  PageHeapFuzz(Choices& choices, size_t page_size)
+      : choices_(choices), heap_(kArenaBytes, page_size) {
     heap_.memory.GiveHugePages();
     page_heap_.SetHugePageWish(choices.OneIn(2) ? HugePageWish::kAlways
                                                 : HugePageWish::kOnEvidence);
@@ -248,7 +249,12 @@ class PageHeapFuzz {
 };
 
 TEST(PageHeapFuzz, RandomCallsAgreeWithTheModel) {
-  ForEachSeed(4, [](Choices& choices) { PageHeapFuzz(choices).Run(); });
+  ForEachSeed(4, [](Choices& choices) { PageHeapFuzz(choices, 4096).Run(); });
+}
+
+TEST(PageHeapFuzz, LargerPagesOfTheSystem) {
+  ForEachSeed(2, [](Choices& choices) { PageHeapFuzz(choices, 16384).Run(); });
+  ForEachSeed(2, [](Choices& choices) { PageHeapFuzz(choices, 65536).Run(); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocator/heap/page_heap.h"
+#include "allocator/params/size_class_map.h"
 #include "gtest/gtest.h"
 #include "tests/support/heap_on_fakes.h"
 
@@ -89,6 +90,75 @@ TEST_F(PageHeapReleaseTest, ReleasesAboutAsMuchAsAskedFor) {
   EXPECT_GE(released, 10u);
   EXPECT_LE(released, 40 * kPagesPerHugePage) << "far more than asked for";
   EXPECT_EQ(DirtyPages(), dirty - released);
+}
+
+TEST_F(PageHeapReleaseTest, TellsWhatWasResident) {
+  Span* touched = page_heap_.AllocateLarge(300, kPageSize);
+  memset(reinterpret_cast<void*>(touched->start), 1, 100 * kPageSize);
+  Span* small = page_heap_.AllocateLarge(64, kPageSize);
+  memset(reinterpret_cast<void*>(small->start), 1, 10 * kPageSize);
+  Free(touched);
+  Free(small);
+  size_t resident = 0;
+  EXPECT_GE(page_heap_.Release(~size_t{0}, &resident), 364u);
+  EXPECT_EQ(resident, 110 * kPageSize);
+  EXPECT_EQ(page_heap_.Release(~size_t{0}, &resident), 0u);
+  EXPECT_EQ(resident, 110 * kPageSize);
+}
+
+TEST_F(PageHeapReleaseTest, WhatTheKernelHasOfASpanIsCleanWhenTheSpanIsFreed) {
+  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
+                                         InPageMap::kNo);
+  ASSERT_NE(span, nullptr);
+  ASSERT_GE(span->pages, 8u);
+  const size_t dirty = DirtyPages();
+  const size_t held = page_heap_.HeldPages();
+  // Three pages, and half a page.
+  size_t resident = 0;
+  ASSERT_TRUE(page_heap_.ReleaseParts(span, 2, 7, &resident));
+  span->released = uint64_t{0x7f} << 2;
+  EXPECT_EQ(page_heap_.HeldPages(), held - 3);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  const size_t pages = span->pages;
+  page_heap_.FreeShared(span);
+  EXPECT_EQ(DirtyPages(), dirty + pages - 3);
+  EXPECT_EQ(page_heap_.HeldPages(), held - 3);
+}
+
+TEST_F(PageHeapReleaseTest, LimitsAreNoticedOnceAndRefuse) {
+  page_heap_.SetLimits(1000, 2000);
+  Written(900);
+  EXPECT_FALSE(page_heap_.LimitNoticed());
+  Written(200);
+  Written(1);
+  EXPECT_TRUE(page_heap_.LimitNoticed());
+  EXPECT_TRUE(page_heap_.HasGrown());
+  page_heap_.NoteIdleReturned();
+  Written(200);
+  EXPECT_FALSE(page_heap_.HasGrown()) << "told twice";
+  EXPECT_EQ(page_heap_.AllocateLarge(1000, kPageSize), nullptr);
+  EXPECT_TRUE(page_heap_.RefusesForLimit(1000));
+  EXPECT_FALSE(page_heap_.RefusesForLimit(500));
+  page_heap_.SetLimits(PageHeap::kNoLimit, PageHeap::kNoLimit);
+  EXPECT_FALSE(page_heap_.LimitNoticed());
+  Written(1000);
+}
+
+TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
+  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
+                                         InPageMap::kNo);
+  ASSERT_TRUE(page_heap_.ReleaseParts(span, 0, 8, nullptr));
+  span->released = 0xff;
+  const size_t held = page_heap_.HeldPages();
+  page_heap_.SetLimits(held + 3, held + 2);
+  EXPECT_FALSE(page_heap_.MayRetake(8));
+  page_heap_.SetLimits(held + 3, PageHeap::kNoLimit);
+  EXPECT_TRUE(page_heap_.MayRetake(8));
+  page_heap_.NoteRetaken(8);
+  span->released = 0;
+  EXPECT_EQ(page_heap_.HeldPages(), held + 4);
+  EXPECT_TRUE(page_heap_.LimitNoticed());
+  page_heap_.FreeShared(span);
 }
 
 TEST_F(PageHeapReleaseTest, RefusedReleaseKeepsPagesDirty) {

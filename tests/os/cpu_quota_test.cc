@@ -3,10 +3,6 @@
 // The CPU quota, out of files of both versions of cgroups.
 #include "allocator/os/cpu_quota.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <string>
 
 #include "gtest/gtest.h"
@@ -18,7 +14,8 @@ namespace {
 class CpuQuotaTest : public testing::Test {
  protected:
   FakeTextFiles on_;
-  CpuQuota quota_{on_};
+  ControlGroups groups_{on_};
+  CpuQuota quota_{groups_};
 };
 
 TEST_F(CpuQuotaTest, WithoutFilesThereIsNoLimit) {
@@ -86,25 +83,10 @@ TEST_F(CpuQuotaTest, LongTextsAreBounded) {
   EXPECT_EQ(quota_.Cpus(), CpuQuota::kUnlimited);
 }
 
-TEST(KernelFilesTest, ReadsTheStartOfAFileAndLeavesNothingOpen) {
-  const int next = open("/dev/null", O_RDONLY);
-  close(next);
+TEST(CpuQuotaOfTheKernelTest, ThisProcessHasAnAnswer) {
   KernelFiles files;
-  char text[16] = {};
-  errno = 7;
-  EXPECT_EQ(files.Read("/proc/self/status", text, 5), 5u);
-  EXPECT_STREQ(text, "Name:");
-  EXPECT_EQ(files.Read("/no/such/file", text, 5), 0u);
-  EXPECT_EQ(files.Read("/proc", text, 5), 0u);
-  EXPECT_EQ(errno, 7);
-  const int again = open("/dev/null", O_RDONLY);
-  close(again);
-  EXPECT_EQ(again, next);
-}
-
-TEST(KernelFilesTest, ThisProcessHasAnAnswer) {
-  KernelFiles files;
-  CpuQuota quota(files);
+  ControlGroups groups(files);
+  CpuQuota quota(groups);
   const size_t cpus = quota.Cpus();
   EXPECT_EQ(quota.Cpus(), cpus);
 }

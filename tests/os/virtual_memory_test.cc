@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <string>
 
 #include "allocator/os/process.h"
@@ -85,6 +87,21 @@ class VirtualMemoryTest : public testing::Test {
     return true;
   }
 
+  // Whether a core dump would hold the mapping at `address`.
+  static bool IsDumped(const void* address) {
+    const auto wanted = reinterpret_cast<uintptr_t>(address);
+    std::ifstream maps("/proc/self/smaps");
+    bool here = false;
+    for (std::string line; std::getline(maps, line);) {
+      uintptr_t begin = 0;
+      uintptr_t end = 0;
+      if (sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) here = wanted - begin < end - begin;
+      if (here && line.starts_with("VmFlags:")) return line.find(" dd") == std::string::npos;
+    }
+    ADD_FAILURE() << "no mapping at " << address;
+    return false;
+  }
+
   const size_t page_ = SystemPageSize();
   const size_t size_ = 16 * page_;
   KernelMemory memory_;
@@ -99,6 +116,19 @@ TEST_F(VirtualMemoryTest, MappedMemoryIsZeroAndWritable) {
   EXPECT_TRUE(memory_.Unmap(memory, size_));
   EXPECT_FALSE(IsMapped(memory));
 }
+
+TEST_F(VirtualMemoryTest, CoreDumpsLeaveOutWhatIsReserved) {
+  auto* memory = static_cast<char*>(memory_.Reserve(size_));
+  ASSERT_NE(memory, nullptr);
+  EXPECT_FALSE(IsDumped(memory));
+  EXPECT_TRUE(memory_.Commit(memory + page_, 2 * page_));
+  EXPECT_FALSE(IsDumped(memory));
+  EXPECT_TRUE(IsDumped(memory + page_));
+  EXPECT_FALSE(IsDumped(memory + 3 * page_));
+  EXPECT_TRUE(memory_.Unmap(memory, size_));
+}
+
+TEST_F(VirtualMemoryTest, ThePageSizeIsTheSystems) { EXPECT_EQ(memory_.PageSize(), page_); }
 
 TEST_F(VirtualMemoryTest, ReservedMemoryReadsZeroAndIsWritableOnceCommitted) {
   auto* memory = static_cast<char*>(memory_.Reserve(size_));

@@ -9,7 +9,7 @@
 #include <map>
 #include <string>
 
-#include "allocator/os/cpu_quota.h"
+#include "allocator/os/control_groups.h"
 
 namespace spanmalloc {
 

@@ -12,7 +12,7 @@ namespace spanmalloc {
 namespace {
 
 constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-constexpr size_t kSystemPage = 4096;
+constexpr size_t kRealPage = 4096;
 
 const char* const kNames[] = {"Map",     "MapAt",   "Reserve",         "Commit",   "Unmap",
                               "Release", "MapOver", "AdviseHugePages", "Resident", "Move"};
@@ -80,7 +80,7 @@ bool FakeVirtualMemory::Refused(Call call) {
 bool FakeVirtualMemory::Require(Call call, const void* address, size_t size, bool mapped_only) {
   const uintptr_t begin = Address(address);
   const bool good =
-      size != 0 && begin % kSystemPage == 0 && size % kSystemPage == 0 &&
+      size != 0 && begin % page_size_ == 0 && size % page_size_ == 0 &&
       AllIn(begin, begin + size, mapped_only ? State::kMapped : State::kReserved, !mapped_only);
   if (!good) {
     ADD_FAILURE() << kNames[call] << "(" << address << ", " << size << ") of a range that is not "
@@ -91,7 +91,7 @@ bool FakeVirtualMemory::Require(Call call, const void* address, size_t size, boo
 
 void* FakeVirtualMemory::Map(size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
-  EXPECT_EQ(size % kSystemPage, 0u);
+  EXPECT_EQ(size % page_size_, 0u);
   if (Refused(kMap)) return nullptr;
   void* result = mmap(nullptr, size, PROT_READ | PROT_WRITE, kAnonymous, -1, 0);
   if (result == MAP_FAILED) return nullptr;
@@ -102,7 +102,7 @@ void* FakeVirtualMemory::Map(size_t size) {
 bool FakeVirtualMemory::MapAt(void* address, size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
   const uintptr_t begin = Address(address);
-  EXPECT_EQ((begin | size) % kSystemPage, 0u);
+  EXPECT_EQ((begin | size) % page_size_, 0u);
   if (Refused(kMapAt)) return false;
   if (!InArena(begin, begin + size) || !AllIn(begin, begin + size, State::kUnmapped)) return false;
   for (const auto& [from, to] : occupied_) {
@@ -115,7 +115,7 @@ bool FakeVirtualMemory::MapAt(void* address, size_t size) {
 
 void* FakeVirtualMemory::Reserve(size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
-  EXPECT_EQ(size % kSystemPage, 0u);
+  EXPECT_EQ(size % page_size_, 0u);
   if (Refused(kReserve)) return nullptr;
   void* result = mmap(nullptr, size, PROT_READ, kAnonymous, -1, 0);
   if (result == MAP_FAILED) return nullptr;
@@ -174,11 +174,11 @@ bool FakeVirtualMemory::AdviseHugePages(void* address, size_t size, bool wanted)
 size_t FakeVirtualMemory::Resident(const void* address, size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
   if (!Require(kResident, address, size, /*mapped_only=*/true) || Refused(kResident)) return 0;
-  std::vector<unsigned char> resident(size / kSystemPage);
+  std::vector<unsigned char> resident(size / kRealPage);
   if (mincore(const_cast<void*>(address), size, resident.data()) != 0) return 0;
   size_t count = 0;
   for (const unsigned char page : resident) count += page & 1;
-  return count * kSystemPage;
+  return count * kRealPage;
 }
 
 uint64_t FakeVirtualMemory::TouchNs(void* address) {

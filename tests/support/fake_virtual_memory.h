@@ -54,6 +54,10 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   uint64_t TouchNs(void* address) override;
   bool GivesHugePages() override { return gives_huge_pages_; }
   bool Move(void* from, void* to, size_t size) override;
+  size_t PageSize() override { return page_size_; }
+
+  // Makes the system's pages this large: ranges must be multiples of it from now on.
+  void SetPageSize(size_t bytes) { page_size_ = bytes; }
 
   uintptr_t arena_begin() const { return arena_begin_; }
   uintptr_t arena_end() const { return arena_end_; }
@@ -112,6 +116,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   std::map<uintptr_t, uintptr_t> occupied_;  // begin to end
   bool gives_huge_pages_ = false;
   uint64_t touch_ns_ = 0;
+  size_t page_size_ = 4096;
   std::set<uintptr_t> advised_;  // the huge pages that were asked for
 };
 

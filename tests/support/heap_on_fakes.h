@@ -18,7 +18,9 @@
 namespace spanmalloc {
 
 struct HeapOnFakes {
-  explicit HeapOnFakes(size_t arena_bytes = size_t{4} << 30) : memory(arena_bytes) {
+  explicit HeapOnFakes(size_t arena_bytes = size_t{4} << 30, size_t page_size = 4096)
+      : memory(arena_bytes) {
+    memory.SetPageSize(page_size);
     EXPECT_TRUE(page_map.Init(kWindowSize));
     EXPECT_TRUE(page_heap.Init(memory.arena_begin(), memory.arena_end()));
   }

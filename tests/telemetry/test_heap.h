@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "allocator/cache/background_thread.h"
+#include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
@@ -35,7 +36,7 @@ class TestHeap {
   }
 
   StatsSources sources() {
-    return {metadata, page_map, page_heap, central, registry, nullptr, &background};
+    return {metadata, page_map, page_heap, central, registry, nullptr, &background, &limits};
   }
 
   os::KernelMemory memory;
@@ -46,7 +47,11 @@ class TestHeap {
   PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die}};
   CacheBudget budget;
   ThreadRegistry registry{CacheContext{central, metadata, budget, clock}};
-  BackgroundThread background{page_heap, central, registry, clock};
+  os::KernelFiles files;
+  os::ControlGroups groups{files};
+  os::GroupMemory group_memory{groups};
+  MemoryLimits limits{page_heap, central, metadata, page_map, group_memory, clock};
+  BackgroundThread background{page_heap, central, registry, limits, clock};
 
  private:
   // Where sanitizers have neither their shadow nor their own heap.
