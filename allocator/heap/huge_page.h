@@ -29,7 +29,9 @@ struct HugePage {
   uint16_t used_pages;
   uint16_t longest_free;  // the longest run of free pages
   Bitmap<kPagesPerHugePage> used;
-  Bitmap<kPagesPerHugePage> dirty;  // written since the kernel last gave the page, perhaps
+  Bitmap<kPagesPerHugePage> dirty;     // written since the kernel last gave the page, perhaps
+  Bitmap<kPagesPerHugePage> released;  // free, and given back to the kernel not long ago
+  uint64_t released_ms;                // when any of them last was; 0: none is
   HugePage* previous;
   HugePage* next;
   // The span that starts at each page; for spans of many objects, which are looked up by any of

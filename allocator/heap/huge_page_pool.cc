@@ -58,7 +58,13 @@ HugeRun HugePagePool::Claim(size_t index, size_t count) {
   if (dirty != 0) maps_->dirty.ClearRange(index, count);
   free_count_ -= count;
   dirty_count_ -= dirty;
-  return {index, count, dirty != 0, clean_tail};
+  size_t released = 0;
+  if (released_count_ != 0) {
+    released = maps_->released.CountRange(index, count);
+    if (released != 0) maps_->released.ClearRange(index, count);
+    released_count_ -= released;
+  }
+  return {index, count, dirty != 0, clean_tail, released};
 }
 
 HugeRun HugePagePool::Take(size_t count, size_t alignment) {
@@ -114,6 +120,16 @@ HugeRun HugePagePool::TakeDirty(size_t max_count) {
   size_t first = last;
   while (first > begin_ && last - first + 1 < max_count && maps_->dirty.Get(first - 1)) --first;
   return Claim(first, last - first + 1);
+}
+
+void HugePagePool::NoteReleased(size_t index, size_t count) {
+  released_count_ += count - maps_->released.CountRange(index, count);
+  maps_->released.SetRange(index, count);
+}
+
+void HugePagePool::ForgetReleased() {
+  if (released_count_ != 0) maps_->released.ClearRange(begin_, end_ - begin_);
+  released_count_ = 0;
 }
 
 void HugePagePool::Advise(size_t index, size_t count) {
@@ -219,6 +235,7 @@ bool HugePagePool::Grow(size_t count, size_t alignment) {
 bool HugePagePool::CheckInvariants() const {
   if (maps_->free.CountRange(begin_, end_ - begin_) != free_count_) return false;
   if (maps_->dirty.CountRange(begin_, end_ - begin_) != dirty_count_) return false;
+  if (maps_->released.CountRange(begin_, end_ - begin_) != released_count_) return false;
   for (size_t i = begin_; i < end_; ++i) {
     if (maps_->dirty.Get(i) && !maps_->free.Get(i)) return false;
     if (maps_->hole.Get(i) && (maps_->free.Get(i) || maps_->advised.Get(i))) return false;

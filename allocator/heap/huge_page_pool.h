@@ -24,6 +24,7 @@ struct HugeRun {
   size_t count = 0;
   bool dirty = false;     // some of it may be resident and not zero
   size_t clean_tail = 0;  // how many at its end are neither
+  size_t released = 0;    // how many were given back to the kernel not long ago
 };
 
 class HugePagePool {
@@ -33,10 +34,11 @@ class HugePagePool {
 
   // A bit for each huge page of the window. Zero to begin with, and never touched beyond the heap.
   struct Maps {
-    Bitmap<kWindowHugePages> free;     // mapped, and nobody's
-    Bitmap<kWindowHugePages> dirty;    // free, and perhaps resident
-    Bitmap<kWindowHugePages> hole;     // below the end, not mapped: given back, or never ours
-    Bitmap<kWindowHugePages> advised;  // the kernel was given advice about some of it
+    Bitmap<kWindowHugePages> free;      // mapped, and nobody's
+    Bitmap<kWindowHugePages> dirty;     // free, and perhaps resident
+    Bitmap<kWindowHugePages> hole;      // below the end, not mapped: given back, or never ours
+    Bitmap<kWindowHugePages> advised;   // the kernel was given advice about some of it
+    Bitmap<kWindowHugePages> released;  // free, and given back to the kernel not long ago
   };
 
   // Sets the window: it starts at `base` (a multiple of the huge page size) and ends at `limit`,
@@ -56,6 +58,11 @@ class HugePagePool {
   // Takes the longest dirty free run of at most `max_count`, the highest addresses first; empty if
   // none is dirty. The caller releases its memory and puts it back clean.
   HugeRun TakeDirty(size_t max_count);
+
+  // Notes that a run, which is free now, was given back to the kernel. What was noted until
+  // ForgetReleased shows in HugeRun::released.
+  void NoteReleased(size_t index, size_t count);
+  void ForgetReleased();
 
   // Marks huge pages that the caller holds as no longer mapped.
   void PutUnmapped(size_t index, size_t count) {
@@ -139,6 +146,7 @@ class HugePagePool {
   size_t mapped_ = 0;
   size_t free_count_ = 0;
   size_t dirty_count_ = 0;
+  size_t released_count_ = 0;
   size_t advice_edges_ = 0;  // places where advised and other huge pages meet
   Maps* maps_ = nullptr;
 };

@@ -36,6 +36,10 @@ HugePage* PageHeap::CutHugePage(SpanKind kind) {
   huge_page->index = run.index;
   huge_page->kind = kind;
   huge_page->longest_free = kPagesPerHugePage;
+  if (run.released != 0) {
+    huge_page->released.SetRange(0, kPagesPerHugePage);
+    huge_page->released_ms = runs_released_ms_;
+  }
   if (run.dirty) {
     huge_page->dirty.SetRange(0, kPagesPerHugePage);
     dirty_in_cut_ += kPagesPerHugePage;
@@ -112,6 +116,7 @@ void PageHeap::Uncut(HugePage* huge_page) {
   dirty_in_cut_ -= dirty;
   page_map_.ClearDirectory(huge_page->index, 1);
   pool_.Put(huge_page->index, 1, dirty != 0);
+  if (dirty == 0 && huge_page->released_ms != 0) NoteReleasedRun({huge_page->index, 1});
   metadata_.Delete(huge_page);
   --cut_;
 }
@@ -156,6 +161,7 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
   span->pages = static_cast<uint32_t>(pages);
   span->reserve = static_cast<uint32_t>(reserve);
+  if (huge_page->released_ms != 0) NoteReuse(huge_page, first, pages + reserve);
   span->zeroed = UsePages(huge_page, first, pages + reserve, pages);
   huge_page->SetSpans(first, huge_page->kind == SpanKind::kShared ? pages : 1, span);
   return span;
@@ -220,6 +226,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   span->pages = static_cast<uint32_t>(pages);
   span->huge_pages = static_cast<uint32_t>(count);
   span->zeroed = !run.dirty;
+  if (run.released != 0) NoteReusedRun(run, pages);
   used_pages_ += pages;
   NotePeak();
   page_map_.SetLargeSpan(run.index, count, span);

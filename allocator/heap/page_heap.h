@@ -43,6 +43,7 @@ struct PageHeapStats {
   uint64_t releases;        // sweeps that gave memory back
   uint64_t release_calls;   // madvise calls, those of sweeps and others
   uint64_t released_pages;  // what they gave back
+  uint64_t reused_pages;    // of free pages that were given back, those wanted again soon after
   uint64_t grown_in_place;  // large blocks grown without moving
   uint64_t grown_pages;     // what was added to them
   uint64_t remapped;        // large blocks moved by mremap
@@ -132,6 +133,12 @@ class PageHeap {
   void SetDecay(int64_t ms) ABSL_LOCKS_EXCLUDED(lock_) {
     os::LockHolder hold(lock_);
     policy_.SetDecay(ms);
+  }
+
+  // How much is kept at most; see ReleasePolicy.
+  void SetDirtyLimit(size_t bytes, size_t percent) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    policy_.SetLimit(bytes, percent);
   }
 
   // Where the kernel is to be asked for huge pages. Nowhere, until this is called.
@@ -253,6 +260,9 @@ class PageHeap {
   // Runs shorter than this inside a huge page aren't worth a system call of their own: 64 KiB.
   static constexpr size_t kMinReleaseRun = 8;
 
+  // Pages given back that are wanted again within this time count as reused.
+  static constexpr uint64_t kReuseMs = 10'000;
+
   // Huge pages released under one madvise, at most: 64 MiB.
   static constexpr size_t kMaxReleaseBatch = 32;
 
@@ -292,6 +302,12 @@ class PageHeap {
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanParts(HugePage* huge_page, const Span& span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteReleasedRun(const HugeRun& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteReleased(HugePage* huge_page, size_t first, size_t count)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteReuse(HugePage* huge_page, size_t first, size_t count)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteReusedRun(const HugeRun& run, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void TakeBackAdvice(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void MoveAdvice(const Span* from, const Span* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -368,6 +384,9 @@ class PageHeap {
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
   uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;
+  // When whole huge pages were last given back, and the first that the pool still knows of.
+  uint64_t runs_released_ms_ ABSL_GUARDED_BY(lock_) = 0;
+  uint64_t runs_released_since_ms_ ABSL_GUARDED_BY(lock_) = 0;
   uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   std::atomic<size_t> peak_resident_{0};  // pages, the most that HoldPeak has allowed

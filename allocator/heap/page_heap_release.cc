@@ -61,6 +61,37 @@ void PageHeap::ReleaseForGrowth() {
   ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
 }
 
+// Whole huge pages are known by a bit each, and all forgotten after a while.
+void PageHeap::NoteReleasedRun(const HugeRun& run) {
+  const uint64_t now = clock_.NowMs();
+  if (now - runs_released_since_ms_ > kReuseMs) {
+    pool_.ForgetReleased();
+    runs_released_since_ms_ = now;
+  }
+  runs_released_ms_ = now;
+  pool_.NoteReleased(run.index, run.count);
+}
+
+void PageHeap::NoteReleased(HugePage* huge_page, size_t first, size_t count) {
+  const uint64_t now = clock_.NowMs();
+  if (now - huge_page->released_ms > kReuseMs) huge_page->released = {};
+  huge_page->released_ms = now;
+  huge_page->released.SetRange(first, count);
+}
+
+void PageHeap::NoteReuse(HugePage* huge_page, size_t first, size_t count) {
+  const size_t released = huge_page->released.CountRange(first, count);
+  if (released == 0) return;
+  huge_page->released.ClearRange(first, count);
+  if (clock_.NowMs() - huge_page->released_ms <= kReuseMs) totals_.reused_pages += released;
+}
+
+void PageHeap::NoteReusedRun(const HugeRun& run, size_t pages) {
+  const size_t released = run.released * kPagesPerHugePage;
+  if (clock_.NowMs() - runs_released_ms_ > kReuseMs) return;
+  totals_.reused_pages += released < pages ? released : pages;
+}
+
 // Releases a range that nobody uses. `resident` as for Release.
 bool PageHeap::ReleaseRange(void* address, size_t bytes, size_t* resident) {
   const size_t before = resident == nullptr ? 0 : memory_.Resident(address, bytes);
@@ -83,6 +114,7 @@ size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch, size_t* resident) 
     pool_.Put(run.index, run.count, /*dirty=*/!done);
     ++totals_.release_calls;
     if (!done) break;
+    NoteReleasedRun(run);
     released += run.count * kPagesPerHugePage;
   }
   released_bytes_ += released * kPageSize;
@@ -115,6 +147,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       FreePages(huge_page, first, count);
       if (!done) break;
       CleanPages(huge_page, first, count);
+      NoteReleased(huge_page, first, count);
       released += dirty;
     }
     free = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;

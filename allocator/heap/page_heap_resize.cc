@@ -60,6 +60,7 @@ bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
   const size_t end = wish < room ? wish : room;
   // What is written to is dirty from here on; the rest as it was.
   huge_page->dirty.SetRange(first, span->pages);
+  if (huge_page->released_ms != 0) NoteReuse(huge_page, first + held, end - (first + held));
   UsePages(huge_page, first + held, end - (first + held), 0);
   span->reserve = static_cast<uint32_t>(end - first - pages);
   span->grower = grower;
@@ -74,7 +75,9 @@ bool PageHeap::GrowHugeRun(Span* span, size_t pages) {
   if (need > span->huge_pages) {
     const size_t end = HugePageIndex(span->start) + span->huge_pages;
     const size_t count = need - span->huge_pages;
-    if (pool_.TakeAt(end, count).count == 0) return false;
+    const HugeRun run = pool_.TakeAt(end, count);
+    if (run.count == 0) return false;
+    if (run.released != 0) NoteReusedRun(run, pages - span->pages);
     page_map_.SetLargeSpan(end, count, span);
     span->huge_pages = static_cast<uint32_t>(need);
   }

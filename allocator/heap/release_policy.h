@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/params/memory_geometry.h"
+
 namespace spanmalloc {
 
 class ReleasePolicy {
@@ -23,6 +25,14 @@ class ReleasePolicy {
   void SetDecay(int64_t ms) {
     decay_ms_ = ms;
     current_window_ = 0;
+  }
+
+  // How much free memory is kept at most, however recently it was needed: bytes, and percent of
+  // what is in use. 0: any amount.
+  void SetLimit(size_t bytes, size_t percent) {
+    limit_pages_ = bytes >> kPageShift;
+    limited_ = bytes != 0;
+    limit_percent_ = percent;
   }
 
   int64_t decay_ms() const { return decay_ms_; }
@@ -40,9 +50,12 @@ class ReleasePolicy {
 
   // How many of `dirty_pages` free pages are to be returned now, with `used_pages` in use.
   size_t Excess(size_t used_pages, size_t dirty_pages) const {
-    if (keeps_all()) return 0;
-    if (decay_ms_ == 0) return dirty_pages;
-    const size_t keep = Kept(RecentPeak(), used_pages);
+    size_t keep = Limit(used_pages);
+    if (decay_ms_ == 0) keep = 0;
+    if (decay_ms_ > 0) {
+      const size_t kept = Kept(RecentPeak(), used_pages);
+      if (kept < keep) keep = kept;
+    }
     return dirty_pages > keep ? dirty_pages - keep : 0;
   }
 
@@ -62,6 +75,16 @@ class ReleasePolicy {
 
  private:
   static constexpr size_t kWindows = 4;
+
+  size_t Limit(size_t used_pages) const {
+    size_t limit = limited_ ? limit_pages_ : ~size_t{0};
+    if (limit_percent_ != 0) {
+      size_t share = used_pages / 100 * limit_percent_ + used_pages % 100 * limit_percent_ / 100;
+      if (share < kFloorPages) share = kFloorPages;
+      if (share < limit) limit = share;
+    }
+    return limit;
+  }
 
   static size_t Kept(size_t peak, size_t used_pages) {
     // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
@@ -83,6 +106,9 @@ class ReleasePolicy {
   }
 
   int64_t decay_ms_ = 2000;
+  bool limited_ = false;
+  size_t limit_pages_ = 0;
+  size_t limit_percent_ = 0;
   uint64_t current_window_ = 0;
   size_t peaks_[kWindows] = {};
 };

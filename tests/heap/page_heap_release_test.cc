@@ -280,5 +280,29 @@ TEST_F(PageHeapReleaseTest, DecayOfZeroGivesAllAndNegativeNothing) {
   EXPECT_EQ(DirtyPages(), 0u);
 }
 
+TEST_F(PageHeapReleaseTest, CountsPagesThatAreWantedAgainSoon) {
+  for (size_t pages : {10u, 300u}) {
+    Free(Written(pages));
+    page_heap_.Release(~size_t{0});
+    const uint64_t before = page_heap_.Stats().reused_pages;
+    heap_.clock.Advance(5000);
+    Span* span = Written(pages);
+    EXPECT_EQ(page_heap_.Stats().reused_pages - before, pages);
+    Free(span);
+    Free(Written(pages));
+    EXPECT_EQ(page_heap_.Stats().reused_pages - before, pages) << "it wasn't given back again";
+    page_heap_.Release(~size_t{0});
+    heap_.clock.Advance(20000);
+    Free(Written(pages));
+    EXPECT_EQ(page_heap_.Stats().reused_pages - before, pages) << "that is long ago";
+  }
+}
+
+TEST_F(PageHeapReleaseTest, APageThatWasNeverGivenBackIsNotReused) {
+  Free(Written(10));
+  Free(Written(300));
+  EXPECT_EQ(page_heap_.Stats().reused_pages, 0u);
+}
+
 }  // namespace
 }  // namespace spanmalloc

@@ -98,6 +98,35 @@ TEST(ReleasePolicyTest, DecayOfZeroKeepsNothingAndNegativeKeepsAll) {
   EXPECT_EQ(policy.Excess(0, size_t{1} << 40), 0u);
 }
 
+TEST(ReleasePolicyTest, ALimitInBytesHoldsWhateverWasNeeded) {
+  ReleasePolicy policy;
+  policy.SetLimit(100 * kPageSize, 0);
+  policy.Note(80000, 10000);
+  EXPECT_EQ(policy.Excess(0, 100), 0u);
+  EXPECT_EQ(policy.Excess(0, 60000), 59900u);
+  policy.SetDecay(-1);
+  EXPECT_EQ(policy.Excess(0, 60000), 59900u);
+  policy.SetDecay(0);
+  EXPECT_EQ(policy.Excess(0, 60000), 60000u);
+}
+
+TEST(ReleasePolicyTest, ALimitInPercentFollowsWhatIsInUse) {
+  ReleasePolicy policy;
+  policy.SetLimit(0, 25);
+  policy.Note(80000, 10000);
+  EXPECT_EQ(policy.Excess(40000, 40000), 30000u);
+  EXPECT_EQ(policy.Excess(0, 40000), 40000 - kFloor);
+  policy.SetLimit(kPageSize, 25);
+  EXPECT_EQ(policy.Excess(40000, 40000), 39999u) << "the smaller of both";
+}
+
+TEST(ReleasePolicyTest, ALimitDoesNotKeepWhatTimeReturns) {
+  ReleasePolicy policy;
+  policy.SetLimit(size_t{1} << 40, 1000);
+  policy.Note(1000, 10000);
+  EXPECT_EQ(policy.Excess(1000, 8000), 8000 - kFloor);
+}
+
 TEST(ReleasePolicyTest, ALongerDecayRemembersLonger) {
   ReleasePolicy policy;
   policy.SetDecay(60000);
