@@ -104,6 +104,7 @@ Control& control() { return instance; }
 void LoadControl() {
   LoadOptions(malloc_conf, &options);
   SetAbortOnError(options.abort_on_error);
+  runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));
   if (options.stats_print) os::KeepStderr();
 }

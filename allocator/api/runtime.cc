@@ -42,6 +42,7 @@ void OnThreadExit(void*) {
 
 void RunBackgroundThread() {
   thread_locals.ended = true;  // it gets no cache
+  runtime.background.idle_caches().Begin();
   for (;;) {
     uint64_t sleep_ms = 0;
     {
@@ -94,6 +95,7 @@ bool Runtime::AdvanceTo(int goal) {
     // becomes resident; a read would map all of the library's data.)
     central.LimitShards(os::CpuQuota::kUnlimited);
     background.SetEnabled(options.background_thread);
+    background.idle_caches().SetWanted(options.idle_caches);
     StartControl();
     reached = kReady;
   }
@@ -106,10 +108,12 @@ ThreadState* Runtime::ThreadStateOrNull() {
   ThreadState* own = thread_locals.state;
   if (ABSL_PREDICT_TRUE(own != nullptr)) {
     registry.AdoptOrphans();
+    own->UseCache();
     return own;
   }
   if (thread_locals.ended || !options.tcache) return nullptr;
-  own = registry.Create();
+  // Of a thread whose end nobody would tell, the variables may be gone one day.
+  own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
   thread_exit.Arm(own);

@@ -37,7 +37,7 @@ struct Runtime {
         reentrant(memory),
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
-        registry(CacheContext{central, metadata, budget, clock}),
+        registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
         groups(files),
         quota(groups),
         group_memory(groups),

@@ -6,12 +6,9 @@
 #ifndef SPANMALLOC_ALLOCATOR_API_SLOW_PATH_SCOPE_H_
 #define SPANMALLOC_ALLOCATOR_API_SLOW_PATH_SCOPE_H_
 
-#include <atomic>
-
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/thread_locals.h"
-#include "allocator/util/relaxed.h"
 #include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
@@ -20,18 +17,10 @@ class SlowPathScope {
  public:
   SlowPathScope() {
     CountEvent(CountedEvent::kSlowPath);
-    RelaxedStore(thread_locals.depth, thread_locals.depth + 1);
-    RelaxedStore(thread_locals.cache, &empty_cache);
-    // A handler that interrupts what follows must see both.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
+    BeginSlowPath(thread_locals, &empty_cache);
   }
   ~SlowPathScope() {
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (!nested()) {
-      ThreadState* state = thread_locals.state;
-      RelaxedStore(thread_locals.cache, state == nullptr ? &empty_cache : &state->cache);
-    }
-    RelaxedStore(thread_locals.depth, thread_locals.depth - 1);
+    EndSlowPath(thread_locals, &empty_cache);
     if (thread_locals.depth == 0) {
       if (void* deferred = runtime.reentrant.TakeDeferred(); ABSL_PREDICT_FALSE(deferred)) {
         FreeDeferred(deferred);

@@ -44,6 +44,8 @@ bool BackgroundThread::Step(uint64_t* sleep_ms) {
   if (sleep < kMinSleepMs) sleep += kIntervalMs;
   if (seen_.exchange(kQuiet, std::memory_order_relaxed) == kActive) {
     quiet_steps_ = 0;
+    idle_caches_.NoteActivity();
+    idle_caches_.Look(now);
   } else if (const uint64_t rest = DoQuietStep(now)) {
     int quiet = kQuiet;
     if (seen_.compare_exchange_strong(quiet, kAsleep, std::memory_order_relaxed)) sleep = rest;
@@ -56,16 +58,23 @@ bool BackgroundThread::Step(uint64_t* sleep_ms) {
 // Gives back what became idle. Returns for how long no more will, if the program stays as it is; 0
 // if more will by and by.
 uint64_t BackgroundThread::DoQuietStep(uint64_t now) {
+  const uint64_t until_look = idle_caches_.Look(now);
+  const uint64_t rest = ReleaseIdle(now);
+  return rest < until_look ? rest : until_look;
+}
+
+uint64_t BackgroundThread::ReleaseIdle(uint64_t now) {
   ++quiet_steps_;
-  if (quiet_steps_ == 1) quiet_since_ms_ = now;
+  if (quiet_steps_ == 1) quiet_since_ms_ = asleep_since_ms_;
   if (quiet_steps_ == 1) central_.ReturnIdle();
   if (quiet_steps_ == 2) central_.Drain();
   page_heap_.ReleaseExcess(now);
   if (limits_.Due(now)) limits_.Check(now, nullptr);
   const int64_t decay = page_heap_.DecayMs();
   if (decay < 0) return quiet_steps_ > 1 ? UntilNextCheck(now, kForever) : 0;
-  // What lies inside spans, and what the policy keeps for a program that runs, is kept for as long.
-  const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay);
+  // What lies inside spans, and what the policy keeps for a program that runs, is kept for half as
+  // long after it has stopped.
+  const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay) / 2;
   if (quiet_steps_ < 2 || (now < due && page_heap_.Decays())) return 0;
   if (now < due) return UntilNextCheck(now, due - now);
   central_.ReleaseAll();

@@ -3,9 +3,10 @@
 // The background thread: gives memory back while no other thread comes by to do it. As long as the
 // program's threads pass through slow paths they give back what is idle, some times a second; this
 // thread looks after them, and works only when a whole interval went by without any: it lets the
-// release policy take its course. When nobody came by for as long as free memory is kept, it gives
-// back all that is free, and sleeps until the others are back. Until then it also looks after the
-// memory limits in their place.
+// release policy take its course. (Whether or not, it takes back what threads that sleep have in
+// their caches; idle_caches.h.) When nobody came by for half as long as free memory is kept, it
+// gives back all that is free, and sleeps until the others are back. Until then it also looks after
+// the memory limits in their place.
 //
 // It exists only in processes with several threads whose heap has been larger than the few MiB that
 // are kept in any case. A slow path of malloc starts it, at its end (the C library allocates to
@@ -21,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/cache/idle_caches.h"
 #include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
@@ -48,6 +50,7 @@ class BackgroundThread {
         central_(central),
         registry_(registry),
         limits_(limits),
+        idle_caches_(registry),
         clock_(clock) {}
 
   // Whether there may be such a thread. One that exists ends soon after it is disabled.
@@ -87,6 +90,9 @@ class BackgroundThread {
 
   BackgroundThreadStats Stats() const;
 
+  IdleCaches& idle_caches() { return idle_caches_; }
+  const IdleCaches& idle_caches() const { return idle_caches_; }
+
   // In a forked child, which doesn't have the thread.
   void ResetAfterFork();
 
@@ -104,11 +110,13 @@ class BackgroundThread {
 
   uint64_t DoQuietStep(uint64_t now);
   uint64_t UntilNextCheck(uint64_t now, uint64_t rest) const;
+  uint64_t ReleaseIdle(uint64_t now);
 
   PageHeap& page_heap_;
   PerCpuCentral& central_;
   ThreadRegistry& registry_;
   MemoryLimits& limits_;
+  IdleCaches idle_caches_;
   os::Clock& clock_;
   os::Sleeper sleeper_;
   std::atomic<bool> enabled_{false};

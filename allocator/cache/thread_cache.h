@@ -9,9 +9,9 @@
 // cache yet, or none any more, points at the empty cache, whose stacks are both: there is no other
 // test for "not initialised".
 //
-// Only the owning thread moves tops; others read them, for statistics, under the lock of the
-// ThreadState that the cache is part of. Limits and the arrays themselves are changed by the owner
-// too, under that lock.
+// Only the owning thread moves tops and writes slots; others read them under the lock of the
+// ThreadState that the cache is part of, for statistics and to take back what an idle thread
+// caches. Limits and the arrays themselves are changed by the owner too, under that lock.
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_CACHE_H_
 #define SPANMALLOC_ALLOCATOR_CACHE_THREAD_CACHE_H_
 
@@ -39,7 +39,7 @@ struct alignas(kCacheLine) ThreadCache {
   // The object on top of the stack of `c`, now the caller's; nullptr if the stack is empty.
   ALLOC_FAST_PATH void* Pop(size_t c) {
     void** stack_top = RelaxedLoad(top[c]);
-    void* object = stack_top[-1];
+    void* object = RelaxedLoad(stack_top[-1]);
     if (ABSL_PREDICT_TRUE(object != nullptr)) {
       RelaxedStore(top[c], stack_top - 1);
     }
@@ -50,7 +50,7 @@ struct alignas(kCacheLine) ThreadCache {
   ALLOC_FAST_PATH bool Push(size_t c, void* object) {
     void** stack_top = RelaxedLoad(top[c]);
     if (ABSL_PREDICT_FALSE(stack_top >= limit[c])) return false;
-    *stack_top = object;
+    RelaxedStore(*stack_top, object);
     RelaxedStore(top[c], stack_top + 1);
     return true;
   }

@@ -7,10 +7,10 @@
 
 namespace spanmalloc {
 
-ThreadState* ThreadRegistry::Create() {
+ThreadState* ThreadRegistry::Create(ThreadLocals* owner) {
   void* block = context_.metadata.Allocate(sizeof(ThreadState));
   if (block == nullptr) return nullptr;
-  auto* state = new (block) ThreadState(context_);
+  auto* state = new (block) ThreadState(context_, owner);
   os::LockHolder hold(lock_);
   live_.PushFront(state);
   CountEvent(CountedEvent::kThreadWrite);

@@ -19,8 +19,9 @@ class ThreadRegistry {
  public:
   explicit constexpr ThreadRegistry(const CacheContext& context) : context_(context) {}
 
-  // A state for the calling thread; nullptr if out of memory.
-  ThreadState* Create() ABSL_LOCKS_EXCLUDED(lock_);
+  // A state for the calling thread, whose variables are `owner` (nullptr: its cache isn't to be
+  // taken back); nullptr if out of memory.
+  ThreadState* Create(ThreadLocals* owner = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Returns all that `state` holds; `state` is gone.
   void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
@@ -43,6 +44,13 @@ class ThreadRegistry {
   void AdoptOrphans() {
     if (ABSL_PREDICT_FALSE(has_orphans_.load(std::memory_order_relaxed))) DestroyOrphans();
   }
+
+  // Calls visit(ThreadState*) for every live state.
+  template <typename Visit>
+  void ForEach(Visit visit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    for (ThreadState* state = live_.front(); state != nullptr; state = state->next) visit(state);
+  }
+  os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 

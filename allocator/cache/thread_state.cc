@@ -56,6 +56,7 @@ void ThreadState::LowerLimit(size_t c, size_t limit) {
 
 void* ThreadState::Refill(size_t c, bool* zeroed) {
   os::LockHolder hold(lock);
+  EndRevocation();
   TickIfDue();
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
@@ -89,6 +90,7 @@ void ThreadState::FlushOldest(size_t c, size_t count) {
 
 void ThreadState::Overflow(size_t c, void* object) {
   os::LockHolder hold(lock);
+  EndRevocation();
   TickIfDue();
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
@@ -125,6 +127,7 @@ void ThreadState::TickIfDue() {
 
 void ThreadState::ReturnIdle() {
   os::LockHolder hold(lock);
+  EndRevocation();
   Tick();
 }
 
@@ -134,12 +137,12 @@ void ThreadState::Tick() {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
     if (bin.array_log == 0) continue;
-    if (Held(c) == bin.held_at_tick) {
+    if (Held(c) == bin.held_at_look) {
       if (Held(c) != 0) FlushOldest(c, Held(c));
       LowerLimit(c, Limit(c) / 2);
       bin.history.refill = 0;
     }
-    bin.held_at_tick = static_cast<uint16_t>(Held(c));
+    bin.held_at_look = static_cast<uint16_t>(Held(c));
   }
   ReturnSpareBudget();
 }
@@ -160,11 +163,13 @@ void ThreadState::FlushAllBins() {
 
 void ThreadState::FlushAll() {
   os::LockHolder hold(lock);
+  EndRevocation();
   FlushAllBins();
 }
 
 void ThreadState::TearDown() {
   os::LockHolder hold(lock);
+  EndRevocation();
   FlushAllBins();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
@@ -181,7 +186,7 @@ void ThreadState::TearDown() {
 
 void ThreadState::AddCounts(size_t* counts) {
   os::LockHolder hold(lock);
-  for (size_t c = 1; c < kSizeClassEnd; ++c) counts[c] += Held(c);
+  for (size_t c = 1; c < kSizeClassEnd; ++c) counts[c] += Held(c) - Taken(c);
 }
 
 bool ThreadState::CheckInvariants() {
@@ -191,8 +196,10 @@ bool ThreadState::CheckInvariants() {
     const Bin& bin = bins_[c];
     if (Base(c)[-1] != nullptr || Top(c) < Base(c) || Limit(c) > bin.capacity()) return false;
     if (Held(c) > Limit(c)) return false;
+    if (Held(c) < Taken(c) || Held(c) > Taken(c) + (Taken(c) != 0 ? 2 : Limit(c))) return false;
     allowed += static_cast<int64_t>(Limit(c) * kSizeClassTable[c].size);
   }
+  if (revocation_ == Revocation::kTaken) return budget_taken_ == 0;
   return allowed + spare_budget_ == budget_taken_;
 }
 

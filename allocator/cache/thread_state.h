@@ -3,8 +3,8 @@
 // One thread's cache and what its slow paths need: the arrays behind the stacks, their sizes and
 // histories. Refills from and flushes into the central free lists of the CPU it runs on.
 //
-// Every slow path holds `lock`, which is its own and all but never contended, so that statistics
-// and fork() find the bins in order.
+// Every slow path holds `lock`, which is its own and all but never contended, so that statistics,
+// fork() and who takes back an idle thread's cache find the bins in order.
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_
 #define SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_
 
@@ -26,6 +26,7 @@ struct CacheContext {
   MetadataAllocator& metadata;
   CacheBudget& budget;
   os::Clock& clock;
+  ThreadCache* empty_cache;
 };
 
 // The block that realloc moved last because it grew, and how often in a row: a buffer that is being
@@ -35,9 +36,19 @@ struct GrowingBlock {
   uint32_t moves = 0;
 };
 
+struct ThreadLocals;
+
+// What was taken back from a thread.
+struct TakenBack {
+  size_t objects = 0;
+  size_t bytes = 0;
+};
+
 class ThreadState {
  public:
-  explicit ThreadState(const CacheContext& context) : context_(context) {}
+  // `owner`: the variables of the thread whose state it is. nullptr: its cache isn't taken back.
+  explicit ThreadState(const CacheContext& context, ThreadLocals* owner = nullptr)
+      : context_(context), owner_(owner) {}
   ThreadState(const ThreadState&) = delete;
   ThreadState& operator=(const ThreadState&) = delete;
 
@@ -63,9 +74,38 @@ class ThreadState {
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock);
 
+  // REVOCATION: what the thread caches is taken back by another, and it pays for that with a slow
+  // path when it next comes. idle_caches.h has the steps and why they are safe.
+
+  // What the owner's fast paths are to find outside slow paths: `cache`, or the empty one.
+  ThreadCache* Visible() const { return RelaxedLoad(visible_); }
+
+  // The owner, in a slow path, before it uses `cache`.
+  void UseCache() ABSL_LOCKS_EXCLUDED(lock) {
+    if (ABSL_PREDICT_FALSE(Visible() != &cache)) Reclaim();
+  }
+
+  // The other thread's steps. One thread at a time, which keeps the state from being destroyed.
+
+  // A value that changes when the owner moves a top.
+  uint64_t Fingerprint() const;
+  // 1: wants the cache back, if anything worth while is in it. False: it isn't to be had.
+  bool AskBack() ABSL_LOCKS_EXCLUDED(lock);
+  // 2, after a barrier: hides it from the owner, who isn't in a slow path. False: it is in one, or
+  // has taken the cache back already.
+  bool HideFromOwner() ABSL_LOCKS_EXCLUDED(lock);
+  // 3, after another barrier: takes all objects but the top one of each class.
+  TakenBack TakeBack() ABSL_LOCKS_EXCLUDED(lock);
+  // In the place of 2 or 3: leaves it to the owner.
+  void LeaveToOwner() ABSL_LOCKS_EXCLUDED(lock);
+
   ThreadCache cache;
   GrowingBlock growing;  // the owning thread's alone
   os::RankedLock lock{LockRank::kThreadState};
+
+  // Of the thread that takes caches back.
+  uint64_t fingerprint_at_look = 0;
+  bool idle_at_look = false;
 
   // Links of the registry's list, under the registry's lock.
   ThreadState* previous = nullptr;
@@ -75,7 +115,7 @@ class ThreadState {
   // Every thread has all of them, in use or not: small.
   struct Bin {
     uint16_t limit = 0;                  // objects that the stack may hold
-    uint16_t held_at_tick = kNeverHeld;  // when the cache was last looked through
+    uint16_t held_at_look = kNeverHeld;  // when the cache was last looked through, or taken back
     uint8_t array_log = 0;  // the array has 2^array_log slots, one for the sentinel; 0: none
     uint8_t strays = 0;     // frees of a class that the thread hasn't allocated
     BinHistory history;
@@ -83,6 +123,9 @@ class ThreadState {
     size_t capacity() const { return (size_t{1} << array_log) - 1; }
     size_t array_bytes() const { return sizeof(void*) << array_log; }
   };
+  // How far the cache has been taken back.
+  enum class Revocation : uint8_t { kNone, kAsked, kHidden, kTaken };
+
   static constexpr uint16_t kNeverHeld = UINT16_MAX;
   static_assert(sizeof(Bin) == 8);
 
@@ -91,6 +134,8 @@ class ThreadState {
   // Beyond the budget, a thread may hold one batch of each class up to this size.
   static constexpr size_t kMaxOverdrawnSize = 16384;
   static constexpr uint8_t kMinArrayLog = 3;  // a cache line
+  // Less isn't taken back.
+  static constexpr size_t kMinTakenBytes = 8192;
   static constexpr uint32_t kSlowPathsPerTick = 64;
   static constexpr uint64_t kTickMs = 200;
 
@@ -100,6 +145,11 @@ class ThreadState {
   void** Base(size_t c) const { return cache.limit[c] - bins_[c].limit; }
   size_t Held(size_t c) const { return static_cast<size_t>(Top(c) - Base(c)); }
   size_t Limit(size_t c) const { return bins_[c].limit; }
+  // The objects at the bottom of the stack that were taken back and are still in the array.
+  size_t Taken(size_t c) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    const size_t held = bins_[c].held_at_look;
+    return revocation_ == Revocation::kTaken && bins_[c].array_log != 0 && held != 0 ? held - 1 : 0;
+  }
 
   bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   bool RaiseLimit(size_t c, size_t limit, bool within_budget) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
@@ -108,10 +158,18 @@ class ThreadState {
   void SetLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void Reclaim() ABSL_LOCKS_EXCLUDED(lock);
+  void EndRevocation() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void DropTaken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void PayForLimits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  size_t LimitPaid(size_t c, bool within_budget) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void TickIfDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
 
+  ThreadCache* visible_ = &cache;
+  Revocation revocation_ ABSL_GUARDED_BY(lock) = Revocation::kNone;
   CacheContext context_;
+  ThreadLocals* const owner_;
   int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;  // taken and unused; negative: overdrawn
   int64_t budget_taken_ ABSL_GUARDED_BY(lock) = 0;
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;

@@ -73,6 +73,12 @@ int StageStat(const CtlCall& call) {
 }
 
 template <auto kMember>
+int IdleCachesStat(const CtlCall& call) {
+  call.value->number = call.state->snapshot.idle_caches.*kMember;
+  return 0;
+}
+
+template <auto kMember>
 int HeapStat(const CtlCall& call) {
   call.value->number = call.state->snapshot.heap.*kMember;
   return 0;

@@ -19,6 +19,7 @@ class ThreadExitHook {
   bool Create(void (*on_exit)(void* value));
   // Makes the hook run with `value` (not null) when the calling thread ends.
   void Arm(void* value);
+  bool created() const { return created_; }
 
  private:
   unsigned key_ = 0;

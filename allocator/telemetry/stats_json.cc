@@ -83,6 +83,15 @@ void PrintTotals(const StatsDump& dump, JsonWriter& json) {
   json.Field("num_runs", s.background.runs);
   json.Field("run_interval", s.background.interval_ns);
   json.CloseObject();
+  json.OpenObject("idle_caches");
+  json.Field("caches", s.idle_caches.caches);
+  json.Field("objects", s.idle_caches.objects);
+  json.Field("bytes", s.idle_caches.bytes);
+  json.CloseObject();
+  json.OpenObject("release");
+  json.Field("pages", s.heap.released_pages);
+  json.Field("reused_pages", s.heap.reused_pages);
+  json.CloseObject();
   json.CloseObject();
 }
 

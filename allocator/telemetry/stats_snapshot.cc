@@ -56,8 +56,10 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
-  snapshot->background =
-      sources.background == nullptr ? BackgroundThreadStats() : sources.background->Stats();
+  if (sources.background != nullptr) {
+    snapshot->background = sources.background->Stats();
+    snapshot->idle_caches = sources.background->idle_caches().Stats();
+  }
   snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
 }
 

@@ -68,6 +68,7 @@ struct StatsSnapshot {
   size_t metadata_mapped;  // bytes
   BackgroundThreadStats background;
   MemoryLimitsStats limits;
+  IdleCachesStats idle_caches;
 
   // Sums over the classes, bytes unless said otherwise.
   size_t small_live;

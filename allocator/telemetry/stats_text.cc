@@ -70,6 +70,10 @@ void PrintTotals(const StatsDump& dump, StatsWriter& out) {
   out << "Count of realloc(non-null-ptr, 0) calls: " << dump.zero_reallocs << "\n";
   out << "Background threads: " << s.background.threads << ", num_runs: " << s.background.runs
       << ", run_interval: " << s.background.interval_ns << " ns\n";
+  out << "Idle threads' caches taken back: " << s.idle_caches.caches
+      << ", objects: " << s.idle_caches.objects << ", bytes: " << s.idle_caches.bytes << "\n";
+  out << "Pages given back and wanted again within seconds: " << s.heap.reused_pages << " of "
+      << s.heap.released_pages << "\n";
 }
 
 // One row of the table of small and large blocks.

@@ -42,7 +42,8 @@ struct Floors {
   PageHeap page_heap{memory, clock, metadata, page_map};
   PerCpuCentral central{Heap{metadata, page_map, page_heap, [](const BadPointer&) { abort(); }}};
   CacheBudget budget;
-  ThreadRegistry registry{CacheContext{central, metadata, budget, clock}};
+  ThreadCache empty_cache;
+  ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache}};
 };
 
 }  // namespace spanmalloc

@@ -122,7 +122,7 @@ TEST_F(BackgroundThreadTest, OnlyOneIsStarted) {
   EXPECT_EQ(thread_.Stats().threads, 1u);
 }
 
-TEST_F(BackgroundThreadTest, WhatLiesInsideSpansGoesAfterTheDecayOfQuiet) {
+TEST_F(BackgroundThreadTest, WhatLiesInsideSpansGoesAfterHalfTheDecayOfQuiet) {
   StartWithPeak();
   FreePeak();
   // Of each span of this class one object stays.
@@ -136,11 +136,11 @@ TEST_F(BackgroundThreadTest, WhatLiesInsideSpansGoesAfterTheDecayOfQuiet) {
   const uint64_t freed_ms = on_.clock.NowMs();
   StepAndSleep();
   const auto released = [this] { return on_.central.Stats(kClass).released_parts; };
-  while (on_.clock.NowMs() < freed_ms + 1900) {
+  while (on_.clock.NowMs() < freed_ms + 900) {
     StepAndSleep();
     EXPECT_EQ(released(), 0u) << on_.clock.NowMs() - freed_ms;
   }
-  while (StepAndSleep() != kForever) ASSERT_LT(on_.clock.NowMs(), freed_ms + 3000);
+  while (StepAndSleep() != kForever) ASSERT_LT(on_.clock.NowMs(), freed_ms + 2000);
   EXPECT_GT(released(), objects.size() / kSizeClassTable[kClass].objects);
 }
 
@@ -159,11 +159,11 @@ TEST_F(BackgroundThreadTest, GivesAPeakBackWithinTheDecay) {
     ASSERT_LE(now_ms, freed_ms + 2100);
     StepAndSleep();
   }
-  EXPECT_GE(now_ms, freed_ms + 1500);
+  EXPECT_GE(now_ms, freed_ms + 1000);
   EXPECT_LE(DirtyPages(), ReleasePolicy::kFloorPages);
 }
 
-TEST_F(BackgroundThreadTest, GivesAllBackAfterTheDecayOfQuietAndSleepsForEver) {
+TEST_F(BackgroundThreadTest, GivesAllBackAfterHalfTheDecayOfQuietAndSleepsForEver) {
   StartWithPeak();
   FreePeak();
   const uint64_t freed_ms = on_.clock.NowMs();
@@ -173,8 +173,22 @@ TEST_F(BackgroundThreadTest, GivesAllBackAfterTheDecayOfQuietAndSleepsForEver) {
     EXPECT_GT(DirtyPages(), 0u);
   }
   EXPECT_EQ(DirtyPages(), 0u);
-  EXPECT_GE(on_.clock.NowMs(), freed_ms + 2000);
+  EXPECT_GE(on_.clock.NowMs(), freed_ms + 1000);
+  EXPECT_LT(on_.clock.NowMs(), freed_ms + 1700);
   EXPECT_EQ(thread_.Stats().runs, static_cast<uint64_t>(steps) + 1);
+}
+
+TEST_F(BackgroundThreadTest, LooksAfterIdleCachesBeforeItSleepsForEver) {
+  thread_.idle_caches().SetWanted(true);
+  thread_.idle_caches().Begin();
+  StartWithPeak();
+  FreePeak();
+  on_.page_heap.SetDecay(0);
+  const uint64_t quiet_ms = on_.clock.NowMs();
+  int steps = 0;
+  while (StepAndSleep() != kForever) ASSERT_LT(++steps, 20);
+  EXPECT_GE(on_.clock.NowMs(), quiet_ms + IdleCaches::kLookMs);
+  EXPECT_EQ(DirtyPages(), 0u);
 }
 
 TEST_F(BackgroundThreadTest, KeepsAllIfItIsToldTo) {

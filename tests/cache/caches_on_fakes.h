@@ -36,7 +36,8 @@ struct CachesOnFakes : CentralOnFakes {
   }
 
   CacheBudget budget;
-  CacheContext context{central, metadata, budget, clock};
+  ThreadCache empty_cache;
+  CacheContext context{central, metadata, budget, clock, &empty_cache};
   ThreadRegistry registry{context};
   FakeTextFiles files;
   os::ControlGroups groups{files};

@@ -46,7 +46,8 @@ class TestHeap {
   PageHeap page_heap{memory, clock, metadata, page_map};
   PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die}};
   CacheBudget budget;
-  ThreadRegistry registry{CacheContext{central, metadata, budget, clock}};
+  ThreadCache empty_cache;
+  ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache}};
   os::KernelFiles files;
   os::ControlGroups groups{files};
   os::GroupMemory group_memory{groups};

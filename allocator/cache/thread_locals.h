@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A thread's own variables, and what begins and ends a slow path: while one lasts, the thread's
+// fast paths find the empty cache. The entry points keep them in thread-local storage; a
+// ThreadState knows where its thread's are, for taking back what an idle thread caches
+// (idle_caches.h).
+#ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_LOCALS_H_
+#define SPANMALLOC_ALLOCATOR_CACHE_THREAD_LOCALS_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "allocator/cache/thread_cache.h"
+#include "allocator/cache/thread_state.h"
+#include "allocator/util/relaxed.h"
+
+namespace spanmalloc {
+
+struct ThreadLocals {
+  // Where the fast path pops and pushes; the empty cache while there is no thread state, during
+  // slow paths, and while the thread's cache is being taken back. Loaded once per operation.
+  ThreadCache* cache;
+  // nullptr before the thread's first slow path, and after its cache was returned.
+  ThreadState* state;
+  // How many slow paths the thread is in. More than one: a signal handler or something that a slow
+  // path called came back to the allocator.
+  uint32_t depth;
+  // The thread is ending: its cache was returned, and it gets no other.
+  bool ended;
+};
+
+inline void BeginSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
+  RelaxedStore(own.depth, own.depth + 1);
+  RelaxedStore(own.cache, empty_cache);
+  // What follows comes after both: for a signal handler that interrupts it; and for ThreadState's
+  // HideFromOwner, whose barrier makes of this a fence of the machine.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+inline void EndSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (own.depth == 1) {
+    RelaxedStore(own.cache, own.state == nullptr ? empty_cache : own.state->Visible());
+  }
+  // Release: pairs with the acquire in ThreadState::HideFromOwner.
+  __atomic_store_n(&own.depth, own.depth - 1, __ATOMIC_RELEASE);
+}
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CACHE_THREAD_LOCALS_H_

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A thread's cache taken back by another thread, and the owner's return to it.
+#include <string.h>
+
+#include "allocator/cache/thread_locals.h"
+#include "allocator/cache/thread_state.h"
+
+namespace spanmalloc {
+
+uint64_t ThreadState::Fingerprint() const {
+  uint64_t mixed = 1;  // of no look is it 0
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    mixed = mixed * 31 + reinterpret_cast<uintptr_t>(Top(c)) / sizeof(void*);
+  }
+  return mixed;
+}
+
+bool ThreadState::AskBack() {
+  if (owner_ == nullptr || !lock.TryLock()) return false;
+  size_t bytes = 0;
+  if (revocation_ == Revocation::kNone) {
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      const size_t held = Held(c);
+      if (held > 1) bytes += (held - 1) * kSizeClassTable[c].size;
+    }
+  }
+  const bool worth_while = bytes >= kMinTakenBytes;
+  if (worth_while) {
+    revocation_ = Revocation::kAsked;
+    RelaxedStore(visible_, context_.empty_cache);
+  }
+  lock.Unlock();
+  return worth_while;
+}
+
+bool ThreadState::HideFromOwner() {
+  os::LockHolder hold(lock);
+  if (revocation_ != Revocation::kAsked) return false;
+  // Acquire: pairs with the release in EndSlowPath. With 0, the slow path, if any, that ended
+  // across the barrier and may have read `visible_` before, has stored what it read.
+  if (__atomic_load_n(&owner_->depth, __ATOMIC_ACQUIRE) != 0) {
+    EndRevocation();
+    return false;
+  }
+  RelaxedStore(owner_->cache, context_.empty_cache);
+  revocation_ = Revocation::kHidden;
+  return true;
+}
+
+TakenBack ThreadState::TakeBack() {
+  os::LockHolder hold(lock);
+  TakenBack taken;
+  if (revocation_ != Revocation::kHidden) return taken;
+  revocation_ = Revocation::kTaken;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (bins_[c].array_log == 0) continue;
+    const size_t held = Held(c);
+    bins_[c].held_at_look = static_cast<uint16_t>(held);
+    const size_t count = Taken(c);
+    void* batch[PerCpuCentral::kMaxBatch];
+    for (size_t done = 0; done < count;) {
+      size_t n = 0;
+      while (n < PerCpuCentral::kMaxBatch && done < count)
+        batch[n++] = RelaxedLoad(Base(c)[done++]);
+      context_.central.InsertInSpans(static_cast<SizeClass>(c), batch, n);
+    }
+    taken.objects += count;
+    taken.bytes += count * kSizeClassTable[c].size;
+  }
+  context_.budget.Return(budget_taken_);
+  budget_taken_ = 0;
+  spare_budget_ = 0;
+  return taken;
+}
+
+void ThreadState::LeaveToOwner() {
+  os::LockHolder hold(lock);
+  if (revocation_ != Revocation::kTaken) EndRevocation();
+}
+
+void ThreadState::Reclaim() {
+  os::LockHolder hold(lock);
+  EndRevocation();
+}
+
+void ThreadState::EndRevocation() {
+  if (ABSL_PREDICT_TRUE(revocation_ == Revocation::kNone)) return;
+  if (revocation_ == Revocation::kTaken) {
+    DropTaken();
+    PayForLimits();
+  }
+  revocation_ = Revocation::kNone;
+  RelaxedStore(visible_, &cache);
+}
+
+// What is the thread's own moves to the bottom of the stacks.
+void ThreadState::DropTaken() {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    Bin& bin = bins_[c];
+    if (bin.array_log == 0) continue;
+    const size_t taken = Taken(c);
+    const size_t own = Held(c) - taken;
+    if (taken != 0) memmove(Base(c), Base(c) + taken, own * sizeof(void*));
+    SetTop(c, Base(c) + own);
+    bin.held_at_look = kNeverHeld;
+    bin.history.refill = 0;
+  }
+}
+
+// What the bin may hold: half of what it did, or without a budget at most what every thread may.
+size_t ThreadState::LimitPaid(size_t c, bool within_budget) const {
+  const SizeClassInfo& info = kSizeClassTable[c];
+  const size_t overdrawn = info.size > kMaxOverdrawnSize ? 0 : info.batch;
+  size_t limit = (Limit(c) + 1) / 2;
+  if (!within_budget && limit > overdrawn) limit = overdrawn;
+  return limit > Held(c) ? limit : Held(c);
+}
+
+// The limits are paid for anew: their share of the budget was returned.
+void ThreadState::PayForLimits() {
+  for (bool within_budget : {true, false}) {
+    int64_t cost = 0;
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      cost += static_cast<int64_t>(LimitPaid(c, within_budget) * kSizeClassTable[c].size);
+    }
+    budget_taken_ = context_.budget.Take(cost);
+    if (within_budget && budget_taken_ < cost) continue;
+    for (size_t c = 1; c < kSizeClassEnd; ++c) SetLimit(c, LimitPaid(c, within_budget));
+    spare_budget_ = budget_taken_ - cost;
+    return;
+  }
+}
+
+}  // namespace spanmalloc

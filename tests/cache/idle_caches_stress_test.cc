@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Threads that pop and push without locks while their caches are taken back again and again, and
+// that are stopped by signals wherever they happen to be. Every object is marked as given out or
+// free: none is given out twice, none is lost.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "allocator/cache/idle_caches.h"
+#include "allocator/cache/thread_locals.h"
+#include "gtest/gtest.h"
+#include "tests/cache/caches_on_fakes.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr size_t kClasses[] = {6, 20, 40};
+constexpr int kThreads = 4;
+constexpr int kRounds = 300;
+constexpr int kHandMax = 300;
+
+// Until the taker is done with a round; not for ever, since a thread may be stopped with a lock
+// held.
+constexpr int kMaxYields = 500;
+std::atomic<bool> stalled{false};
+std::atomic<uint64_t> stalls{0};
+
+void Stall(int) {
+  stalls.fetch_add(1, std::memory_order_relaxed);
+  for (int i = 0; i < kMaxYields && stalled.load(std::memory_order_relaxed); ++i) {
+    syscall(SYS_sched_yield);
+  }
+}
+
+class Worker {
+ public:
+  Worker(CachesOnFakes& on, int seed)
+      : on_(on),
+        random_(static_cast<unsigned>(seed)),
+        locals_{&on.empty_cache, nullptr, 0, false} {}
+
+  void Run(const std::atomic<bool>& done) {
+    SlowPath([&] { locals_.state = on_.registry.Create(&locals_); });
+    while (!done.load(std::memory_order_relaxed)) {
+      for (int i = 0; i < 200; ++i) DoOne();
+      if (random_() % 4 == 0) SlowPath([] {});
+      if (random_() % 64 == 0) SlowPath([&] { locals_.state->FlushAll(); });
+    }
+    for (size_t which = 0; which < std::size(kClasses); ++which) {
+      while (!hand_[which].empty()) FreeOne(which);
+    }
+    SlowPath([&] {
+      on_.registry.Destroy(locals_.state);
+      locals_.state = nullptr;
+    });
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  template <typename Work>
+  void SlowPath(Work work) {
+    BeginSlowPath(locals_, &on_.empty_cache);
+    work();
+    EndSlowPath(locals_, &on_.empty_cache);
+  }
+
+  void DoOne() {
+    const size_t which = random_() % std::size(kClasses);
+    if (hand_[which].empty() || (hand_[which].size() < kHandMax && random_() % 2 == 0)) {
+      AllocateOne(which);
+    } else {
+      FreeOne(which);
+    }
+  }
+
+  void AllocateOne(size_t which) {
+    const size_t c = kClasses[which];
+    void* object = RelaxedLoad(locals_.cache)->Pop(c);
+    if (object == nullptr) {
+      SlowPath([&] {
+        locals_.state->UseCache();
+        object = on_.Allocate(locals_.state, c);
+      });
+    }
+    // The heap's memory is zero at first.
+    auto* owner = static_cast<std::atomic<uint64_t>*>(object);
+    failed_ = failed_ || owner->exchange(1, std::memory_order_relaxed) != 0;
+    hand_[which].push_back(object);
+  }
+
+  void FreeOne(size_t which) {
+    const size_t c = kClasses[which];
+    void* object = hand_[which].back();
+    hand_[which].pop_back();
+    static_cast<std::atomic<uint64_t>*>(object)->store(0, std::memory_order_relaxed);
+    if (RelaxedLoad(locals_.cache)->Push(c, object)) return;
+    SlowPath([&] {
+      locals_.state->UseCache();
+      on_.Free(locals_.state, c, object);
+    });
+  }
+
+  CachesOnFakes& on_;
+  std::minstd_rand random_;
+  ThreadLocals locals_;
+  std::vector<void*> hand_[std::size(kClasses)];
+  bool failed_ = false;
+};
+
+TEST(IdleCachesStressTest, NothingIsGivenOutTwiceOrLost) {
+  struct sigaction action = {};
+  action.sa_handler = &Stall;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGUSR1, &action, nullptr);
+  CachesOnFakes on;
+  IdleCaches idle(on.registry);
+  idle.SetWanted(true);
+  idle.Begin();
+  std::atomic<bool> done{false};
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    workers.push_back(std::make_unique<Worker>(on, i + 1));
+    threads.emplace_back([worker = workers.back().get(), &done] { worker->Run(done); });
+  }
+  size_t counts[kSizeClassEnd] = {};
+  for (int round = 0; round < kRounds; ++round) {
+    stalled.store(true, std::memory_order_relaxed);
+    for (std::thread& thread : threads) {
+      if (round % 8 != 7) pthread_kill(thread.native_handle(), SIGUSR1);
+    }
+    for (int look = 0; look < 3; ++look) {
+      on.clock.Advance(IdleCaches::kLookMs);
+      idle.Look(on.clock.NowMs());
+      on.registry.AddCounts(counts);
+      EXPECT_TRUE(on.registry.CheckInvariants());
+      std::this_thread::yield();
+    }
+    stalled.store(false, std::memory_order_relaxed);
+    std::this_thread::yield();
+  }
+  done.store(true, std::memory_order_relaxed);
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& worker : workers) EXPECT_FALSE(worker->failed());
+  EXPECT_GT(stalls.load(), 0u);
+  EXPECT_GT(idle.Stats().caches, 0u);
+  for (size_t c : kClasses)
+    EXPECT_EQ(on.Outside(c, 0), 0u) << "objects of class " << c << " are lost";
+  EXPECT_TRUE(on.central.CheckInvariants());
+  EXPECT_TRUE(FaultLog::Take().empty());
+}
+
+}  // namespace
+}  // namespace spanmalloc
