@@ -44,7 +44,7 @@ size_t CentralFreeList::Take(Heap& heap, void** out, size_t want, size_t reserve
     count_ -= static_cast<uint32_t>(taken);
     memcpy(out, array_ + count_, taken * sizeof(void*));
     if (count_ < low_water_) low_water_ = count_;
-  } else {
+  } else if (totals_.nonfull_spans != 0) {
     for (size_t list = 0; list <= kSearched && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
         Span* span = nonfull_[list].front();

@@ -12,10 +12,10 @@ void PageHeap::KeepFreed(Span* span) {
   if (span->size_class != kNoSizeClass) span->ForgetObjects();
   const size_t pages = FreedSpans::Extent(span);
   const bool grown = span->state == SpanState::kLarge && span->grower != nullptr;
-  if (span->moved || pages > FreedSpans::kMaxPages || !(grown || freed_.Expects(pages))) {
+  if (span->moved || pages > FreedSpans::kMaxPages || freed_.full() ||
+      !(grown || freed_.Expects(pages))) {
     return RemoveSpan(span);
   }
-  if (freed_.full()) DropFreed();
   if (span->huge_pages != 0) {
     advice_.OnFree(span);
     page_map_.ClearDirectory(HugePageIndex(span->start), span->huge_pages);
