@@ -186,7 +186,11 @@ void Runtime::FollowQuota(uint64_t now) {
 void Runtime::EndSpanPeriod(uint64_t now) {
   const int64_t decay = page_heap.DecayMs();
   const bool first = next_span_release_ms.load(std::memory_order_relaxed) == 0;
-  const bool done = first || decay < 0 || central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  // The background thread may have brought it to its end.
+  const bool ended = in_span_pass.load(std::memory_order_relaxed) && !central.InPass();
+  const bool done =
+      first || decay < 0 || ended || central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  in_span_pass.store(!done, std::memory_order_relaxed);
   const auto period = static_cast<uint64_t>(decay > 0 && done ? decay : 0);
   next_span_release_ms.store(now + period, std::memory_order_relaxed);
 }

@@ -136,6 +136,7 @@ struct Runtime {
   std::atomic<uint64_t> next_idle_ms{0};
   std::atomic<uint64_t> next_quota_ms{0};
   std::atomic<uint64_t> next_span_release_ms{0};
+  std::atomic<bool> in_span_pass{false};
 
   std::atomic<int> state{kNotLoaded};
   size_t window = 0;  // bytes of address space that the page map covers

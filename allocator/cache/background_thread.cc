@@ -46,6 +46,10 @@ bool BackgroundThread::Step(uint64_t* sleep_ms) {
     quiet_steps_ = 0;
     idle_caches_.NoteActivity();
     idle_caches_.Look(now);
+    // Slow paths that come seldom would take long over it.
+    for (int i = 0; i < kPassesWhileActive && central_.InPass(); ++i) {
+      central_.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+    }
   } else if (const uint64_t rest = DoQuietStep(now)) {
     int quiet = kQuiet;
     if (seen_.compare_exchange_strong(quiet, kAsleep, std::memory_order_relaxed)) sleep = rest;

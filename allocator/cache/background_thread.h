@@ -2,11 +2,11 @@
 //
 // The background thread: gives memory back while no other thread comes by to do it. As long as the
 // program's threads pass through slow paths they give back what is idle, some times a second; this
-// thread looks after them, and works only when a whole interval went by without any: it lets the
-// release policy take its course. (Whether or not, it takes back what threads that sleep have in
-// their caches; idle_caches.h.) When nobody came by for half as long as free memory is kept, it
-// gives back all that is free, and sleeps until the others are back. Until then it also looks after
-// the memory limits in their place.
+// thread looks after them, and works when a whole interval went by without any: it lets the release
+// policy take its course. (Whether or not, it takes back what threads that sleep have in their
+// caches, idle_caches.h, and goes on with a pass through the spans that they began.) When nobody
+// came by for half as long as free memory is kept, it gives back all that is free, and sleeps until
+// the others are back. Until then it also looks after the memory limits in their place.
 //
 // It exists only in processes with several threads whose heap has been larger than the few MiB that
 // are kept in any case. A slow path of malloc starts it, at its end (the C library allocates to
@@ -105,6 +105,8 @@ class BackgroundThread {
   };
   // More than slow paths let pass between two calls of NoteActivity: less isn't quiet.
   static constexpr uint64_t kMinSleepMs = 100;
+  // What is released inside spans at one step while the program runs: 5 to 10 milliseconds' work.
+  static constexpr int kPassesWhileActive = 32;
 
   bool running() const { return running_.load(std::memory_order_relaxed); }
 

@@ -219,9 +219,11 @@ bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
   const size_t begin = in_passes ? pass_at_.load(std::memory_order_relaxed) : 0;
   const size_t end = shards() * kSizeClassEnd;
   size_t at = begin;
-  for (; at < end && search.spans != 0 && search.bytes != 0; ++at) {
+  while (at < end && search.spans != 0 && search.bytes != 0) {
     CentralFreeList* list = ListAt(at / kSizeClassEnd, at % kSizeClassEnd);
     if (list != nullptr && list->held_hint() != 0) list->ReleaseIdle(heap_, since, &search);
+    // A list that took the search to its end has more, perhaps.
+    if (search.spans != 0) ++at;
   }
   if (in_passes) pass_at_.store(at < end ? at : 0, std::memory_order_relaxed);
   return at >= end;

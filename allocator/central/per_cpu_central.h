@@ -50,6 +50,9 @@ class PerCpuCentral {
   // short; the next call then goes on from there.
   bool ReleaseIdle(IdleSince since, size_t bytes);
 
+  // Whether a pass at the end of a period was cut short, and not gone on with to its end.
+  bool InPass() const { return pass_at_.load(std::memory_order_relaxed) != 0; }
+
   // As above with what is free, wanted of late or not, within the bounds of `search`, which it
   // counts down.
   void ReleaseFree(SpanSearch* search);

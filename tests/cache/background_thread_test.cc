@@ -76,6 +76,30 @@ class BackgroundThreadTest : public testing::Test {
   std::vector<Span*> blocks_;
 };
 
+TEST_F(BackgroundThreadTest, GoesOnWithAPassThroughTheSpansOfAProgramThatRuns) {
+  // More spans than one call searches, partly used; the array of the list takes some objects more.
+  const SizeClass c = SizeClassOf(4096);
+  const size_t per_span = kSizeClassTable[c].objects;
+  std::vector<void*> objects(1000 * per_span);
+  for (void*& object : objects) ASSERT_EQ(on_.central.Remove(c, &object, 1), 1u);
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (i % per_span != 0) on_.central.Insert(c, &objects[i], 1);
+  }
+  StartWithPeak();
+  StepAndSleep();
+  // What is idle for two ticks and a period.
+  for (int tick = 0; tick < 2; ++tick) on_.central.ReturnIdle();
+  on_.central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  while (on_.central.InPass()) on_.central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  const size_t before = on_.central.Stats(c).released_parts;
+  EXPECT_FALSE(on_.central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0}));
+  ASSERT_TRUE(on_.central.InPass());
+  thread_.NoteActivity();
+  StepAndSleep();
+  EXPECT_FALSE(on_.central.InPass());
+  EXPECT_GT(on_.central.Stats(c).released_parts, before + 1000);
+}
+
 TEST_F(BackgroundThreadTest, OneThreadDoesNotWantIt) {
   MakeThreads(1);
   AllocatePeak();
