@@ -70,7 +70,8 @@ void* AllocateInArenaFor(unsigned arena, size_t alignment, size_t size, bool zer
 // Makes a block hold `size` bytes where it is, and as much of `extra` as it can get by asking for
 // half as much each time. Returns its usable bytes afterwards.
 size_t ResizeWithin(void* block, size_t old_usable, size_t size, size_t extra) {
-  if (extra > kMaxRequest - size) extra = size < kMaxRequest ? kMaxRequest - size : 0;
+  const size_t most = size < kMaxRequest ? kMaxRequest - size : 0;
+  if (extra > most) extra = most;
   size_t usable = TryResizeInPlace(block, size + extra);
   while (usable < size + extra && extra != 0 && size + extra / 2 > old_usable) {
     extra /= 2;

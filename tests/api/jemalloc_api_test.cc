@@ -308,6 +308,17 @@ TEST(Xallocx, TakesWhatItCanOfTheExtra) {
   sdallocx(block, grown, 0);
 }
 
+TEST(Xallocx, ASizeThatNoBlockHasChangesNothing) {
+  void* block = mallocx(2 * kMiB, 0);
+  for (size_t size : {SIZE_MAX, SIZE_MAX - 10, SIZE_MAX / 2 + 2}) {
+    for (size_t extra : {size_t{1}, 1 * kMiB, SIZE_MAX / 2 + kMiB, SIZE_MAX}) {
+      EXPECT_EQ(xallocx(block, size, extra, 0), 2 * kMiB) << size << " and " << extra;
+      EXPECT_EQ(sallocx(block, 0), 2 * kMiB);
+    }
+  }
+  dallocx(block, 0);
+}
+
 TEST(Xallocx, DoesNotGrowIntoANeighbour) {
   auto* block = static_cast<char*>(mallocx(1 * kMiB, 0));
   ASSERT_EQ(xallocx(block, 512 * kKiB, 0, 0), 512 * kKiB);
