@@ -66,6 +66,22 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   return block;
 }
 
+// As Take, in an explicit arena, which has nothing for a signal handler.
+void* TakeInArena(unsigned arena, size_t size, size_t alignment, bool* zeroed) {
+  if (size > kMaxRequest) return nullptr;
+  SlowPathScope scope;
+  if (scope.nested() || !runtime.EnsureInitialized()) return nullptr;
+  const size_t c = ClassFor(size, alignment);
+  void* block = nullptr;
+  for (bool again : {true, false}) {
+    block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
+  }
+  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
+  runtime.Maintain();
+  return block;
+}
+
 void* TakeOrFail(size_t c, size_t size, size_t alignment, bool* zeroed) {
   void* block = Take(c, size, alignment, zeroed);
   if (ABSL_PREDICT_FALSE(block == nullptr)) {
@@ -219,17 +235,8 @@ void FreeSlow(void* block) {
 }
 
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
-  void* block = nullptr;
-  if (size <= kMaxRequest) {
-    SlowPathScope scope;
-    *zeroed = false;
-    const size_t c = ClassFor(size, alignment);
-    for (bool again : {true, false}) {
-      if (scope.nested() || !runtime.EnsureInitialized()) break;
-      block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
-      if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
-    }
-  }
+  *zeroed = false;
+  void* block = TakeInArena(arena, size, alignment, zeroed);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }

@@ -134,6 +134,18 @@ void CheckNewHandler() {
   Free(last);
 }
 
+// In an arena of the program's own, too.
+void CheckArena() {
+  const auto allocate = reinterpret_cast<void* (*)(size_t, int)>(dlsym(RTLD_DEFAULT, "mallocx"));
+  unsigned arena = 0;
+  size_t length = sizeof(arena);
+  CHECK(check::FindMallctl()("arenas.create", &arena, &length, nullptr, 0) == 0, "no arena");
+  const size_t before = check::Statistic("spanmalloc.limit.refusals");
+  const int flags = static_cast<int>((arena + 1) << 20);
+  CHECK(allocate(2 * kLimit, flags) == nullptr, "a block beyond the limit");
+  CHECK(check::Statistic("spanmalloc.limit.refusals") == before + 1, "the refusal isn't counted");
+}
+
 }  // namespace
 
 int main() {
@@ -141,6 +153,7 @@ int main() {
   CheckEverySize();
   CheckOtherSizesAfterFree();
   CheckNewHandler();
+  CheckArena();
   CHECK(check::Statistic("spanmalloc.limit.refusals") > 5, "refusals aren't counted");
   CHECK(malloc(2 * kLimit) == nullptr, "a block beyond the limit");
   check::SetLimit("spanmalloc.limit.hard", 0);
