@@ -254,8 +254,22 @@ void CentralFreeList::NoteReturned(size_t count) {
   ++totals_.flushes;
 }
 
-void CentralFreeList::ReportObject(Heap& heap, void* object, const Span* span, ObjectFault fault) {
-  const size_t into = (reinterpret_cast<uintptr_t>(object) - span->start) % span->object_size();
+// Of a span that was given back nothing else is known.
+void CentralFreeList::ReportFreed(Heap& heap, void* object) const {
+  heap.report({.fault = Fault::kDoubleFree,
+               .pointer = object,
+               .claimed_size = 0,
+               .block_size = info().size,
+               .block_start = nullptr});
+}
+
+void CentralFreeList::ReportObject(Heap& heap, void* object, Span* span) const {
+  const auto address = reinterpret_cast<uintptr_t>(object);
+  if (span->size_class != size_class_ || !span->Contains(address)) {
+    return ReportFreed(heap, object);
+  }
+  const ObjectFault fault = span->CheckObject(address);
+  const size_t into = (address - span->start) % span->object_size();
   heap.report(
       {.fault = fault == ObjectFault::kInterior ? InteriorFault(object) : Fault::kDoubleFree,
        .pointer = object,
@@ -268,11 +282,12 @@ void CentralFreeList::ReportObject(Heap& heap, void* object, const Span* span, O
 // was given back.
 bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span) {
   const size_t before = span->free_objects;
+  // A span with nothing in use, given back meanwhile perhaps, has nothing put into it.
+  const bool in_use = span->live_objects() != 0;
   for (size_t i = 0; i < count; ++i) {
-    i += span->PutObjects(objects + i, count - i);
+    if (ABSL_PREDICT_TRUE(in_use)) i += span->PutObjects(objects + i, count - i);
     if (ABSL_PREDICT_TRUE(i == count)) break;
-    ReportObject(heap, objects[i], span,
-                 span->CheckObject(reinterpret_cast<uintptr_t>(objects[i])));
+    ReportObject(heap, objects[i], span);
   }
   if (span->free_objects == before) return false;
   if (before == 0) ++totals_.spans_reused;
@@ -299,13 +314,7 @@ void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs
     for (size_t j = i + 1; j < count; ++j) {
       if (runs[j].span != span) continue;
       runs[j].span = nullptr;
-      for (size_t k = runs[j].begin; k < runs[j].end; ++k) {
-        heap.report({.fault = Fault::kDoubleFree,
-                     .pointer = objects[k],
-                     .claimed_size = 0,
-                     .block_size = info().size,
-                     .block_start = nullptr});
-      }
+      for (size_t k = runs[j].begin; k < runs[j].end; ++k) ReportFreed(heap, objects[k]);
     }
   }
   UpdateHint();

@@ -150,7 +150,9 @@ class CentralFreeList {
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static void ReportObject(Heap& heap, void* object, const Span* span, ObjectFault fault);
+  void ReportFreed(Heap& heap, void* object) const;
+  void ReportObject(Heap& heap, void* object, Span* span) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

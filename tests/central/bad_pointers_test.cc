@@ -81,6 +81,24 @@ TEST_F(BadPointersTest, BothCopiesInOneBatchOfASpanThatIsFreed) {
   EXPECT_EQ(central_.Stats(kSizeClasses).spans, 0u);
 }
 
+// As above, with an arena's object, which sized frees brought here.
+TEST_F(BadPointersTest, BothCopiesInOneBatchOfAnArenasSpanThatIsFreed) {
+  on_.heap.arenas = &on_.arenas;
+  PerCpuCentral central(on_.heap);
+  unsigned arena = 0;
+  ASSERT_TRUE(on_.arenas.Create(&arena));
+  bool zeroed;
+  void* object = on_.arenas.Allocate(arena, kSizeClasses, 1, 16, &zeroed);
+  ASSERT_NE(object, nullptr);
+  void* batch[] = {object, object};
+  central.InsertInSpans(kSizeClasses, batch, 2);
+  const auto faults = FaultLog::Take();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0].fault, Fault::kDoubleFree);
+  EXPECT_EQ(faults[0].pointer, object);
+  on_.arenas.ForEachList([](CentralFreeList& list) { EXPECT_TRUE(list.CheckInvariants()); });
+}
+
 TEST_F(BadPointersTest, BothCopiesReachTheSpansFromTheArray) {
   const auto objects = Take(kClass, 2);
   void* batch[] = {objects[0], objects[0]};

@@ -70,6 +70,28 @@ class CentralFreeListTest : public testing::TestWithParam<size_t> {
   CentralFreeList list_;
 };
 
+// Two threads that return one object find its span; the first empties it, and its pages and its
+// descriptor may serve others before the second comes to it.
+TEST_P(CentralFreeListTest, AnObjectOfASpanThatWasFreedMeanwhileIsADoubleFree) {
+  const std::vector<void*> objects = Take(info_.objects);
+  Take(1);  // of another span: the last one with free objects isn't freed
+  ObjectRun run = {on_.page_map.SpanOf(objects[0]), 0, 1};
+  ObjectRun run_again = run;
+  PutInSpans(objects);
+  ASSERT_EQ(on_.page_map.SpanOf(objects[0]), nullptr) << "still there";
+  list_.PutOwned(on_.heap, objects.data(), &run, 1);
+  on_.page_heap.AllocateLarge(3, kPageSize);
+  run_again.span->shard.store(kShard, std::memory_order_relaxed);
+  list_.PutOwned(on_.heap, objects.data(), &run_again, 1);
+  const auto faults = FaultLog::Take();
+  ASSERT_EQ(faults.size(), 2u);
+  for (const BadPointer& bad : faults) {
+    EXPECT_EQ(bad.fault, Fault::kDoubleFree);
+    EXPECT_EQ(bad.pointer, objects[0]);
+  }
+  ExpectLive(1);
+}
+
 TEST_P(CentralFreeListTest, EmptyListGivesNothingWithoutASpan) {
   void* out[8];
   EXPECT_EQ(list_.Remove(on_.heap, out, 8, 0), 0u);
