@@ -40,6 +40,7 @@ GONE = f"{DOUBLE}|{INVALID}"
 # program: (the fault's name, when it is found); a fault of None must do no harm at all.
 TABLE = {
     "double_free_small": (DOUBLE, EVENTUAL),
+    "double_free_medium": (DOUBLE, EVENTUAL),
     "double_free_large": (GONE, IMMEDIATE),
     "double_free_huge": (GONE, IMMEDIATE),
     "double_free_separated": (DOUBLE, EVENTUAL),
@@ -67,6 +68,7 @@ TABLE = {
     "free_inside_large": (INTERIOR, IMMEDIATE),
     "free_inside_large_unaligned": (INTERIOR, IMMEDIATE),
     "free_inside_huge": (INTERIOR, IMMEDIATE),
+    "free_inside_freed_large": (GONE, IMMEDIATE),
     "free_misaligned": (f"{MISALIGNED}|{INTERIOR}", EVENTUAL),
     "free_misaligned_large": (f"{MISALIGNED}|{INTERIOR}", IMMEDIATE),
     "sized_delete_too_small": (MISMATCH, EVENTUAL),
