@@ -177,6 +177,7 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   MoveAdvice(from, to);
   if (!to->moved) ++moved_mappings_;
   to->moved = true;
+  if (bytes > from->bytes()) to->zeroed = false;
   if (from->moved) --moved_mappings_;
   from->moved = false;
   ++totals_.remapped;

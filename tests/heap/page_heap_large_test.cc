@@ -3,6 +3,7 @@
 // Large spans that change their size: grown and shrunk in place, and moved by the kernel, with
 // their contents and with the kernel's refusals at every call.
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "allocator/heap/page_heap.h"
@@ -284,6 +285,20 @@ TEST_P(PageHeapMoveTest, ARefusedMoveChangesNothing) {
   EXPECT_EQ(Free(from), LargeFault::kNone);
   EXPECT_EQ(Free(to), LargeFault::kNone);
   EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
+// With larger pages of the system what lies behind the source in its last one comes along: the
+// target isn't zero behind the source's end any more.
+TEST(PageHeapMoveOfLargerPages, ATargetThatGetsMoreThanTheBlockIsNotZeroBehindIt) {
+  HeapOnFakes heap(size_t{4} << 30, 65536);
+  Span* from = heap.page_heap.AllocateLarge(kPagesPerHugePage + 8, kPageSize);
+  memset(reinterpret_cast<char*>(from->start), 7, from->bytes());
+  heap.page_heap.ShrinkLarge(from, from->pages - 1);  // too short a tail to be released
+  Span* to = heap.page_heap.AllocateLarge(2 * kPagesPerHugePage, kPageSize);
+  ASSERT_TRUE(to->zeroed);
+  ASSERT_TRUE(heap.page_heap.MoveLarge(from, to));
+  EXPECT_EQ(*reinterpret_cast<char*>(to->start + from->bytes()), 7);
+  EXPECT_FALSE(to->zeroed);
 }
 
 // The kernel moves the pages and refuses new ones for where they were: that span is gone, and its
