@@ -139,9 +139,11 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       dirty = huge_page->dirty.CountRange(first, count);
       char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
       UsePages(huge_page, first, count, count);
+      used_pages_ -= count;  // for limits they are gone already
       lock_.Unlock();
       const bool done = ReleaseRange(address, count * kPageSize, resident);
       lock_.Lock();
+      used_pages_ += count;
       ++totals_.release_calls;
       --*calls;
       FreePages(huge_page, first, count);
@@ -216,6 +218,8 @@ void PageHeap::SetLimits(size_t notice, size_t refuse) {
   notice_pages_ = notice;
   refuse_pages_ = refuse;
   refuses_.store(refuse != kNoLimit, std::memory_order_relaxed);
+  // Kept spans are given out unasked.
+  if (Held() > refuse) DropFreed();
   limit_noticed_.store(false, std::memory_order_relaxed);
   UpdateUnwatched();
 }

@@ -46,12 +46,14 @@ void PageHeap::NoteGrowths(Span* span) {
 
 // Grows a span inside its huge page; with a grower, as far as may be, to have a reserve again.
 bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
-  const size_t held = span->pages + span->reserve;
-  if (pages > held && !MayUse(pages - held)) return false;
-  HugePage* huge_page = HugePageOf(span);
-  const size_t first = FirstPage(span);
+  const size_t extent = FreedSpans::Extent(span);
+  if (pages > extent && !MayUse(pages - extent)) return false;
   // No reserve where it might be refused.
   const bool keeps = grower != nullptr && MayUse(kPagesPerHugePage);
+  // While MayUse released pages, a grower before this one may have returned the reserve.
+  const size_t held = FreedSpans::Extent(span);
+  HugePage* huge_page = HugePageOf(span);
+  const size_t first = FirstPage(span);
   size_t wish = first + pages * (keeps ? kReserveFactor : 1);
   if (wish > kPagesPerHugePage) wish = kPagesPerHugePage;
   const size_t room = huge_page->used.FindSet(first + held);

@@ -76,8 +76,10 @@ class PageHeapFuzz {
       ReturnReserve(choices_.Pick(held_));
     } else if (choice < 97) {
       page_heap_.Release(choices_.Magnitude(100000));
-    } else if (choice < 99) {
+    } else if (choice < 98) {
       page_heap_.ReleaseExcess(heap_.clock.NowMs());
+    } else if (choice < 99) {
+      SetLimits();
     } else {
       page_heap_.ReclaimForRetry();
     }
@@ -219,6 +221,17 @@ class PageHeapFuzz {
     Fill(held, pages);
   }
 
+  // Around what is held now.
+  void SetLimits() {
+    const size_t held = page_heap_.HeldPages();
+    const size_t notice = choices_.OneIn(2) ? PageHeap::kNoLimit : held + choices_.Magnitude(1000);
+    const size_t refuse =
+        choices_.OneIn(3) ? PageHeap::kNoLimit : held / 2 + choices_.Below(held + 1000);
+    page_heap_.SetLimits(notice, refuse);
+    const size_t used = page_heap_.Stats().span_pages;
+    most_used_ = refuse > used ? refuse : used;
+  }
+
   void Check() {
     ASSERT_TRUE(page_heap_.CheckInvariants());
     size_t pages = lost_pages_;
@@ -231,6 +244,7 @@ class PageHeapFuzz {
     }
     const PageHeapStats stats = page_heap_.Stats();
     ASSERT_EQ(stats.span_pages, pages);
+    ASSERT_LE(stats.span_pages, most_used_);
     ASSERT_EQ(stats.large_spans, large);
     ASSERT_EQ(stats.mapped_pages, stats.span_pages + stats.dirty_pages + stats.clean_pages);
     // A lost place of a cut huge page is counted as mapped for ever.
@@ -246,6 +260,7 @@ class PageHeapFuzz {
   std::map<uintptr_t, Held> held_;
   uint64_t next_mark_ = 0;
   size_t lost_pages_ = 0;
+  size_t most_used_ = PageHeap::kNoLimit;  // with the limit that was set last
 };
 
 TEST(PageHeapFuzz, RandomCallsAgreeWithTheModel) {

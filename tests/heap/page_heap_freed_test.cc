@@ -102,6 +102,16 @@ TEST_F(PageHeapFreedTest, BlocksOfClassesAndLargeOnesTakeEachOthersPlaces) {
   EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
 }
 
+TEST_F(PageHeapFreedTest, NoneIsGivenOutBeyondALimitThatWasLoweredSince) {
+  Written(100);
+  Free(Written(64));
+  Free(Written(64));  // kept
+  page_heap_.SetLimits(PageHeap::kNoLimit, 120);
+  EXPECT_EQ(page_heap_.AllocateLarge(64, kPageSize), nullptr);
+  page_heap_.SetLimits(PageHeap::kNoLimit, 164);
+  EXPECT_NE(page_heap_.AllocateLarge(64, kPageSize), nullptr);
+}
+
 TEST_F(PageHeapFreedTest, AnAlignedRequestGetsAnAlignedOne) {
   constexpr size_t kAlignment = 64 * kPageSize;
   Large(3);

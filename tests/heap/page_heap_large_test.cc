@@ -170,6 +170,30 @@ TEST_F(PageHeapGrowingTest, OnlyTheGrowerReturnsTheReserve) {
   EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
 }
 
+// At a limit the lock is dropped to release pages: the thread that had the block before may return
+// the reserve meanwhile, and a third take its pages.
+TEST_F(PageHeapGrowingTest, AReserveThatIsReturnedWhileTheNextGrowerMakesRoom) {
+  Span* span = Growing(4);
+  const uintptr_t start = span->start;
+  const size_t held = span->pages + span->reserve;
+  Span* dirty = Large(60);
+  Span* stays = Large(60);
+  Free(dirty);
+  page_heap_.SetLimits(PageHeap::kNoLimit, page_heap_.HeldPages());
+  Span* other = nullptr;
+  heap_.memory.DuringNextRelease([&] {
+    page_heap_.ReturnReserve(Pointer(start), &me_);
+    other = page_heap_.AllocateLarge(held / 2, kPageSize);
+  });
+  page_heap_.GrowLarge(span, held + 8, &other_);
+  ASSERT_NE(other, nullptr);
+  const size_t end = span->start + (span->pages + span->reserve) * kPageSize;
+  EXPECT_TRUE(other->start >= end || other->start + other->bytes() <= span->start) << "overlap";
+  page_heap_.SetLimits(PageHeap::kNoLimit, PageHeap::kNoLimit);
+  for (Span* each : {span, other, stays}) EXPECT_EQ(Free(each), LargeFault::kNone);
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
 TEST_F(PageHeapGrowingTest, GrowsOnWithAnotherReserve) {
   Span* span = Growing(1);
   const size_t held = 1 + span->reserve;

@@ -144,6 +144,25 @@ TEST_F(PageHeapReleaseTest, LimitsAreNoticedOnceAndRefuse) {
   Written(1000);
 }
 
+// Another thread is refused nothing for pages that are on their way to the kernel.
+TEST_F(PageHeapReleaseTest, PagesThatAreBeingReleasedCountForNoLimit) {
+  Span* freed = Written(100);
+  Written(50);  // stays, so that its huge page stays cut
+  Free(freed);
+  ASSERT_EQ(page_heap_.FreeDirtyPages(), 100u);
+  page_heap_.SetLimits(PageHeap::kNoLimit, page_heap_.HeldPages());
+  size_t held = 0;
+  bool refuses = true;
+  heap_.memory.DuringNextRelease([&] {
+    held = page_heap_.HeldPages();
+    refuses = page_heap_.RefusesForLimit(60);
+  });
+  EXPECT_GE(page_heap_.Release(~size_t{0}), 100u);
+  EXPECT_EQ(held, 50u);
+  EXPECT_FALSE(refuses);
+  EXPECT_EQ(page_heap_.HeldPages(), 50u);
+}
+
 TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
   Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
                                          InPageMap::kNo);

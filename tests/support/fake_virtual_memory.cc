@@ -146,6 +146,7 @@ bool FakeVirtualMemory::Unmap(void* address, size_t size) {
 }
 
 bool FakeVirtualMemory::Release(void* address, size_t size) {
+  if (during_release_ != nullptr) std::exchange(during_release_, nullptr)();
   std::lock_guard<std::mutex> hold(mutex_);
   if (!Require(kRelease, address, size, /*mapped_only=*/true) || Refused(kRelease)) return false;
   return madvise(address, size, MADV_DONTNEED) == 0;

@@ -11,9 +11,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "allocator/os/virtual_memory.h"
 
@@ -73,6 +75,9 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   // How long TouchNs says that it took.
   void SetTouchNs(uint64_t ns) { touch_ns_ = ns; }
 
+  // Has `act` called during the next Release, as by another thread.
+  void DuringNextRelease(std::function<void()> act) { during_release_ = std::move(act); }
+
   // Makes MapAt find [address, address + size) of the arena taken by somebody else.
   void Occupy(uintptr_t address, size_t size);
 
@@ -117,6 +122,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   bool gives_huge_pages_ = false;
   uint64_t touch_ns_ = 0;
   size_t page_size_ = 4096;
+  std::function<void()> during_release_;
   std::set<uintptr_t> advised_;  // the huge pages that were asked for
 };
 
