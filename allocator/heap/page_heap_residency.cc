@@ -39,15 +39,18 @@ PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
   return use;
 }
 
-// Adds what is resident of a huge page that is cut, run by run of pages of one use.
+// Adds what is resident of a huge page that is cut, run by run of pages of one use. Of a larger
+// page of the system that is what its first page in use is used for.
 void PageHeap::AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency) {
+  const size_t unit = PagesPerSystemPage();
   const auto counter = [&](size_t page) {
-    if (!use.used.Get(page)) return &residency->free;
-    return use.small.Get(page) ? &residency->small : &residency->large;
+    const size_t used = use.used.FindSet(page);
+    if (used >= page + unit) return &residency->free;
+    return use.small.Get(used) ? &residency->small : &residency->large;
   };
   size_t first = 0;
   size_t* into = counter(0);
-  for (size_t page = 1; page <= kPagesPerHugePage; ++page) {
+  for (size_t page = unit; page <= kPagesPerHugePage; page += unit) {
     size_t* next = page == kPagesPerHugePage ? nullptr : counter(page);
     if (next == into) continue;
     *into += memory_.Resident(start + first * kPageSize, (page - first) * kPageSize);

@@ -49,6 +49,25 @@ TEST_F(PageHeapResidencyTest, WrittenPagesCountWhereTheyLie) {
   EXPECT_EQ(residency.free, 0u);
 }
 
+// A page of the system that spans share counts for the first of them.
+TEST_F(PageHeapResidencyTest, LargerPagesOfTheSystem) {
+  for (const size_t page_size : {size_t{16384}, size_t{65536}}) {
+    fakes_ = std::make_unique<HeapOnFakes>(size_t{1} << 30, page_size);
+    for (size_t pages : {3, 40, 7, 41, 300}) Write(heap().AllocateLarge(pages, kPageSize));
+    Span* freed = heap().AllocateLarge(17, kPageSize);
+    Write(freed);
+    heap().FreeLarge(reinterpret_cast<void*>(freed->start));
+    Write(heap().AllocateShared(kClass, InPageMap::kYes));
+    const PageHeapResidency residency = heap().MeasureResidency();
+    const size_t slack = page_size - kPageSize;
+    EXPECT_GE(residency.large, 391 * kPageSize);
+    EXPECT_LE(residency.large, 391 * kPageSize + 3 * slack);
+    EXPECT_GE(residency.free + slack, 17 * kPageSize);
+    EXPECT_LE(residency.free, 17 * kPageSize + slack);
+    EXPECT_EQ(residency.small, kSizeClassTable[kClass].pages * kPageSize);
+  }
+}
+
 TEST_F(PageHeapResidencyTest, ASpanOfOneObjectIsSmall) {
   Span* single = heap().AllocateShared(static_cast<SizeClass>(kSizeClasses), InPageMap::kYes);
   Write(single);

@@ -89,12 +89,22 @@ bool FakeVirtualMemory::Require(Call call, const void* address, size_t size, boo
   return good;
 }
 
+// At a multiple of the page size that the system is to have.
+void* FakeVirtualMemory::MapPages(size_t size, int protection) {
+  void* whole = mmap(nullptr, size + page_size_, protection, kAnonymous, -1, 0);
+  if (whole == MAP_FAILED) return nullptr;
+  const uintptr_t begin = RoundUp(Address(whole), page_size_);
+  if (begin != Address(whole)) munmap(whole, begin - Address(whole));
+  munmap(reinterpret_cast<void*>(begin + size), Address(whole) + page_size_ - begin);
+  return reinterpret_cast<void*>(begin);
+}
+
 void* FakeVirtualMemory::Map(size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
   EXPECT_EQ(size % page_size_, 0u);
   if (Refused(kMap)) return nullptr;
-  void* result = mmap(nullptr, size, PROT_READ | PROT_WRITE, kAnonymous, -1, 0);
-  if (result == MAP_FAILED) return nullptr;
+  void* result = MapPages(size, PROT_READ | PROT_WRITE);
+  if (result == nullptr) return nullptr;
   SetState(Address(result), Address(result) + size, State::kMapped);
   return result;
 }
@@ -117,8 +127,8 @@ void* FakeVirtualMemory::Reserve(size_t size) {
   std::lock_guard<std::mutex> hold(mutex_);
   EXPECT_EQ(size % page_size_, 0u);
   if (Refused(kReserve)) return nullptr;
-  void* result = mmap(nullptr, size, PROT_READ, kAnonymous, -1, 0);
-  if (result == MAP_FAILED) return nullptr;
+  void* result = MapPages(size, PROT_READ);
+  if (result == nullptr) return nullptr;
   SetState(Address(result), Address(result) + size, State::kReserved);
   return result;
 }

@@ -105,6 +105,7 @@ class FakeVirtualMemory final : public os::VirtualMemory {
   bool InArena(uintptr_t begin, uintptr_t end) const {
     return begin >= arena_begin_ && end <= arena_end_;
   }
+  void* MapPages(size_t size, int protection);
   void Place(uintptr_t begin, uintptr_t end, int protection);
   void ForgetAdvice(uintptr_t address, size_t size);
   void MoveAdvice(uintptr_t from, uintptr_t to, size_t size);
