@@ -42,7 +42,7 @@ RssTable MeasureRss(const StatsSources& sources, const StatsSnapshot& snapshot) 
   }
   int64_t allocator = 0;
   for (const int64_t bytes : table.bytes) allocator += bytes;
-  os::KernelFiles files;
+  static constinit os::KernelFiles files;
   const int64_t process = Signed(os::ProcessResident(files));
   table[RssRow::kProcess] = process == 0 ? allocator : process;
   table[RssRow::kOutside] = table[RssRow::kProcess] - allocator;
