@@ -132,7 +132,7 @@ TEST(IdleCachesStressTest, NothingIsGivenOutTwiceOrLost) {
     threads.emplace_back([worker = workers.back().get(), &done] { worker->Run(done); });
   }
   size_t counts[kSizeClassEnd] = {};
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kRounds || idle.Stats().caches == 0; ++round) {
     stalled.store(true, std::memory_order_relaxed);
     for (std::thread& thread : threads) {
       if (round % 8 != 7) pthread_kill(thread.native_handle(), SIGUSR1);
