@@ -30,6 +30,8 @@ ABSL_FLAG(std::string, trace, "", "the trace to replay");
 ABSL_FLAG(bool, pace, true, "never faster than it was recorded");
 ABSL_FLAG(int, stats_at, -1,
           "after so many percent of the events, the library's malloc_stats_print on stderr");
+ABSL_FLAG(bool, stats_at_peak, false,
+          "at the end, the library's malloc_stats_print of when most was resident, on stderr");
 
 // jemalloc's, if the preloaded library has it.
 extern "C" __attribute__((weak)) void malloc_stats_print(void (*write)(void*, const char*),
@@ -45,6 +47,7 @@ constexpr size_t kMaxSamples = 20000;
 constexpr uint64_t kQuietSampleMs = 50;
 constexpr uint32_t kMaxReplayThreads = 64;
 constexpr size_t kBatch = 4096;
+constexpr size_t kMaxStats = 1 << 20;
 
 [[noreturn]] void Fail(const char* what) {
   fprintf(stderr, "replay: %s\n", what);
@@ -111,6 +114,9 @@ class Replay {
     step_ = std::max<uint64_t>(1, header_.events / kSteps);
     if (const int percent = absl::GetFlag(FLAGS_stats_at); percent >= 0) {
       stats_at_ = std::max<uint64_t>(1, header_.events * static_cast<uint64_t>(percent) / 100);
+    }
+    if (absl::GetFlag(FLAGS_stats_at_peak) && malloc_stats_print != nullptr) {
+      stats_ = OwnArray<char>(kMaxStats, &own_);
     }
     start_ms_ = NowMs();
   }
@@ -232,6 +238,21 @@ class Replay {
     last_sample_ms_ = now_ms_;
     const uint64_t resident = memory_.Bytes();
     samples_[sampled_++] = {now_ms_, live_, resident > own_ ? resident - own_ : 0};
+    if (stats_ != nullptr && resident > stats_resident_) KeepStats(resident);
+  }
+
+  // What the library says about itself now, instead of what it said at a lower peak.
+  void KeepStats(uint64_t resident) {
+    stats_resident_ = resident + resident / 64;
+    stats_bytes_ = 0;
+    malloc_stats_print(&Append, this, "gmabl");
+  }
+
+  static void Append(void* replay, const char* text) {
+    auto* self = static_cast<Replay*>(replay);
+    const size_t bytes = std::min(strlen(text), kMaxStats - self->stats_bytes_);
+    memcpy(self->stats_ + self->stats_bytes_, text, bytes);
+    self->stats_bytes_ += bytes;
   }
 
   void Report() const {
@@ -250,6 +271,7 @@ class Replay {
       resident_time += ms * static_cast<double>(sample.resident);
     }
     const auto mib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+    fwrite(stats_, 1, stats_bytes_, stderr);
     const Sample& last = samples_[sampled_ - 1];
     ReportMetric("live_peak_mib", mib(std::max(peak.live, header_.peak_live)));
     ReportMetric("live_final_mib", mib(last.live));
@@ -274,6 +296,9 @@ class Replay {
   uint64_t done_ = 0;
   uint64_t step_ = 1;
   uint64_t stats_at_ = 0;
+  char* stats_ = nullptr;
+  size_t stats_bytes_ = 0;
+  uint64_t stats_resident_ = 0;  // more than this is worth another look
   uint64_t now_ms_ = 0;
   uint64_t last_sample_ms_ = 0;
   uint64_t live_ = 0;
