@@ -139,27 +139,39 @@ void Runtime::EndGrowth(ThreadState* own) {
 }
 
 void Runtime::MaintainNow(uint64_t now) {
+  const bool much = page_heap.HasGrown() && PayForGrowth(now);
+  if (!much && !limits.Due(now) && now < next_maintenance_ms.load(std::memory_order_relaxed)) {
+    return;
+  }
   CountEvent(CountedEvent::kMaintenanceWrite);
   next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
-  const bool grown = page_heap.HasGrown();
-  if (grown || now >= next_idle_ms.load(std::memory_order_relaxed)) {
+  if (much || now >= next_idle_ms.load(std::memory_order_relaxed)) {
     next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
-    const size_t grown_pages = page_heap.NoteIdleReturned();
+    page_heap.NoteIdleReturned();
     if (ThreadState* own = thread_locals.state) {
       EndGrowth(own);
       own->ReturnIdle();
     }
     central.ReturnIdle();
-    // What no class wanted while the heap grew goes back in exchange for what it grew by.
-    if (grown && page_heap.DecayMs() >= 0) {
-      central.ReleaseIdle(IdleSince::kTick, grown_pages * kPageSize);
-    }
   }
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
   if (limits.Due(now)) FollowLimits(now);
   FollowQuota(now);
   background.NoteActivity();
+}
+
+// Where the heap grew beyond all that it ever held, what no class wanted of late goes back for it.
+// Returns whether it has grown much.
+bool Runtime::PayForGrowth(uint64_t now) {
+  const HeapGrowth growth = page_heap.TakeGrowth();
+  if (growth.pages == 0) return growth.much;
+  if (now >= next_span_tick_ms.load(std::memory_order_relaxed)) {
+    next_span_tick_ms.store(now + kSpanTickMs, std::memory_order_relaxed);
+    central.TickSpans();
+  }
+  central.ReleaseIdle(IdleSince::kTick, kPaidForGrowth * growth.pages * kPageSize);
+  return growth.much;
 }
 
 void Runtime::FollowLimits(uint64_t now) {

@@ -120,6 +120,10 @@ struct Runtime {
 
   static constexpr uint64_t kMaintenanceMs = 50;
   static constexpr uint64_t kIdleMs = 250;
+  // While the heap grows beyond its peak: time between ticks of the spans, and how many times the
+  // growth is given back of what lay idle in them.
+  static constexpr uint64_t kSpanTickMs = 50;
+  static constexpr size_t kPaidForGrowth = 4;
   static constexpr uint64_t kQuotaMs = 10'000;
   static constexpr uint64_t kNever = ~uint64_t{0};
 
@@ -127,6 +131,7 @@ struct Runtime {
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);
+  bool PayForGrowth(uint64_t now);
   void FollowLimits(uint64_t now);
   void FollowQuota(uint64_t now);
   void EndSpanPeriod(uint64_t now);
@@ -137,6 +142,7 @@ struct Runtime {
   std::atomic<uint64_t> next_quota_ms{0};
   std::atomic<uint64_t> next_span_release_ms{0};
   std::atomic<bool> in_span_pass{false};
+  std::atomic<uint64_t> next_span_tick_ms{0};
 
   std::atomic<int> state{kNotLoaded};
   size_t window = 0;  // bytes of address space that the page map covers

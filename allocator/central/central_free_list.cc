@@ -138,10 +138,19 @@ size_t CentralFreeList::TakeLowWater() {
   os::LockHolder hold(lock_);
   const size_t untouched = low_water_;
   low_water_ = count_;
+  EndSpanTick();
+  return untouched;
+}
+
+void CentralFreeList::TickSpans() {
+  os::LockHolder hold(lock_);
+  EndSpanTick();
+}
+
+void CentralFreeList::EndSpanTick() {
   spans_low_before_ = spans_low_;
   if (spans_low_ < spans_low_in_period_) spans_low_in_period_ = spans_low_;
   spans_low_ = static_cast<uint32_t>(totals_.span_objects);
-  return untouched;
 }
 
 void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, size_t count) {
@@ -179,13 +188,15 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
   size_t released = 0;
   for (size_t list = kLists; list-- > 0;) {
     while (!nonfull_[list].empty() && search->spans != 0 && released < bytes) {
-      --search->spans;
       Span* span = nonfull_[list].front();
       if (span->free_objects == span->objects()) {
         FreeSpan(heap, span);
+        --search->spans;
         continue;
       }
-      released += ReleasePartsOf(heap, span, search->resident);
+      const size_t gave = ReleasePartsOf(heap, span, search->resident);
+      released += gave;
+      if (gave != 0 || ++search->fruitless % SpanSearch::kFruitless == 0) --search->spans;
       nonfull_[list].Remove(span);
       span->list = kSearched;
       nonfull_[kSearched].PushFront(span);

@@ -55,9 +55,13 @@ enum class IdleSince : uint8_t { kTick, kPeriod };
 
 // What a search for memory to release may still do: release so many bytes, look at so many spans.
 struct SpanSearch {
+  // Spans that are looked at in vain count as one: no system call.
+  static constexpr size_t kFruitless = 4;
+
   size_t bytes;
   size_t spans;
   size_t* resident = nullptr;  // as for PageHeap::Release
+  size_t fruitless = 0;        // spans looked at in vain
 };
 
 // Neighbours in a batch of objects, [begin, end), that lie in the same span.
@@ -103,6 +107,9 @@ class CentralFreeList {
   // A tick: the number of objects that lay in the array untouched since the last one.
   size_t TakeLowWater() ABSL_LOCKS_EXCLUDED(lock_);
 
+  // A tick for the spans alone.
+  void TickSpans() ABSL_LOCKS_EXCLUDED(lock_);
+
   // Puts those of runs[0, count), which are parts of the batch `objects`, whose span this list owns
   // back into it, and marks them as done. Faulty objects are reported and dropped.
   void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
@@ -147,6 +154,7 @@ class CentralFreeList {
   static uint8_t ListOf(const Span* span);
   size_t Take(Heap& heap, void** out, size_t want, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void EndSpanTick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

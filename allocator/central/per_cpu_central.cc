@@ -212,15 +212,23 @@ void PerCpuCentral::ReturnIdle() {
   });
 }
 
+void PerCpuCentral::TickSpans() {
+  ForEachList([](CentralFreeList& list) {
+    if (list.held_hint() != 0) list.TickSpans();
+  });
+}
+
 bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
   SpanSearch search = {.bytes = bytes, .spans = kMaxSearched};
   // A period ends for each list once: a pass that was cut short goes on where it was.
   const bool in_passes = since == IdleSince::kPeriod;
   const size_t begin = in_passes ? pass_at_.load(std::memory_order_relaxed) : 0;
-  const size_t end = shards() * kSizeClassEnd;
+  const size_t count = shards();
+  const size_t end = count * kSizeClassEnd;
   size_t at = begin;
   while (at < end && search.spans != 0 && search.bytes != 0) {
-    CentralFreeList* list = ListAt(at / kSizeClassEnd, at % kSizeClassEnd);
+    // Large objects first: between those that live, more is free throughout.
+    CentralFreeList* list = ListAt(at % count, kSizeClassEnd - 1 - at / count);
     if (list != nullptr && list->held_hint() != 0) list->ReleaseIdle(heap_, since, &search);
     // A list that took the search to its end has more, perhaps.
     if (search.spans != 0) ++at;

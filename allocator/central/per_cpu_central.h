@@ -45,6 +45,9 @@ class PerCpuCentral {
   // A tick: returns to the spans what lay in each array untouched since the last one.
   void ReturnIdle();
 
+  // A tick for the spans alone, while the heap grows.
+  void TickSpans();
+
   // Gives up to `bytes` inside spans back to the kernel, out of what no list wanted of late (see
   // CentralFreeList::ReleaseIdle). Searches a limited number of spans. Returns false if it was cut
   // short; the next call then goes on from there.
@@ -89,7 +92,7 @@ class PerCpuCentral {
  private:
   static constexpr size_t kSurplusGroups = 64;
   // Spans searched in one go for memory to release: some tenths of a millisecond's work.
-  static constexpr size_t kMaxSearched = 128;
+  static constexpr size_t kMaxSearched = 256;
 
   // A CPU's lists, each made when it is first needed.
   struct Shard {

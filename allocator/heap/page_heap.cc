@@ -146,10 +146,7 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
   DropFreed();
   if (pool_.dirty() == 0) ReleaseForGrowth();
   HugePage* huge_page = CutHugePage(kind);
-  const size_t resident = used_pages_ + DirtyPages();
-  if (resident > resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages) {
-    has_grown_.store(true, std::memory_order_relaxed);
-  }
+  if (GrownMuch()) has_grown_.store(true, std::memory_order_relaxed);
   return huge_page;
 }
 
@@ -171,19 +168,27 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
 // empty huge page: that packs the heap. Lest more be resident for it than ever before, an empty one
 // is released then.
 void PageHeap::HoldPeak() {
-  if (used_pages_ + DirtyPages() <= peak_resident_.load(std::memory_order_relaxed) ||
-      policy_.keeps_all()) {
+  if (Held() <= peak_resident_.load(std::memory_order_relaxed) || policy_.keeps_all()) {
     return;
   }
   DropFreed();
   if (ReleaseHugePages(1, 1) == 0) NotePeak();
 }
 
+// Whether it is time for caches to return what they hold idle.
+bool PageHeap::GrownMuch() {
+  return used_pages_ + DirtyPages() >
+         resident_at_return_ + resident_at_return_ / 16 + ReleasePolicy::kFloorPages;
+}
+
 void PageHeap::NotePeak() {
-  const size_t resident = used_pages_ + DirtyPages();
+  const size_t resident = Held();
   if (resident > peak_resident_.load(std::memory_order_relaxed)) {
     peak_resident_.store(resident, std::memory_order_relaxed);
     UpdateUnwatched();
+    if (resident >= peak_at_growth_ + kGrowthStep) {
+      has_grown_.store(true, std::memory_order_relaxed);
+    }
   }
 }
 

@@ -60,6 +60,12 @@ struct PageHeapResidency {
   size_t tables;  // of the page map and of what the page heap notes about huge pages
 };
 
+// By what the heap has grown.
+struct HeapGrowth {
+  bool much = false;  // since NoteIdleReturned: time for caches to give back what they hold idle
+  size_t pages = 0;   // since TakeGrowth, beyond what was ever held; 0 if all free memory is kept
+};
+
 // Whether a span's pages show its size class in the page map. If not, free finds none there and
 // goes to the slow path, which asks the span.
 enum class InPageMap : uint8_t { kNo, kYes };
@@ -175,11 +181,12 @@ class PageHeap {
     return peak_resident_.load(std::memory_order_relaxed) > ReleasePolicy::kFloorPages;
   }
 
-  // Whether the heap has grown much since the last NoteIdleReturned: time to give back what caches
-  // hold idle, before it grows on. Reads one variable.
+  // Whether the heap has grown: TakeGrowth tells by how much. Reads one variable.
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
-  // Returns by how many pages it has grown.
-  size_t NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
+  HeapGrowth TakeGrowth() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Caches have given back what they held idle.
+  void NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Objects in `parts` parts of a span that the kernel has are about to be written to.
   void NoteRetaken(size_t parts) ABSL_LOCKS_EXCLUDED(lock_);
@@ -263,6 +270,9 @@ class PageHeap {
   // Pages given back that are wanted again within this time count as reused.
   static constexpr uint64_t kReuseMs = 10'000;
 
+  // Growth beyond the peak is told in steps of at least this: 1 MiB.
+  static constexpr size_t kGrowthStep = 128;
+
   // Huge pages released under one madvise, at most: 64 MiB.
   static constexpr size_t kMaxReleaseBatch = 32;
 
@@ -320,6 +330,7 @@ class PageHeap {
   bool MayUse(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return ABSL_PREDICT_TRUE(used_pages_ + DirtyPages() <= unwatched_pages_) || HoldLimits(pages);
   }
+  bool GrownMuch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void HoldPeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool HoldLimits(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NotePeak() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -389,7 +400,8 @@ class PageHeap {
   uint64_t runs_released_since_ms_ ABSL_GUARDED_BY(lock_) = 0;
   uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
-  std::atomic<size_t> peak_resident_{0};  // pages, the most that HoldPeak has allowed
+  size_t peak_at_growth_ ABSL_GUARDED_BY(lock_) = 0;      // pages, at TakeGrowth
+  std::atomic<size_t> peak_resident_{0};  // pages held, the most that HoldPeak has allowed
   size_t notice_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
   size_t refuse_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
   // While no more are in spans or dirty, no span passes the peak or a limit.

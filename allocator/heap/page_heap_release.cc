@@ -51,8 +51,7 @@ void PageHeap::TakeBackAdvice(HugePage* huge_page) {
 void PageHeap::ReleaseForGrowth() {
   const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
   const size_t peak = peak_resident_.load(std::memory_order_relaxed);
-  if (dirty_in_cut_ <= bearable || policy_.keeps_all() ||
-      used_pages_ + dirty_in_cut_ + kPagesPerHugePage <= peak) {
+  if (dirty_in_cut_ <= bearable || policy_.keeps_all() || Held() + kPagesPerHugePage <= peak) {
     return;
   }
   const uint64_t now = clock_.NowMs();
@@ -225,7 +224,7 @@ void PageHeap::SetLimits(size_t notice, size_t refuse) {
 }
 
 void PageHeap::UpdateUnwatched() {
-  size_t least = peak_resident_.load(std::memory_order_relaxed);
+  size_t least = Raised(peak_resident_.load(std::memory_order_relaxed));
   const size_t notice = Raised(notice_pages_);
   if (notice < least) least = notice;
   // A span that is cut from a huge page is refused only where it is looked at.
@@ -266,13 +265,19 @@ void PageHeap::ReleaseUnused() {
   ReleaseLocked(~size_t{0});
 }
 
-size_t PageHeap::NoteIdleReturned() {
+HeapGrowth PageHeap::TakeGrowth() {
+  os::LockHolder hold(lock_);
+  const size_t peak = peak_resident_.load(std::memory_order_relaxed);
+  const HeapGrowth growth = {GrownMuch(), policy_.keeps_all() ? 0 : peak - peak_at_growth_};
+  peak_at_growth_ = peak;
+  has_grown_.store(false, std::memory_order_relaxed);
+  return growth;
+}
+
+void PageHeap::NoteIdleReturned() {
   os::LockHolder hold(lock_);
   DropFreed();
-  const size_t before = resident_at_return_;
   resident_at_return_ = used_pages_ + DirtyPages();
-  has_grown_.store(false, std::memory_order_relaxed);
-  return resident_at_return_ > before ? resident_at_return_ - before : 0;
 }
 
 bool PageHeap::ReclaimForRetry() {

@@ -253,6 +253,23 @@ TEST_P(SpanReleaseTest, APeriodCountsAllOfItsTicks) {
   EXPECT_EQ(Search(IdleSince::kPeriod), kSpans * PartsPerSpan());
 }
 
+TEST_P(SpanReleaseTest, ATickOfTheSpansAloneCounts) {
+  list_.TickSpans();
+  EXPECT_EQ(Search(IdleSince::kTick), 0u) << "not free for a whole tick";
+  list_.TickSpans();
+  EXPECT_EQ(Search(IdleSince::kTick), kSpans * PartsPerSpan());
+}
+
+TEST_P(SpanReleaseTest, SpansSearchedInVainCountLess) {
+  on_.memory.RefuseAll(Call::kRelease);
+  Tick();
+  Tick();
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = 5};
+  list_.ReleaseIdle(on_.heap, IdleSince::kTick, &search);
+  EXPECT_EQ(search.spans, 0u);
+  EXPECT_EQ(search.fruitless, 5 * SpanSearch::kFruitless);
+}
+
 TEST_P(SpanReleaseTest, ASearchKeepsItsLimitsAndGoesOn) {
   Tick();
   Tick();

@@ -133,8 +133,9 @@ TEST_F(PageHeapReleaseTest, LimitsAreNoticedOnceAndRefuse) {
   Written(1);
   EXPECT_TRUE(page_heap_.LimitNoticed());
   EXPECT_TRUE(page_heap_.HasGrown());
+  page_heap_.TakeGrowth();
   page_heap_.NoteIdleReturned();
-  Written(200);
+  Written(100);
   EXPECT_FALSE(page_heap_.HasGrown()) << "told twice";
   EXPECT_EQ(page_heap_.AllocateLarge(1000, kPageSize), nullptr);
   EXPECT_TRUE(page_heap_.RefusesForLimit(1000));
@@ -223,6 +224,36 @@ TEST_F(PageHeapReleaseTest, ExcessIsWhatWasNotNeededOfLate) {
     page_heap_.ReleaseExcess(heap_.clock.NowMs());
   }
   EXPECT_LE(DirtyPages(), ReleasePolicy::kFloorPages);
+}
+
+TEST_F(PageHeapReleaseTest, GrowthBeyondThePeakIsToldOnce) {
+  Span* span = Written(2000);
+  EXPECT_TRUE(page_heap_.HasGrown());
+  EXPECT_GE(page_heap_.TakeGrowth().pages, 2000u);
+  EXPECT_FALSE(page_heap_.HasGrown());
+  EXPECT_EQ(page_heap_.TakeGrowth().pages, 0u) << "told twice";
+  Free(span);
+  page_heap_.Release(~size_t{0});
+  page_heap_.NoteIdleReturned();
+  span = Written(1990);
+  EXPECT_EQ(page_heap_.TakeGrowth().pages, 0u) << "as much was held before";
+  Written(1000);
+  EXPECT_GE(page_heap_.TakeGrowth().pages, 900u);
+  page_heap_.SetDecay(-1);
+  Written(1000);
+  EXPECT_EQ(page_heap_.TakeGrowth().pages, 0u) << "all is to be kept";
+}
+
+TEST_F(PageHeapReleaseTest, WhatTheKernelHasOfSpansMakesRoomBelowThePeak) {
+  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(8192)), InPageMap::kNo);
+  Written(2000);
+  page_heap_.TakeGrowth();
+  ASSERT_TRUE(page_heap_.ReleaseParts(span, 0, 4, nullptr));
+  span->released = 0xf;
+  Written(2);
+  EXPECT_EQ(page_heap_.TakeGrowth().pages, 0u);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  page_heap_.FreeShared(span);
 }
 
 class PageHeapPeakTest : public PageHeapReleaseTest {

@@ -228,8 +228,10 @@ TEST_F(PageHeapTest, ReportsGrowthUntilToldOtherwise) {
   EXPECT_FALSE(page_heap_.HasGrown());
   for (int i = 0; i < 10; ++i) Large(200);
   EXPECT_TRUE(page_heap_.HasGrown());
-  page_heap_.NoteIdleReturned();
+  EXPECT_TRUE(page_heap_.TakeGrowth().much);
   EXPECT_FALSE(page_heap_.HasGrown());
+  page_heap_.NoteIdleReturned();
+  EXPECT_FALSE(page_heap_.TakeGrowth().much);
 }
 
 TEST_F(PageHeapTest, StatsAddUp) {
