@@ -143,6 +143,7 @@ class MemoryLimits {
   size_t HeldAt(size_t limit);
   void ReadGroups(uint64_t now_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Missing FindMissing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool CannotWait(const Missing& missing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t Pass(size_t bytes, size_t spans, ThreadState* own) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void PassAndPlan(size_t bytes, uint64_t now_ms, ThreadState* own)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -167,6 +168,7 @@ class MemoryLimits {
   os::GroupMemoryReading reading_ ABSL_GUARDED_BY(lock_);
   size_t held_at_reading_ ABSL_GUARDED_BY(lock_) = 0;    // bytes
   uint64_t next_reading_ms_ ABSL_GUARDED_BY(lock_) = 0;  // where no group has a limit
+  size_t held_at_pass_ ABSL_GUARDED_BY(lock_) = 0;       // bytes, when the last one ended
   uint64_t next_pass_ms_ ABSL_GUARDED_BY(lock_) = 0;
   uint64_t pass_interval_ms_ ABSL_GUARDED_BY(lock_) = kMinPassMs;
   MemoryLimitsStats totals_ ABSL_GUARDED_BY(lock_) = {};
