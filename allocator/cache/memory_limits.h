@@ -21,6 +21,7 @@
 #include "allocator/cache/thread_state.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
@@ -62,7 +63,7 @@ struct MemoryLimitsStats {
 
 class MemoryLimits {
  public:
-  constexpr MemoryLimits(PageHeap& page_heap, PerCpuCentral& central, MetadataAllocator& metadata,
+  constexpr MemoryLimits(NodeHeaps& page_heap, PerCpuCentral& central, MetadataAllocator& metadata,
                          PageMap& page_map, os::GroupMemory& groups, os::Clock& clock)
       : page_heap_(page_heap),
         central_(central),
@@ -155,7 +156,7 @@ class MemoryLimits {
   uint64_t NextCheck(const Missing& missing, uint64_t now_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ApplyNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  PageHeap& page_heap_;
+  NodeHeaps& page_heap_;
   PerCpuCentral& central_;
   MetadataAllocator& metadata_;
   PageMap& page_map_;
