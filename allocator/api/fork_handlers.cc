@@ -18,7 +18,7 @@ void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   visit(runtime.arenas.table_lock());
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
   runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
-  visit(runtime.page_heap.lock());
+  runtime.page_heap.ForEachLock(visit);
   visit(runtime.metadata.lock());
 }
 

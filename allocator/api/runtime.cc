@@ -73,7 +73,8 @@ bool Runtime::PlaceHeap() {
   const uintptr_t block = (uintptr_t{1} << kHeapAddressBit) + (random % 4) * kWindowSize;
   if (window != kWindowSize) return page_heap.Init(block + kHugePageSize, block + window);
   const size_t offset = (1 + (random >> 2) % ((size_t{1} << 40) / kHugePageSize)) * kHugePageSize;
-  if (page_heap.Init(block + offset, block + kWindowSize)) return true;
+  const uint32_t node_count = options.numa ? page_heap.nodes().Count(files, os::MemoryNodes()) : 1;
+  if (page_heap.Init(block + offset, block + kWindowSize, node_count)) return true;
   // A kernel with 39-bit addresses.
   return page_heap.Init(uintptr_t{1} << 37, uintptr_t{1} << 39);
 }
@@ -94,6 +95,7 @@ bool Runtime::AdvanceTo(int goal) {
     // Of a quota nothing is known yet. (And with this write only a page of the shards' table
     // becomes resident; a read would map all of the library's data.)
     central.LimitShards(os::CpuQuota::kUnlimited);
+    if (!options.cpu_quota) cpu_limit.Disable();
     background.SetEnabled(options.background_thread);
     background.idle_caches().SetWanted(options.idle_caches);
     StartControl();
@@ -117,7 +119,7 @@ ThreadState* Runtime::ThreadStateOrNull() {
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
   thread_exit.Arm(own);
-  FollowQuota(clock.NowMs());
+  cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
   return own;
 }
 
@@ -157,7 +159,7 @@ void Runtime::MaintainNow(uint64_t now) {
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
   if (limits.Due(now)) FollowLimits(now);
-  FollowQuota(now);
+  cpu_limit.Follow(now, registry.threads(), limits.lock());
   background.NoteActivity();
 }
 
@@ -178,20 +180,6 @@ void Runtime::FollowLimits(uint64_t now) {
   ThreadState* own = thread_locals.state;
   if (own != nullptr) EndGrowth(own);
   limits.Check(now, own);
-}
-
-// From the second thread on: a single thread needs no more than a shard. A quota is followed as it
-// changes; where there is none, files are left alone from then on.
-void Runtime::FollowQuota(uint64_t now) {
-  if (now < next_quota_ms.load(std::memory_order_relaxed) || registry.threads() < 2) return;
-  // The lock guards the quota's text, and no fork falls between opening a file and closing it. Who
-  // finds it taken goes on: another thread may be reading, and if not there is a next time.
-  if (!limits.lock().TryLock()) return;
-  const size_t cpus = options.cpu_quota ? quota.Cpus() : os::CpuQuota::kUnlimited;
-  limits.lock().Unlock();
-  central.LimitShards(cpus);
-  const bool limited = cpus != os::CpuQuota::kUnlimited;
-  next_quota_ms.store(limited ? now + kQuotaMs : kNever, std::memory_order_relaxed);
 }
 
 // What no class wanted for as long as free pages are kept goes back, a little at a time.

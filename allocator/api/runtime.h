@@ -11,18 +11,19 @@
 #include "allocator/api/reentrant_heap.h"
 #include "allocator/api/thread_locals.h"
 #include "allocator/cache/background_thread.h"
+#include "allocator/cache/cpu_limit.h"
 #include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/bad_pointer.h"
 #include "allocator/heap/metadata_allocator.h"
-#include "allocator/heap/page_heap.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
 #include "allocator/os/control_groups.h"
-#include "allocator/os/cpu_quota.h"
 #include "allocator/os/group_memory.h"
+#include "allocator/os/numa_nodes.h"
 #include "allocator/os/thread.h"
 #include "allocator/os/virtual_memory.h"
 #include "allocator/params/memory_geometry.h"
@@ -33,15 +34,15 @@ struct Runtime {
   explicit constexpr Runtime(FaultReporter report)
       : metadata(memory),
         page_map(memory),
-        page_heap(memory, clock, metadata, page_map),
+        page_heap(memory, clock, metadata, page_map, node_facts),
         reentrant(memory),
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
         groups(files),
-        quota(groups),
         group_memory(groups),
         limits(page_heap, central, metadata, page_map, group_memory, clock),
+        cpu_limit(groups, central),
         background(page_heap, central, registry, limits, clock) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
@@ -96,7 +97,7 @@ struct Runtime {
   // On cache lines of their own: the page map, which every free reads and hardly anybody writes to;
   // the budget, which many threads write to; and what every slow path reads (below).
   alignas(kCacheLine) PageMap page_map;
-  alignas(kCacheLine) PageHeap page_heap;
+  alignas(kCacheLine) NodeHeaps page_heap;
   ReentrantHeap reentrant;
   PerCpuCentral central;
   ArenaSet arenas;
@@ -105,11 +106,12 @@ struct Runtime {
   os::KernelFiles files;
   // Guarded by limits.lock().
   os::ControlGroups groups;
-  os::CpuQuota quota;
   os::GroupMemory group_memory;
   MemoryLimits limits;
+  CpuLimit cpu_limit;
   BackgroundThread background;
   os::ThreadExitHook thread_exit;
+  os::KernelNodeFacts node_facts;
 
  private:
   // `state`, in this order.
@@ -124,8 +126,6 @@ struct Runtime {
   // growth is given back of what lay idle in them.
   static constexpr uint64_t kSpanTickMs = 50;
   static constexpr size_t kPaidForGrowth = 4;
-  static constexpr uint64_t kQuotaMs = 10'000;
-  static constexpr uint64_t kNever = ~uint64_t{0};
 
   bool AdvanceTo(int goal);
   bool Load();
@@ -133,13 +133,11 @@ struct Runtime {
   void MaintainNow(uint64_t now);
   bool PayForGrowth(uint64_t now);
   void FollowLimits(uint64_t now);
-  void FollowQuota(uint64_t now);
   void EndSpanPeriod(uint64_t now);
   void StartBackground();
 
   alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
-  std::atomic<uint64_t> next_quota_ms{0};
   std::atomic<uint64_t> next_span_release_ms{0};
   std::atomic<bool> in_span_pass{false};
   std::atomic<uint64_t> next_span_tick_ms{0};

@@ -26,7 +26,7 @@
 #include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
-#include "allocator/heap/page_heap.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/os/clock.h"
 #include "allocator/os/thread.h"
 
@@ -44,7 +44,7 @@ class BackgroundThread {
   static constexpr uint64_t kIntervalMs = 250;
   static constexpr uint64_t kForever = os::Sleeper::kForever;
 
-  constexpr BackgroundThread(PageHeap& page_heap, PerCpuCentral& central, ThreadRegistry& registry,
+  constexpr BackgroundThread(NodeHeaps& page_heap, PerCpuCentral& central, ThreadRegistry& registry,
                              MemoryLimits& limits, os::Clock& clock)
       : page_heap_(page_heap),
         central_(central),
@@ -114,7 +114,7 @@ class BackgroundThread {
   uint64_t UntilNextCheck(uint64_t now, uint64_t rest) const;
   uint64_t ReleaseIdle(uint64_t now);
 
-  PageHeap& page_heap_;
+  NodeHeaps& page_heap_;
   PerCpuCentral& central_;
   ThreadRegistry& registry_;
   MemoryLimits& limits_;

@@ -62,7 +62,7 @@ void MemoryLimits::Check(uint64_t now_ms, ThreadState* own) {
   const Missing missing = FindMissing();
   if (missing.bytes == 0) {
     if (now_ms >= next_pass_ms_) pass_interval_ms_ = kMinPassMs;
-  } else if (now_ms >= next_pass_ms_ || (missing.urgent && grown)) {
+  } else if (now_ms >= next_pass_ms_ || (grown && CannotWait(missing))) {
     PassAndPlan(Least(missing.bytes, kMaxPassBytes), now_ms, own);
   }
   Watch();
@@ -117,9 +117,16 @@ MemoryLimits::Missing MemoryLimits::FindMissing() {
   return missing;
 }
 
+// Whether growth asks for a pass sooner than it is time for one, and it won't be in vain.
+bool MemoryLimits::CannotWait(const Missing& missing) {
+  return missing.urgent && (page_heap_.FreeDirtyPages() * kPageSize >= missing.bytes ||
+                            HeldBytes() >= held_at_pass_ + kMinStep);
+}
+
 void MemoryLimits::PassAndPlan(size_t bytes, uint64_t now_ms, ThreadState* own) {
   const uint64_t before_ns = totals_.pass_ns;
   const size_t gave = Pass(bytes, kMaxPassSpans, own);
+  held_at_pass_ = HeldBytes();
   const uint64_t took_ms = (totals_.pass_ns - before_ns) / 1'000'000;
   next_pass_ms_ = now_ms + Most(pass_interval_ms_, took_ms * kPassShare);
   const bool fruitful = gave >= bytes / 2;
@@ -176,7 +183,8 @@ void MemoryLimits::Watch() { page_heap_.SetLimits(InPages(NoticeBytes()), InPage
 size_t MemoryLimits::HiddenBytes() { return Beyond(held_at_reading_, reading_.usage); }
 
 // How much the page heap may come to hold before the next check. Half of the way to where memory is
-// to be given back, so that what other processes take meanwhile isn't overlooked.
+// to be given back, so that what other processes take meanwhile isn't overlooked; but never so much
+// that less than a quarter of the margin is left. That may be less than it holds already.
 size_t MemoryLimits::NoticeBytes() {
   const size_t held = HeldBytes();
   size_t least = PageHeap::kNoLimit;
@@ -191,6 +199,7 @@ size_t MemoryLimits::NoticeBytes() {
     const size_t margin = MarginOf(bound.limit);
     const size_t way = Beyond(bound.room, margin + HiddenBytes());
     least = Least(least, held + Most(way / 2, margin / 4));
+    least = Least(least, Beyond(held + bound.room, margin / 4));
   }
   return least;
 }

@@ -21,6 +21,7 @@
 #include "allocator/cache/thread_state.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
@@ -62,7 +63,7 @@ struct MemoryLimitsStats {
 
 class MemoryLimits {
  public:
-  constexpr MemoryLimits(PageHeap& page_heap, PerCpuCentral& central, MetadataAllocator& metadata,
+  constexpr MemoryLimits(NodeHeaps& page_heap, PerCpuCentral& central, MetadataAllocator& metadata,
                          PageMap& page_map, os::GroupMemory& groups, os::Clock& clock)
       : page_heap_(page_heap),
         central_(central),
@@ -143,6 +144,7 @@ class MemoryLimits {
   size_t HeldAt(size_t limit);
   void ReadGroups(uint64_t now_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Missing FindMissing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool CannotWait(const Missing& missing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t Pass(size_t bytes, size_t spans, ThreadState* own) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void PassAndPlan(size_t bytes, uint64_t now_ms, ThreadState* own)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -154,7 +156,7 @@ class MemoryLimits {
   uint64_t NextCheck(const Missing& missing, uint64_t now_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ApplyNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  PageHeap& page_heap_;
+  NodeHeaps& page_heap_;
   PerCpuCentral& central_;
   MetadataAllocator& metadata_;
   PageMap& page_map_;
@@ -167,6 +169,7 @@ class MemoryLimits {
   os::GroupMemoryReading reading_ ABSL_GUARDED_BY(lock_);
   size_t held_at_reading_ ABSL_GUARDED_BY(lock_) = 0;    // bytes
   uint64_t next_reading_ms_ ABSL_GUARDED_BY(lock_) = 0;  // where no group has a limit
+  size_t held_at_pass_ ABSL_GUARDED_BY(lock_) = 0;       // bytes, when the last one ended
   uint64_t next_pass_ms_ ABSL_GUARDED_BY(lock_) = 0;
   uint64_t pass_interval_ms_ ABSL_GUARDED_BY(lock_) = kMinPassMs;
   MemoryLimitsStats totals_ ABSL_GUARDED_BY(lock_) = {};

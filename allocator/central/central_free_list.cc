@@ -50,7 +50,7 @@ size_t CentralFreeList::Take(Heap& heap, void** out, size_t want, size_t reserve
         Span* span = nonfull_[list].front();
         const uint32_t released = span->released;
         if (ABSL_PREDICT_FALSE(released != 0) &&
-            !heap.page_heap.MayRetake(static_cast<size_t>(absl::popcount(released)))) {
+            !heap.page_heap.MayRetake(span, static_cast<size_t>(absl::popcount(released)))) {
           break;
         }
         const size_t got = span->TakeObjects(out + taken, want - taken);
@@ -81,7 +81,10 @@ size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool*
   *zeroed = false;
   const size_t held = Take(heap, out, want, 0);
   if (held != 0) return held;
-  Span* span = heap.page_heap.AllocateShared(size_class_, in_page_map_);
+  // An explicit arena belongs to no node.
+  const uint32_t node = in_page_map_ == InPageMap::kYes ? NodeOfShard(heap.page_heap, shard_)
+                                                        : heap.page_heap.CurrentNode();
+  Span* span = heap.page_heap.AllocateShared(size_class_, in_page_map_, node);
   if (span == nullptr) return 0;
   span->shard.store(shard_, std::memory_order_relaxed);
   *zeroed = span->zeroed;
@@ -159,7 +162,7 @@ void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, 
   const auto retaken = static_cast<size_t>(before - absl::popcount(span->released));
   if (retaken == 0) return;
   totals_.released_parts -= retaken;
-  heap.page_heap.NoteRetaken(retaken);
+  heap.page_heap.NoteRetaken(span, retaken);
 }
 
 // Releases the free parts of a span. Returns their bytes.

@@ -16,6 +16,7 @@
 
 #include "allocator/heap/bad_pointer.h"
 #include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/heap/span.h"
@@ -30,7 +31,7 @@ class ArenaSet;
 struct Heap {
   MetadataAllocator& metadata;
   PageMap& page_map;
-  PageHeap& page_heap;
+  NodeHeaps& page_heap;
   FaultReporter report;
   ArenaSet* arenas = nullptr;
 };
@@ -128,6 +129,11 @@ class CentralFreeList {
 
   // As above with all that is free.
   void ReleaseAll(Heap& heap, SpanSearch* search) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // The nodes' numbers are the lowest bits of those of shards.
+  static uint32_t NodeOfShard(const NodeHeaps& page_heap, size_t shard) {
+    return static_cast<uint32_t>(shard & ((size_t{1} << page_heap.node_bits()) - 1));
+  }
 
   SizeClass size_class() const { return size_class_; }
   uint16_t shard() const { return shard_; }

@@ -9,11 +9,17 @@
 namespace spanmalloc {
 
 CentralFreeList* PerCpuCentral::HomeList(SizeClass size_class) {
-  size_t index = os::CurrentCpu();
-  const size_t limit = shard_limit_.load(std::memory_order_relaxed);
-  if (index >= limit) index %= limit;
-  CentralFreeList* list = ListAt(index, size_class);
-  return ABSL_PREDICT_TRUE(list != nullptr) ? list : MakeList(index, size_class);
+  const size_t cpu = os::CurrentCpu();
+  if (ABSL_PREDICT_FALSE(heap_.page_heap.node_bits() != 0)) {
+    return HomeListOn(heap_.page_heap.CurrentNode(), cpu, size_class);
+  }
+  return HomeListOfOne(cpu, size_class);
+}
+
+CentralFreeList* PerCpuCentral::HomeListOn(uint32_t node, size_t cpu, SizeClass size_class) {
+  const uint32_t node_bits = heap_.page_heap.node_bits();
+  const size_t number = cpu % shard_limit() % (kMaxShards >> node_bits);
+  return ListOf(number << node_bits | node, size_class);
 }
 
 CentralFreeList* PerCpuCentral::MakeList(size_t index, SizeClass size_class) {
@@ -70,12 +76,22 @@ size_t PerCpuCentral::RemoveFromGroup(SizeClass size_class, size_t group,
   return 0;
 }
 
-size_t PerCpuCentral::RemoveFromOthers(const CentralFreeList& home, void** out, size_t want) {
+// The bits in the surplus map of the shards of a node.
+uint64_t PerCpuCentral::GroupsOf(uint32_t node) const {
+  static_assert(kSurplusGroups % os::NumaNodes::kMaxNodes == 0);
+  const uint32_t node_bits = heap_.page_heap.node_bits();
+  if (ABSL_PREDICT_TRUE(node_bits == 0)) return ~uint64_t{0};
+  return ~uint64_t{0} / ((uint64_t{1} << (1u << node_bits)) - 1) << node;
+}
+
+// From the shards in `groups`, which are those of a bit in the surplus map each.
+size_t PerCpuCentral::RemoveFromOthers(const CentralFreeList& home, uint64_t groups, void** out,
+                                       size_t want) {
   const SizeClass c = home.size_class();
   // From the next CPU on, so that not all look at the same one first.
   const size_t own = home.shard() % kSurplusGroups;
   const int rotated = static_cast<int>((own + 1) % kSurplusGroups);
-  uint64_t left = absl::rotr(surplus_[c].load(std::memory_order_relaxed), rotated);
+  uint64_t left = absl::rotr(surplus_[c].load(std::memory_order_relaxed) & groups, rotated);
   for (; left != 0; left &= left - 1) {
     const size_t group = (static_cast<size_t>(absl::countr_zero(left)) + own + 1) % kSurplusGroups;
     const size_t taken = RemoveFromGroup(c, group, home, out, want);
@@ -97,24 +113,56 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
     const size_t taken = home->Remove(heap_, out, want, 0);
     if (taken != 0) return taken;
   }
-  size_t taken = RemoveFromOthers(*home, out, want);
+  const uint64_t groups = GroupsOf(CentralFreeList::NodeOfShard(heap_.page_heap, home->shard()));
+  size_t taken = RemoveFromOthers(*home, groups, out, want);
   if (taken != 0) return taken;
   taken = home->RemoveOrCarve(heap_, out, want, zeroed);
   NoteSurplus(*home);
-  return taken;
+  return taken != 0 ? taken : RemoveFromOthers(*home, ~groups, out, want);
 }
 
-void PerCpuCentral::Insert(SizeClass size_class, void* const* objects, size_t count) {
-  CentralFreeList* home = HomeList(size_class);
+// Puts objects into a list's array, and what finds no room there into their spans.
+inline void PerCpuCentral::InsertAt(CentralFreeList* list, SizeClass size_class,
+                                    void* const* objects, size_t count) {
   size_t fitted = 0;
-  if (home != nullptr) {
-    fitted = home->Insert(heap_, objects, count);
-    NoteSurplus(*home);
+  if (list != nullptr) {
+    fitted = list->Insert(heap_, objects, count);
+    NoteSurplus(*list);
   }
   for (size_t done = fitted; done < count;) {
     const size_t chunk = count - done < kMaxBatch ? count - done : kMaxBatch;
     PutInSpans(size_class, objects + done, chunk);
     done += chunk;
+  }
+}
+
+void PerCpuCentral::Insert(SizeClass size_class, void* const* objects, size_t count) {
+  if (ABSL_PREDICT_FALSE(heap_.page_heap.node_bits() != 0)) {
+    return InsertByNode(size_class, objects, count);
+  }
+  InsertAt(HomeListOfOne(os::CurrentCpu(), size_class), size_class, objects, count);
+}
+
+// Sorts a batch by the nodes that its objects lie on: what a thread of another node has freed goes
+// to a shard of theirs.
+void PerCpuCentral::InsertByNode(SizeClass size_class, void* const* objects, size_t count) {
+  const auto node_of = [this, objects](size_t i) {
+    return heap_.page_heap.NodeOf(reinterpret_cast<uintptr_t>(objects[i]));
+  };
+  const size_t cpu = os::CurrentCpu();
+  for (size_t begin = 0; begin < count; begin += kMaxBatch) {
+    const size_t end = count - begin < kMaxBatch ? count : begin + kMaxBatch;
+    uint64_t nodes = 0;
+    for (size_t i = begin; i < end; ++i) nodes |= uint64_t{1} << node_of(i);
+    for (; nodes != 0; nodes &= nodes - 1) {
+      const auto node = static_cast<uint32_t>(absl::countr_zero(nodes));
+      void* of_node[kMaxBatch];
+      size_t found = 0;
+      for (size_t i = begin; i < end; ++i) {
+        if (node_of(i) == node) of_node[found++] = objects[i];
+      }
+      InsertAt(HomeListOn(node, cpu, size_class), size_class, of_node, found);
+    }
   }
 }
 
@@ -258,6 +306,14 @@ CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {
     if (CentralFreeList* list = ListAt(s, size_class)) list->AddStats(&stats);
   }
   return stats;
+}
+
+size_t PerCpuCentral::CountShards() const {
+  size_t count = 0;
+  for (size_t s = 0; s < shards(); ++s) {
+    count += shards_[s].load(std::memory_order_relaxed) != nullptr;
+  }
+  return count;
 }
 
 bool PerCpuCentral::CheckInvariants() {

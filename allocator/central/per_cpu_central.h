@@ -2,7 +2,9 @@
 //
 // The central free lists of all size classes, one set (a shard) per CPU, made when a CPU first
 // needs one. A shard's lists are picked by the number of the CPU that the caller runs on, modulo a
-// limit that may change at any time; that number may be stale, so any shard serves any thread.
+// limit that may change at any time, and, where there are several NUMA nodes, by its node; both may
+// be stale, so any shard serves any thread. A shard of a node has spans of that node, and its
+// arrays get objects of that node only.
 //
 // Called by the thread caches' slow paths. Locks: each list's own; one more to make a shard.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_PER_CPU_CENTRAL_H_
@@ -29,7 +31,8 @@ class PerCpuCentral {
   static constexpr size_t kMaxBatch = 64;
 
   // Takes up to `want` (<= kMaxBatch) free objects of `size_class` into `out`: from this CPU's
-  // list, else from what another CPU has to spare, else from a new span. 0 if out of memory.
+  // list, else from what another CPU of its node has to spare, else from a new span, else from what
+  // another node's CPU has to spare. 0 if out of memory.
   // `*zeroed`, where asked for, tells whether the objects read as zeros.
   size_t Remove(SizeClass size_class, void** out, size_t want, bool* zeroed = nullptr);
 
@@ -66,8 +69,8 @@ class PerCpuCentral {
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
 
-  // Has threads use `count` shards (at least 1) from now on; no more, whatever their CPU. What is
-  // in others by then leaves them as what is idle there does.
+  // Has threads use `count` shards (at least 1) of each node from now on; no more, whatever their
+  // CPU. What is in others by then leaves them as what is idle there does.
   void LimitShards(size_t count) {
     shard_limit_.store(count < 1            ? 1
                        : count < kMaxShards ? count
@@ -75,7 +78,10 @@ class PerCpuCentral {
                        std::memory_order_relaxed);
   }
 
-  size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
+  size_t shard_limit() const { return shard_limit_.load(std::memory_order_relaxed); }
+
+  // How many shards there are.
+  size_t CountShards() const;
   bool CheckInvariants();
 
   os::RankedLock& table_lock() ABSL_LOCK_RETURNED(table_lock_) { return table_lock_; }
@@ -99,6 +105,9 @@ class PerCpuCentral {
     std::atomic<CentralFreeList*> lists[kSizeClassEnd] = {};
   };
 
+  // Shards with an index below may exist.
+  size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
+
   // The list of a shard and class; nullptr if there is none yet.
   CentralFreeList* ListAt(size_t index, size_t size_class) const {
     // Acquire: pairs with the releases in MakeShard and MakeList.
@@ -109,12 +118,25 @@ class PerCpuCentral {
   // This CPU's list, made if need be; another CPU's if there is no memory for it; nullptr if there
   // is none at all.
   CentralFreeList* HomeList(SizeClass size_class);
+  // The same where there is one node; where there are several, for threads of `node`.
+  CentralFreeList* HomeListOfOne(size_t cpu, SizeClass size_class) {
+    const size_t limit = shard_limit();
+    return ListOf(cpu < limit ? cpu : cpu % limit, size_class);
+  }
+  CentralFreeList* HomeListOn(uint32_t node, size_t cpu, SizeClass size_class);
+  CentralFreeList* ListOf(size_t index, SizeClass size_class) {
+    CentralFreeList* list = ListAt(index, size_class);
+    return ABSL_PREDICT_TRUE(list != nullptr) ? list : MakeList(index, size_class);
+  }
   CentralFreeList* MakeList(size_t index, SizeClass size_class) ABSL_LOCKS_EXCLUDED(table_lock_);
   Shard* MakeShard(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void NoteSurplus(const CentralFreeList& list);
   size_t RemoveFromGroup(SizeClass size_class, size_t group, const CentralFreeList& home,
                          void** out, size_t want);
-  size_t RemoveFromOthers(const CentralFreeList& home, void** out, size_t want);
+  uint64_t GroupsOf(uint32_t node) const;
+  size_t RemoveFromOthers(const CentralFreeList& home, uint64_t groups, void** out, size_t want);
+  void InsertAt(CentralFreeList* list, SizeClass size_class, void* const* objects, size_t count);
+  void InsertByNode(SizeClass size_class, void* const* objects, size_t count);
   size_t FindRuns(void* const* objects, size_t count, ObjectRun* runs) const;
   void PutElsewhere(SizeClass size_class, void* object, Span* span);
   void PutInSpans(SizeClass size_class, void* const* objects, size_t count);
@@ -127,8 +149,8 @@ class PerCpuCentral {
   // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
   // objects come.
   std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
-  std::atomic<size_t> pass_at_{0};    // the list at which ReleaseIdle goes on
-  std::atomic<size_t> shard_end_{0};  // shards with an index below may exist
+  std::atomic<size_t> pass_at_{0};  // the list at which ReleaseIdle goes on
+  std::atomic<size_t> shard_end_{0};
   std::atomic<size_t> shard_limit_{kMaxShards};
   std::atomic<Shard*> shards_[kMaxShards] = {};
 };

@@ -15,6 +15,7 @@ void HugePagePool::Init(uintptr_t base, uintptr_t limit, Maps* maps) {
   base_ = base;
   begin_ = end_ = (base - block_) >> kHugePageShift;
   limit_ = (limit - block_) >> kHugePageShift;
+  covered_end_ = begin_;
 }
 
 // Whether all of a run may be taken; if not, `*busy_at` is one that may not.
@@ -197,8 +198,16 @@ bool HugePagePool::FillHoles(size_t index, size_t count) {
   return true;
 }
 
+bool HugePagePool::CoverTo(size_t end) {
+  if (end <= covered_end_) return true;
+  const size_t covered = page_map_.Cover(covered_end_, end);
+  if (covered == 0) return false;
+  covered_end_ = covered;
+  return true;
+}
+
 bool HugePagePool::MapAtEnd(size_t count) {
-  if (end_ + count > limit_ || !page_map_.Cover(end_, end_ + count) ||
+  if (end_ + count > limit_ || !CoverTo(end_ + count) ||
       !memory_.MapAt(AddressOf(end_), count << kHugePageShift)) {
     return false;
   }
@@ -221,7 +230,7 @@ bool HugePagePool::Grow(size_t count, size_t alignment) {
   // huge page farther on tells which.
   for (size_t skip = 1, tries = 0; tries < kMaxSkips; ++tries, skip *= 2) {
     const size_t start = RoundUp(end_ + skip, alignment);
-    if (start + count > limit_ || !page_map_.Cover(end_, start + count)) return false;
+    if (start + count > limit_ || !CoverTo(start + count)) return false;
     if (!memory_.MapAt(AddressOf(start), count << kHugePageShift)) continue;
     maps_->hole.SetRange(end_, start - end_);
     end_ = start + count;

@@ -101,7 +101,11 @@ class HugePagePool {
     return reinterpret_cast<void*>(block_ + (index << kHugePageShift));
   }
   bool InHeap(uintptr_t address) const { return address >= base_ && address < end_address(); }
+  uintptr_t base() const { return base_; }
   uintptr_t end_address() const { return block_ + (end_ << kHugePageShift); }
+
+  // Up to here the page map can be written to, from first_index() on.
+  size_t covered_end() const { return covered_end_; }
 
   // The heap's huge pages have indices [first_index(), first_index() + extent()).
   size_t first_index() const { return begin_; }
@@ -135,6 +139,7 @@ class HugePagePool {
   size_t AdviceEdges(size_t index, size_t count) const;
   bool Grow(size_t count, size_t alignment);
   bool MapAtEnd(size_t count);
+  bool CoverTo(size_t end);
 
   os::VirtualMemory& memory_;
   PageMap& page_map_;
@@ -143,6 +148,7 @@ class HugePagePool {
   size_t begin_ = 0;  // indices [begin_, end_) have been mapped at some time
   size_t end_ = 0;
   size_t limit_ = 0;
+  size_t covered_end_ = 0;
   size_t mapped_ = 0;
   size_t free_count_ = 0;
   size_t dirty_count_ = 0;

@@ -9,6 +9,8 @@
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_
 
+#include <string.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +52,16 @@ struct PageHeapStats {
   uint64_t remapped_pages;
   uint64_t copied;  // large blocks moved by copying
   uint64_t copied_bytes;
+
+  // All of them are numbers of 64 bits.
+  void Add(const PageHeapStats& other) {
+    uint64_t sums[sizeof(PageHeapStats) / sizeof(uint64_t)];
+    uint64_t more[sizeof(PageHeapStats) / sizeof(uint64_t)];
+    memcpy(sums, this, sizeof(sums));
+    memcpy(more, &other, sizeof(more));
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); ++i) sums[i] += more[i];
+    memcpy(this, sums, sizeof(sums));
+  }
 };
 
 // What of the heap is resident, in bytes.
@@ -58,6 +70,13 @@ struct PageHeapResidency {
   size_t large;   // in large spans; those of explicit arenas that hold one object, too
   size_t free;    // in no span
   size_t tables;  // of the page map and of what the page heap notes about huge pages
+
+  void Add(const PageHeapResidency& other) {
+    small += other.small;
+    large += other.large;
+    free += other.free;
+    tables += other.tables;
+  }
 };
 
 // By what the heap has grown.
@@ -87,6 +106,10 @@ class PageHeap {
         page_map_(page_map),
         pool_(memory, page_map),
         advice_(memory, clock, page_map, pool_) {}
+
+  // Another heap over the same.
+  explicit PageHeap(const PageHeap& other)
+      : PageHeap(other.memory_, other.clock_, other.metadata_, other.page_map_) {}
 
   // Places the heap, as HugePagePool::Init, and maps its start. False if the kernel refuses those
   // addresses; another place may then be tried.
@@ -212,6 +235,12 @@ class PageHeap {
     return DirtyPages();
   }
 
+  // Of them, those in spans.
+  size_t UsedPages() ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return used_pages_ - PagesInParts();
+  }
+
   static constexpr size_t kNoLimit = ~size_t{0};
   // Sets how many pages may be held. Once more than `notice` are, HasGrown and LimitNoticed say so;
   // they don't again until this is called again. What would take them beyond `refuse`, although all
@@ -228,6 +257,11 @@ class PageHeap {
   // After an allocation failed for lack of address space or commit charge: gives back all that is
   // free, mappings included. Returns whether anything was.
   bool ReclaimForRetry() ABSL_LOCKS_EXCLUDED(lock_);
+
+  MetadataAllocator& metadata() { return metadata_; }
+
+  // Where it was placed.
+  uintptr_t base() const { return pool_.base(); }
 
   // Whether `address` lies where the heap's pages are or have been.
   bool InHeap(uintptr_t address) const { return pool_.InHeap(address); }

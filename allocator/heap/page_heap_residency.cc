@@ -69,7 +69,7 @@ PageHeapResidency PageHeap::MeasureResidency() {
     first = pool_.first_index();
     extent = pool_.extent();
     residency.tables =
-        page_map_.ResidentBytes() +
+        page_map_.ResidentBytes(first, pool_.covered_end()) +
         (pool_maps_ == nullptr ? 0 : memory_.Resident(pool_maps_, sizeof(*pool_maps_)));
   }
   for (size_t index = first; index < first + extent; ++index) {

@@ -9,17 +9,24 @@ namespace {
 // Table entries become writable in whole steps of the largest page a kernel may use.
 constexpr size_t kCommitStep = size_t{64} << 10;
 
-struct ByteRange {
-  size_t begin;
-  size_t end;
-};
+}  // namespace
 
-ByteRange Widen(size_t begin, size_t end, size_t limit) {
+// The steps that bytes [begin, end) of a table are part of.
+PageMap::ByteRange PageMap::Widen(size_t begin, size_t end, size_t table) {
+  const size_t limit = RoundUp(table, kCommitStep);
   const size_t wide_end = RoundUp(end, kCommitStep);
   return {begin / kCommitStep * kCommitStep, wide_end < limit ? wide_end : limit};
 }
 
-}  // namespace
+PageMap::ByteRange PageMap::DirectoryOf(size_t begin_huge_page, size_t end_huge_page) const {
+  constexpr size_t kBytes = sizeof(uintptr_t);
+  return Widen(begin_huge_page * kBytes, end_huge_page * kBytes, huge_pages_ * kBytes);
+}
+
+PageMap::ByteRange PageMap::ClassesOf(size_t begin_huge_page, size_t end_huge_page) const {
+  constexpr size_t kBytes = kPagesPerHugePage;
+  return Widen(begin_huge_page * kBytes, end_huge_page * kBytes, huge_pages_ * kBytes);
+}
 
 bool PageMap::Init(size_t window_bytes) {
   const size_t huge_pages = window_bytes >> kHugePageShift;
@@ -33,40 +40,26 @@ bool PageMap::Init(size_t window_bytes) {
   return true;
 }
 
-bool PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
-  const size_t covered = covered_end_.load(std::memory_order_relaxed);
-  if (covered != 0 && begin_huge_page >= covered_begin_ && end_huge_page <= covered) return true;
-  if (end_huge_page > huge_pages_) return false;
-  // A heap that was refused one place and tries another starts afresh there.
-  const bool goes_on =
-      covered != 0 && begin_huge_page >= covered_begin_ && begin_huge_page <= covered;
-  const size_t begin = goes_on ? covered : begin_huge_page;
-  const ByteRange directory = Widen(begin * sizeof(uintptr_t), end_huge_page * sizeof(uintptr_t),
-                                    RoundUp(huge_pages_ * sizeof(uintptr_t), kCommitStep));
-  const ByteRange classes = Widen(begin * kPagesPerHugePage, end_huge_page * kPagesPerHugePage,
-                                  RoundUp(huge_pages_ * kPagesPerHugePage, kCommitStep));
+size_t PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
+  if (end_huge_page > huge_pages_) return 0;
+  const ByteRange directory = DirectoryOf(begin_huge_page, end_huge_page);
+  const ByteRange classes = ClassesOf(begin_huge_page, end_huge_page);
   if (!memory_.Commit(reinterpret_cast<char*>(directory_) + directory.begin,
                       directory.end - directory.begin) ||
       !memory_.Commit(classes_ + classes.begin, classes.end - classes.begin)) {
-    return false;
+    return 0;
   }
-  if (!goes_on) covered_begin_ = begin_huge_page;
-  covered_bytes_ += directory.end - directory.begin + classes.end - classes.begin;
+  covered_bytes_.fetch_add(directory.end - directory.begin + classes.end - classes.begin,
+                           std::memory_order_relaxed);
   // The whole step is writable; claim all of it, so that growth rarely comes here.
   const size_t end = classes.end / kPagesPerHugePage;
-  covered_end_.store(end < huge_pages_ ? end : huge_pages_, std::memory_order_relaxed);
-  return true;
+  return end < huge_pages_ ? end : huge_pages_;
 }
 
-size_t PageMap::ResidentBytes() const {
-  const size_t covered_end = covered_end_.load(std::memory_order_relaxed);
-  if (covered_end == 0) return 0;
-  const ByteRange directory =
-      Widen(covered_begin_ * sizeof(uintptr_t), covered_end * sizeof(uintptr_t),
-            RoundUp(huge_pages_ * sizeof(uintptr_t), kCommitStep));
-  const ByteRange classes =
-      Widen(covered_begin_ * kPagesPerHugePage, covered_end * kPagesPerHugePage,
-            RoundUp(huge_pages_ * kPagesPerHugePage, kCommitStep));
+size_t PageMap::ResidentBytes(size_t begin_huge_page, size_t end_huge_page) const {
+  if (begin_huge_page == end_huge_page) return 0;
+  const ByteRange directory = DirectoryOf(begin_huge_page, end_huge_page);
+  const ByteRange classes = ClassesOf(begin_huge_page, end_huge_page);
   return memory_.Resident(reinterpret_cast<char*>(directory_) + directory.begin,
                           directory.end - directory.begin) +
          memory_.Resident(classes_ + classes.begin, classes.end - classes.begin);

@@ -7,8 +7,8 @@
 //     that covers it whole. Only slow paths read it.
 //
 // Readers take no lock: an entry is written before its span is published and stays until after its
-// last block is freed, so whoever holds a live block reads a settled entry. Writers hold the page
-// heap's lock.
+// last block is freed, so whoever holds a live block reads a settled entry. Writers hold the lock
+// of the page heap whose part of the window it is.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_PAGE_MAP_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_PAGE_MAP_H_
 
@@ -32,10 +32,9 @@ class PageMap {
   // size). False if the kernel refuses. Call once.
   bool Init(size_t window_bytes);
 
-  // Makes the entries of huge pages [begin, end) writable, and those between them and the ones that
-  // are already if begin lies no farther than these end. Away from these, Cover starts afresh.
-  // False if the kernel refuses; what was writable stays so.
-  bool Cover(size_t begin_huge_page, size_t end_huge_page);
+  // Makes the entries of huge pages [begin, end) writable, and some more behind them. Returns where
+  // the writable ones from `begin` on end; 0 if the kernel refuses. Thread-safe.
+  size_t Cover(size_t begin_huge_page, size_t end_huge_page);
 
   // The size class of the page at `pointer`; any pointer may be asked for in a full window.
   ALLOC_FAST_PATH SizeClass ClassOf(const void* pointer) const {
@@ -60,20 +59,31 @@ class PageMap {
   HugePage* HugePageAt(size_t index) const;
 
   // Bytes of table entries that were made writable.
-  size_t covered_bytes() const { return covered_bytes_; }
+  size_t covered_bytes() const { return covered_bytes_.load(std::memory_order_relaxed); }
 
-  // Of these, bytes that are resident. Requires: the page heap's lock is held.
-  size_t ResidentBytes() const;
+  // Bytes that are resident of the entries of huge pages [begin, end) and of what Cover has made
+  // writable with them.
+  size_t ResidentBytes(size_t begin_huge_page, size_t end_huge_page) const;
 
  private:
   static constexpr uintptr_t kLargeSpanTag = 1;
+
+  // Bytes of a table.
+  struct ByteRange {
+    size_t begin;
+    size_t end;
+  };
+
+  static ByteRange Widen(size_t begin, size_t end, size_t table);
+  ByteRange DirectoryOf(size_t begin_huge_page, size_t end_huge_page) const;
+  ByteRange ClassesOf(size_t begin_huge_page, size_t end_huge_page) const;
 
   static size_t PageInHugePage(uintptr_t address) { return PageIndex(address) % kPagesPerHugePage; }
 
   // What the directory holds for the huge page of `address`; 0 for nothing.
   uintptr_t DirectoryEntry(uintptr_t address) const {
     const size_t index = HugePageIndex(address);
-    if (index >= covered_end_.load(std::memory_order_relaxed)) return 0;
+    if (index >= huge_pages_) return 0;
     return directory_[index].load(std::memory_order_relaxed);
   }
 
@@ -81,11 +91,8 @@ class PageMap {
   // Until Init: one zero byte, so that free(NULL) is answered.
   uint8_t* classes_ = const_cast<uint8_t*>(&kNoClasses);
   std::atomic<uintptr_t>* directory_ = nullptr;
-  size_t huge_pages_ = 0;     // entries reserved
-  size_t covered_begin_ = 0;  // entries writable: [covered_begin_, covered_end_)
-  // Grows under the page heap's lock; read by SpanOf without it.
-  std::atomic<size_t> covered_end_{0};
-  size_t covered_bytes_ = 0;
+  size_t huge_pages_ = 0;  // entries reserved; they read as zero until they are written
+  std::atomic<size_t> covered_bytes_{0};
 
   static constexpr uint8_t kNoClasses = 0;
 };

@@ -24,8 +24,13 @@ class CpuQuota {
   // most 1 + 3 * ControlGroups::kMaxLevels files.
   size_t Cpus();
 
+  // Whether the kernel then told a group that the process is in. If not, files may be refused to
+  // it.
+  bool told() const { return told_; }
+
  private:
   ControlGroups& groups_;
+  bool told_ = false;
 };
 
 }  // namespace spanmalloc::os

@@ -8,7 +8,9 @@ namespace spanmalloc::os {
 
 size_t CpuQuota::Cpus() {
   size_t least = kUnlimited;
+  told_ = false;
   groups_.ForEach("cpu", [&](const ControlGroup& group) {
+    told_ = true;
     std::string_view text = groups_.Read(group, group.v1() ? "cpu.cfs_quota_us" : "cpu.max");
     if (text.empty()) return;
     // No number, as in "max" and "-1", is no limit.

@@ -25,6 +25,9 @@ CpuNumberSource cpu_number_source();
 
 uint32_t CurrentCpu();
 
+// The CPU's own number, whatever the source; ~0 if it isn't known.
+uint32_t CpuNumber();
+
 // The number of CPUs that this process may run on (its affinity mask), at least 1.
 uint32_t UsableCpus();
 

@@ -95,6 +95,16 @@ uint32_t CurrentCpu() {
   return used == CpuNumberSource::kConcurrencyId ? number : SmallNumber(number);
 }
 
+uint32_t CpuNumber() {
+#ifdef SPANMALLOC_COUNTING
+  return CountedThread();
+#endif
+  const uint32_t number = cpu_number_source() == CpuNumberSource::kGetCpu
+                              ? static_cast<uint32_t>(sched_getcpu())
+                              : ReadRseqField(kCpuIdOffset);
+  return static_cast<int32_t>(number) < 0 ? ~0u : number;
+}
+
 uint32_t UsableCpus() {
   unsigned long mask[1024 / sizeof(unsigned long)] = {};
   const long bytes = SystemCall(SYS_sched_getaffinity, 0, sizeof(mask), AsArgument(mask));

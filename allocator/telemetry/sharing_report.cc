@@ -15,7 +15,7 @@ constexpr const char* kEventNames[kCountedEvents] = {
     "maintenance_write", "hint_read", "surplus_write"};
 constexpr const char* kRankNames[kLockRankCount] = {
     "control", "thread_registry", "thread_state", "shard_table",
-    "central", "page_heap",       "metadata"};
+    "central", "node_heaps",      "page_heap",    "metadata"};
 
 template <typename Pick>
 uint64_t Sum(Pick pick) {

@@ -206,6 +206,7 @@ void PrintOwn(const StatsDump& dump, JsonWriter& json) {
   json.OpenObject("spanmalloc");
   json.Field("cpu_source", dump.cpu_source);
   json.Field("shards", s.shards);
+  json.Field("nodes", s.nodes);
   json.Field("threads", s.threads);
   json.Field("thread_cached", s.thread_cached);
   json.Field("central_cached", s.central_cached);

@@ -7,7 +7,8 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   *snapshot = {};
   size_t cached[kSizeClassEnd] = {};
   snapshot->threads = sources.registry.AddCounts(cached);
-  snapshot->shards = sources.central.shards();
+  snapshot->shards = sources.central.CountShards();
+  snapshot->nodes = sources.page_heap.heaps();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
     if (sources.arenas != nullptr) {

@@ -18,6 +18,7 @@
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/params/size_class_table.h"
@@ -34,7 +35,7 @@ struct LibraryImage {
 struct StatsSources {
   MetadataAllocator& metadata;
   PageMap& page_map;
-  PageHeap& page_heap;
+  NodeHeaps& page_heap;
   PerCpuCentral& central;
   ThreadRegistry& registry;
   ArenaSet* arenas = nullptr;              // may be absent
@@ -64,6 +65,7 @@ struct StatsSnapshot {
   PageHeapStats heap;
   size_t threads;          // threads that have a cache
   size_t shards;           // CPUs that have central free lists
+  size_t nodes;            // NUMA nodes that have a page heap
   size_t metadata_used;    // bytes
   size_t metadata_mapped;  // bytes
   BackgroundThreadStats background;

@@ -227,6 +227,7 @@ void PrintOwn(const StatsDump& dump, StatsWriter& out) {
   out << "spanmalloc: what it did\n";
   OwnCount(out, "threads that have a cache", s.threads);
   OwnCount(out, "CPUs that have free lists", s.shards);
+  OwnCount(out, "NUMA nodes that have a page heap", s.nodes);
   OwnCount(out, "huge pages cut into spans", s.heap.huge_pages_cut);
   OwnCount(out, "large blocks in use", s.heap.large_spans);
   OwnCount(out, "batches fetched by thread caches", s.small_fills);

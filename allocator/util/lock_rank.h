@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every lock of the allocator, in the order in which a thread may take them: a thread that holds
-// a lock may take only locks of a higher rank. (Central free lists of one rank are never nested,
-// except by the fork handler, which takes them in index order.) RankedLock checks the order in
-// debug builds; the fork handler takes all of them in this order.
+// a lock may take only locks of a higher rank. (Central free lists are never nested, nor are page
+// heaps, except by the fork handler, which takes them in index order.) RankedLock checks the order
+// in debug builds; the fork handler takes all of them in this order.
 #ifndef SPANMALLOC_ALLOCATOR_UTIL_LOCK_RANK_H_
 #define SPANMALLOC_ALLOCATOR_UTIL_LOCK_RANK_H_
 
@@ -18,6 +18,7 @@ enum class LockRank : uint8_t {
   kThreadState,      // one thread's bins while they are refilled, flushed, counted or torn down
   kShardTable,       // creation of a CPU's central free lists
   kCentralFreeList,  // one size class on one CPU
+  kNodeHeaps,        // the making of a node's page heap
   kPageHeap,         // spans, huge pages, the page map's writers
   kMetadata,         // the allocator's own memory
 };

@@ -10,10 +10,11 @@
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
-#include "allocator/heap/page_heap.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
 #include "allocator/os/current_cpu.h"
+#include "allocator/os/numa_nodes.h"
 #include "allocator/os/virtual_memory.h"
 
 namespace spanmalloc {
@@ -39,7 +40,8 @@ struct Floors {
   os::MonotonicClock clock;
   MetadataAllocator metadata{memory};
   PageMap page_map{memory};
-  PageHeap page_heap{memory, clock, metadata, page_map};
+  os::KernelNodeFacts node_facts;
+  NodeHeaps page_heap{memory, clock, metadata, page_map, node_facts};
   PerCpuCentral central{Heap{metadata, page_map, page_heap, [](const BadPointer&) { abort(); }}};
   CacheBudget budget;
   ThreadCache empty_cache;

@@ -19,7 +19,7 @@ BENCHMARK(BM_MetadataPair)->Arg(128)->Arg(4096);
 
 void BM_PageMapClassOf(benchmark::State& state) {
   Floors& floors = Floors::Get();
-  Span* span = floors.page_heap.AllocateShared(4, InPageMap::kYes);
+  Span* span = floors.page_heap.AllocateShared(4, InPageMap::kYes, 0);
   auto* object = reinterpret_cast<void*>(span->start);
   for (auto _ : state) {
     benchmark::DoNotOptimize(object);
@@ -31,7 +31,7 @@ BENCHMARK(BM_PageMapClassOf);
 
 void BM_PageMapSpanOf(benchmark::State& state) {
   Floors& floors = Floors::Get();
-  Span* span = floors.page_heap.AllocateShared(4, InPageMap::kYes);
+  Span* span = floors.page_heap.AllocateShared(4, InPageMap::kYes, 0);
   auto* object = reinterpret_cast<void*>(span->start);
   for (auto _ : state) {
     benchmark::DoNotOptimize(object);
@@ -45,7 +45,7 @@ BENCHMARK(BM_PageMapSpanOf);
 void BM_SpanObjects(benchmark::State& state) {
   constexpr size_t kBatch = 64;
   Floors& floors = Floors::Get();
-  Span* span = floors.page_heap.AllocateShared(4, InPageMap::kYes);
+  Span* span = floors.page_heap.AllocateShared(4, InPageMap::kYes, 0);
   void* objects[kBatch];
   for (auto _ : state) {
     const size_t taken = span->TakeObjects(objects, kBatch);

@@ -71,7 +71,7 @@ class BackgroundThreadTest : public testing::Test {
   size_t DirtyPages() { return on_.page_heap.Stats().dirty_pages; }
 
   CachesOnFakes on_;
-  BackgroundThread thread_{on_.page_heap, on_.central, on_.registry, on_.limits, on_.clock};
+  BackgroundThread thread_{on_.node_heaps, on_.central, on_.registry, on_.limits, on_.clock};
   std::vector<ThreadState*> states_;
   std::vector<Span*> blocks_;
 };

@@ -8,7 +8,6 @@
 #include "allocator/cache/thread_registry.h"
 #include "allocator/cache/thread_state.h"
 #include "tests/central/central_on_fakes.h"
-#include "tests/support/fake_text_files.h"
 
 namespace spanmalloc {
 
@@ -39,10 +38,9 @@ struct CachesOnFakes : CentralOnFakes {
   ThreadCache empty_cache;
   CacheContext context{central, metadata, budget, clock, &empty_cache};
   ThreadRegistry registry{context};
-  FakeTextFiles files;
   os::ControlGroups groups{files};
   os::GroupMemory group_memory{groups};
-  MemoryLimits limits{page_heap, central, metadata, page_map, group_memory, clock};
+  MemoryLimits limits{node_heaps, central, metadata, page_map, group_memory, clock};
 };
 
 }  // namespace spanmalloc

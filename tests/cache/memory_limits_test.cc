@@ -385,6 +385,35 @@ TEST_F(MemoryLimitsTest, VeryCloseToItGrowthIsAnsweredAtOnce) {
   EXPECT_LE(DirtyMiB(), 48u);
 }
 
+// A pass found nothing to give back; then the program frees much and grows elsewhere. There is no
+// room left for which to wait.
+TEST_F(MemoryLimitsTest, WithNoRoomLeftTheNextGrowthIsAnsweredIfSomethingIsFree) {
+  WriteGroup(128, 127);
+  limits_.Start(0, 0, GroupLimits::kReclaim);
+  std::vector<Span*> spans;
+  for (int i = 0; i < 14; ++i) spans.push_back(Large(8));
+  Pass();
+  ASSERT_EQ(Stats().fruitless, 1u);
+  for (int i = 0; i < 10; ++i) Free(spans[static_cast<size_t>(i)]);
+  EXPECT_FALSE(limits_.Due(on_.clock.NowMs()));
+  on_.page_heap.AllocateShared(kClass, InPageMap::kYes);
+  EXPECT_TRUE(limits_.Due(on_.clock.NowMs()));
+  Pass();
+  EXPECT_EQ(Stats().passes, 2u);
+  EXPECT_GE(Stats().pages.bytes, 7 * kMiB);
+}
+
+TEST_F(MemoryLimitsTest, WithNoRoomLeftAndNothingFreeFewPassesLookInVain) {
+  WriteGroup(128, 127);
+  limits_.Start(0, 0, GroupLimits::kReclaim);
+  Large(112);
+  for (int i = 0; i < 64; ++i) {
+    on_.page_heap.AllocateLarge(kPagesPerMiB / 16, 1);
+    Pass();
+  }
+  EXPECT_LE(Stats().passes, 6u);
+}
+
 TEST_F(MemoryLimitsTest, MemoryHighCountsAsWell) {
   WriteGroup(4096, 250, "268435456");
   limits_.Start(0, 0, GroupLimits::kReclaim);

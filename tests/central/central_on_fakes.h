@@ -12,11 +12,12 @@
 namespace spanmalloc {
 
 struct CentralOnFakes : HeapOnFakes {
-  explicit CentralOnFakes(size_t arena_bytes = size_t{4} << 30) : HeapOnFakes(arena_bytes) {
+  explicit CentralOnFakes(size_t arena_bytes = size_t{4} << 30, const char* node_list = "0")
+      : HeapOnFakes(arena_bytes, 4096, node_list) {
     FaultLog::Clear();
   }
 
-  Heap heap{metadata, page_map, page_heap, &FaultLog::Report};
+  Heap heap{metadata, page_map, node_heaps, &FaultLog::Report};
   PerCpuCentral central{heap};
   ArenaSet arenas{heap};
 };

@@ -189,7 +189,7 @@ TEST_F(PerCpuCentralTest, CpusBeyondTheLimitShareShards) {
   PinToCpu pin(1);
   if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
   EXPECT_EQ(Take(kClass, 3), objects) << "no other CPU would give so few away";
-  EXPECT_EQ(central_.shards(), 1u);
+  EXPECT_EQ(central_.CountShards(), 1u);
   Insert(kClass, objects);
 }
 
@@ -199,7 +199,7 @@ TEST_F(PerCpuCentralTest, AShardPastANewLimitIsEmptiedAsAnyIdleOne) {
     if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
     Insert(kClass, Take(kClass, 100));
   }
-  ASSERT_EQ(central_.shards(), 2u);
+  ASSERT_EQ(central_.CountShards(), 2u);
   central_.LimitShards(1);
   const std::vector<void*> all = Take(kClass, 200);
   Insert(kClass, all);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The central floor under random batches, bad pointers among them, from shards of several CPUs,
-// against a map of the objects that are out.
+// The central floor under random batches, bad pointers among them, from shards of several CPUs, on
+// machines of one node and of three, against a map of the objects that are out.
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -19,7 +19,8 @@ constexpr size_t kMaxLiveBytes = size_t{4} << 20;  // of one class
 
 class CentralFuzz {
  public:
-  explicit CentralFuzz(Choices& choices) : choices_(choices) {}
+  explicit CentralFuzz(Choices& choices)
+      : choices_(choices), on_(size_t{4} << 30, choices.OneIn(2) ? "0" : "0-2") {}
 
   void Run() {
     for (int step = 0; step < kSteps && !testing::Test::HasFailure(); ++step) {
@@ -33,7 +34,7 @@ class CentralFuzz {
     }
     Check();
     central_.Drain();
-    EXPECT_EQ(on_.page_heap.Stats().span_pages, 0u);
+    EXPECT_EQ(on_.node_heaps.Stats().span_pages, 0u);
     EXPECT_TRUE(FaultLog::Take().empty());
   }
 
@@ -43,6 +44,7 @@ class CentralFuzz {
     const size_t c =
         choices_.OneIn(4) ? 1 + choices_.Below(kSizeClasses) : 1 + choices_.Below(4) * 20;
     const PinToCpu pin(static_cast<int>(choices_.Below(2)));
+    FakeNodeFacts::cpu = static_cast<uint32_t>(choices_.Below(3));
     on_.memory.RefuseNothing();
     if (choices_.OneIn(20)) {
       on_.memory.RefuseAll(choices_.OneIn(2) ? FakeVirtualMemory::kMap : FakeVirtualMemory::kMapAt);
@@ -62,7 +64,7 @@ class CentralFuzz {
     } else if (choice < 99) {
       central_.Drain();
     } else {
-      on_.page_heap.Release(choices_.Magnitude(10000));
+      on_.node_heaps.Release(choices_.Magnitude(10000));
     }
   }
 
@@ -152,7 +154,7 @@ class CentralFuzz {
 
   void Check() {
     ASSERT_TRUE(central_.CheckInvariants());
-    ASSERT_TRUE(on_.page_heap.CheckInvariants());
+    ASSERT_TRUE(on_.node_heaps.CheckInvariants());
     for (size_t c = 1; c < kSizeClassEnd; ++c) {
       const CentralFreeListStats stats = central_.Stats(static_cast<SizeClass>(c));
       ASSERT_EQ(stats.taken - stats.returned + reported_[c], live_[c].size());

@@ -14,9 +14,11 @@
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
-#include "allocator/heap/page_heap.h"
+#include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/clock.h"
+#include "allocator/os/control_groups.h"
+#include "allocator/os/numa_nodes.h"
 #include "allocator/os/virtual_memory.h"
 #include "allocator/telemetry/stats_snapshot.h"
 
@@ -43,12 +45,13 @@ class TestHeap {
   os::MonotonicClock clock;
   MetadataAllocator metadata{memory};
   PageMap page_map{memory};
-  PageHeap page_heap{memory, clock, metadata, page_map};
+  os::KernelFiles files;
+  os::KernelNodeFacts node_facts;
+  NodeHeaps page_heap{memory, clock, metadata, page_map, node_facts};
   PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die}};
   CacheBudget budget;
   ThreadCache empty_cache;
   ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache}};
-  os::KernelFiles files;
   os::ControlGroups groups{files};
   os::GroupMemory group_memory{groups};
   MemoryLimits limits{page_heap, central, metadata, page_map, group_memory, clock};

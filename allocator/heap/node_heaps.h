@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The page heap as the floors above know it: one PageHeap for each NUMA node, each in a part of the
+// window of its own. The kernel takes the memory of a page from the node of the CPU that touches it
+// first; a page heap that serves one node's threads alone keeps it with them. A span goes back to
+// the heap in whose part it lies, whoever frees it.
+//
+// The first node's heap always exists, the others once a thread of theirs asks for a span. A
+// machine with one node has the first one only, in all of the window, and pays for a comparison.
+// Nothing is bound to a node: policies that the user or the program sets (numactl) hold as they
+// would.
+//
+// The functions are PageHeap's; those without an address are for all of the heaps. Never is more
+// than one heap's lock held, except by fork.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_NODE_HEAPS_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_NODE_HEAPS_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/heap/page_heap.h"
+#include "allocator/os/numa_nodes.h"
+
+namespace spanmalloc {
+
+class NodeHeaps {
+ public:
+  constexpr NodeHeaps(os::VirtualMemory& memory, os::Clock& clock, MetadataAllocator& metadata,
+                      PageMap& page_map, os::NodeFacts& facts)
+      : nodes_(facts), first_(memory, clock, metadata, page_map) {}
+
+  // Places the heaps of so many nodes in equal parts of [base, limit), as PageHeap::Init. The first
+  // one's start is mapped.
+  bool Init(uintptr_t base, uintptr_t limit, uint32_t nodes = 1);
+
+  os::NumaNodes& nodes() { return nodes_; }
+
+  // How many bits tell nodes apart: 0 for one node.
+  uint32_t node_bits() const { return node_bits_.load(std::memory_order_relaxed); }
+
+  // The calling thread's node.
+  uint32_t CurrentNode() { return Several() ? nodes_.Current() : 0; }
+
+  // In whose part of the window an address is; 0 if in none.
+  uint32_t NodeOf(uintptr_t address) const {
+    return ABSL_PREDICT_TRUE(!Several()) ? 0 : PartOf(address);
+  }
+
+  // How many heaps there are.
+  size_t heaps() const;
+
+  PageHeap& first() { return first_; }
+
+  // For a thread of `node`; from another node if there is no memory there.
+  Span* AllocateShared(SizeClass size_class, InPageMap in_page_map, uint32_t node) {
+    if (ABSL_PREDICT_TRUE(!Several())) return first_.AllocateShared(size_class, in_page_map);
+    return AllocateFrom(node, [size_class, in_page_map](PageHeap& heap) {
+      return heap.AllocateShared(size_class, in_page_map);
+    });
+  }
+
+  // For the calling thread.
+  Span* AllocateLarge(size_t pages, size_t alignment) {
+    if (ABSL_PREDICT_TRUE(!Several())) return first_.AllocateLarge(pages, alignment);
+    return AllocateFrom(nodes_.Current(), [pages, alignment](PageHeap& heap) {
+      return heap.AllocateLarge(pages, alignment);
+    });
+  }
+  Span* AllocateGrowing(size_t pages, const void* grower) {
+    return HeapOn(CurrentNode()).AllocateGrowing(pages, grower);
+  }
+
+  void FreeShared(Span* span) { HeapOf(span).FreeShared(span); }
+  LargeFault FreeLarge(void* block) { return HeapOf(block).FreeLarge(block); }
+  void FreeSpansOf(uint16_t shard) {
+    ForEach([shard](PageHeap& heap) { heap.FreeSpansOf(shard); });
+  }
+  bool GrowLarge(Span* span, size_t pages, const void* grower) {
+    return HeapOf(span).GrowLarge(span, pages, grower);
+  }
+  void ReturnReserve(const void* block, const void* grower) {
+    HeapOf(block).ReturnReserve(block, grower);
+  }
+  void ShrinkLarge(Span* span, size_t pages) { HeapOf(span).ShrinkLarge(span, pages); }
+
+  // False, too, if they belong to different nodes: what is copied comes to the node of `to`.
+  bool MoveLarge(Span* from, Span* to) {
+    return &HeapOf(from) == &HeapOf(to) && HeapOf(from).MoveLarge(from, to);
+  }
+  bool ReleaseParts(const Span* span, size_t first, size_t count, size_t* resident) {
+    return HeapOf(span).ReleaseParts(span, first, count, resident);
+  }
+  void NoteRetaken(const Span* span, size_t parts) { HeapOf(span).NoteRetaken(parts); }
+  bool MayRetake(const Span* span, size_t parts) { return HeapOf(span).MayRetake(parts); }
+
+  size_t Release(size_t pages, size_t* resident = nullptr);
+  void SetDecay(int64_t ms);
+  int64_t DecayMs() { return first_.DecayMs(); }
+  // For all heaps together; each gets an equal share.
+  void SetDirtyLimit(size_t bytes, size_t percent) ABSL_LOCKS_EXCLUDED(making_);
+  void SetHugePageWish(HugePageWish wish);
+  void ReleaseExcess(uint64_t now_ms) {
+    ForEach([now_ms](PageHeap& heap) { heap.ReleaseExcess(now_ms); });
+  }
+  bool Decays() {
+    return Any([](PageHeap& heap) { return heap.Decays(); });
+  }
+  void ReleaseUnused() {
+    ForEach([](PageHeap& heap) { heap.ReleaseUnused(); });
+  }
+  bool HasExceededFloor() {
+    return Any([](PageHeap& heap) { return heap.HasExceededFloor(); });
+  }
+  bool HasGrown() {
+    return Any([](PageHeap& heap) { return heap.HasGrown(); });
+  }
+  HeapGrowth TakeGrowth();
+  void NoteIdleReturned() {
+    ForEach([](PageHeap& heap) { heap.NoteIdleReturned(); });
+  }
+  size_t HeldPages();
+  size_t FreeDirtyPages();
+  // The heaps may hold no more together. Each is told its share, which is shared out again when one
+  // has used it up.
+  void SetLimits(size_t notice, size_t refuse) ABSL_LOCKS_EXCLUDED(making_);
+  bool LimitNoticed() {
+    return Any([](PageHeap& heap) { return heap.LimitNoticed(); });
+  }
+  bool RefusesForLimit(size_t pages) ABSL_LOCKS_EXCLUDED(making_);
+  bool ReclaimForRetry();
+
+  Fault MissingFault(const void* pointer) { return HeapOf(pointer).MissingFault(pointer); }
+  void NoteCopiedLarge(size_t bytes) { first_.NoteCopiedLarge(bytes); }
+
+  PageHeapStats Stats();
+  PageHeapResidency MeasureResidency();
+  bool CheckInvariants();
+
+  // Calls visit(os::RankedLock&) for all locks, in the order in which a fork takes them.
+  template <typename Visit>
+  void ForEachLock(Visit visit) {
+    visit(making_);
+    ForEach([&visit](PageHeap& heap) { visit(heap.lock()); });
+  }
+
+ private:
+  static constexpr uint32_t kMaxNodes = os::NumaNodes::kMaxNodes;
+
+  bool Several() const { return node_bits() != 0; }
+  uint32_t PartOf(uintptr_t address) const {
+    // What lies below the first part, or outside the window, is far above the last one.
+    const size_t part = (HugePageIndex(address) - begin_) / part_huge_pages_;
+    return part < parts_ ? static_cast<uint32_t>(part) : 0;
+  }
+
+  PageHeap& HeapOf(const void* block) {
+    if (ABSL_PREDICT_TRUE(!Several())) return first_;
+    PageHeap* heap = At(PartOf(reinterpret_cast<uintptr_t>(block)));
+    return heap == nullptr ? first_ : *heap;
+  }
+  PageHeap& HeapOf(const Span* span) { return HeapOf(reinterpret_cast<const void*>(span->start)); }
+
+  // A node's heap; nullptr if it wasn't made yet. Acquire: pairs with the release in Make.
+  PageHeap* At(uint32_t node) {
+    return node == 0 ? &first_ : further_[node - 1].load(std::memory_order_acquire);
+  }
+  PageHeap& HeapOn(uint32_t node) {
+    PageHeap* heap = At(node);
+    return ABSL_PREDICT_TRUE(heap != nullptr) ? *heap : Make(node);
+  }
+  // The first node's, if it can't be had now.
+  PageHeap& Make(uint32_t node) ABSL_LOCKS_EXCLUDED(making_);
+  void ApplyDirtyLimit(PageHeap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_) {
+    heap.SetDirtyLimit(dirty_bytes_ / parts_, dirty_percent_);
+  }
+
+  // Calls visit(PageHeap&) for all heaps that exist, in the order of the nodes.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    visit(first_);
+    if (ABSL_PREDICT_FALSE(Several())) {
+      for (uint32_t node = 1; node < parts_; ++node) {
+        PageHeap* heap = At(node);
+        if (heap != nullptr) visit(*heap);
+      }
+    }
+  }
+  template <typename Test>
+  bool Any(Test test) {
+    bool any = false;
+    ForEach([&any, test](PageHeap& heap) { any = any || test(heap); });
+    return any;
+  }
+
+  void ShareLimits(const PageHeap* favoured) ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_);
+  bool GiveRoomTo(uint32_t node) ABSL_LOCKS_EXCLUDED(making_);
+
+  template <typename Allocate>
+  Span* AllocateFrom(uint32_t node, Allocate allocate) {
+    Span* span = allocate(HeapOn(node));
+    for (uint32_t other = 0; ABSL_PREDICT_FALSE(span == nullptr) && other < parts_; ++other) {
+      if (other != node) span = allocate(HeapOn(other));
+    }
+    if (ABSL_PREDICT_FALSE(span == nullptr) && GiveRoomTo(node)) span = allocate(HeapOn(node));
+    return span;
+  }
+
+  os::NumaNodes nodes_;
+  std::atomic<uint32_t> node_bits_{0};
+  uint32_t parts_ = 1;
+  size_t begin_ = 0;            // the first part's first huge page
+  size_t part_huge_pages_ = 1;  // of each part
+  os::RankedLock making_{LockRank::kNodeHeaps};
+  HugePageWish wish_ ABSL_GUARDED_BY(making_) = HugePageWish::kNever;
+  size_t dirty_bytes_ ABSL_GUARDED_BY(making_) = 0;
+  size_t dirty_percent_ ABSL_GUARDED_BY(making_) = 0;
+  size_t notice_pages_ ABSL_GUARDED_BY(making_) = PageHeap::kNoLimit;
+  size_t refuse_pages_ ABSL_GUARDED_BY(making_) = PageHeap::kNoLimit;
+  // One that the kernel gave no place, to be tried again.
+  PageHeap* unplaced_ ABSL_GUARDED_BY(making_) = nullptr;
+  // The heaps of the nodes from 1 on, once they are placed.
+  std::atomic<PageHeap*> further_[kMaxNodes - 1] = {};
+  PageHeap first_;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_NODE_HEAPS_H_
