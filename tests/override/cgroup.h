@@ -32,6 +32,16 @@ class Cgroup {
     return written;
   }
 
+  // Lets the group have so many bytes, swapped ones included; skips the test if it takes no limit.
+  void LimitMemory(const char* bytes) const {
+    if (!Write("memory.limit_in_bytes", bytes) && !Write("memory.max", bytes)) {
+      Remove();
+      SKIP("the cgroup takes no memory limit");
+    }
+    Write("memory.swap.max", "0\n");
+    Write("memory.memsw.limit_in_bytes", bytes);
+  }
+
   void Remove() const {
     for (int attempt = 0; rmdir(folder_) != 0 && attempt < 100; ++attempt) usleep(10000);
   }

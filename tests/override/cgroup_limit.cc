@@ -51,12 +51,6 @@ int RunInside() {
 int main(int argc, char** argv) {
   if (argc > 1) return RunInside();
   const check::Cgroup group("memory");
-  if (!group.Write("memory.limit_in_bytes", "134217728\n") &&
-      !group.Write("memory.max", "134217728\n")) {
-    group.Remove();
-    SKIP("the cgroup takes no memory limit");
-  }
-  group.Write("memory.swap.max", "0\n");
-  group.Write("memory.memsw.limit_in_bytes", "134217728\n");
+  group.LimitMemory("134217728\n");
   return group.RunInside(argv[0]);
 }

@@ -26,39 +26,15 @@ void* Take(size_t size, size_t bytes) {
   return last;
 }
 
-// What stays lies together in pieces of 64 KiB.
-void* FreeNineOfTen(void* last, size_t size) {
-  void* kept = nullptr;
-  for (size_t i = 1; last != nullptr; ++i) {
-    void* next = *static_cast<void**>(last);
-    if (i * size / 65536 % 10 == 0) {
-      *static_cast<void**>(last) = kept;
-      kept = last;
-    } else {
-      free(last);
-    }
-    last = next;
-  }
-  return kept;
-}
-
 int RunInside() {
   // Rounded up, blocks of these sizes take little more.
   for (size_t size : {size_t{64}, size_t{1024}, size_t{8192}, size_t{512} << 10}) {
-    void* kept = FreeNineOfTen(Take(size, kFill), size);
+    void* kept = check::FreeNineOfTen(Take(size, kFill), size);
     for (size_t other : {size_t{128}, size_t{2048}, size_t{32768}, size_t{1} << 20}) {
       void* more = Take(other, kLimit / 2);
-      while (more != nullptr) {
-        void* next = *static_cast<void**>(more);
-        free(more);
-        more = next;
-      }
+      check::FreeAll(more);
     }
-    while (kept != nullptr) {
-      void* next = *static_cast<void**>(kept);
-      free(kept);
-      kept = next;
-    }
+    check::FreeAll(kept);
   }
   if (dlsym(RTLD_DEFAULT, "spanmalloc_version") == nullptr) return 0;
   CHECK(check::Statistic("spanmalloc.limit.group.max") == kLimit, "the limit wasn't seen");
@@ -75,13 +51,7 @@ int main(int argc, char** argv) {
   int status = 0;
   for (int attempt = 0; attempt < 3; ++attempt) {
     const check::Cgroup group("memory");
-    if (!group.Write("memory.limit_in_bytes", "134217728\n") &&
-        !group.Write("memory.max", "134217728\n")) {
-      group.Remove();
-      SKIP("the cgroup takes no memory limit");
-    }
-    group.Write("memory.swap.max", "0\n");
-    group.Write("memory.memsw.limit_in_bytes", "134217728\n");
+    group.LimitMemory("134217728\n");
     status = group.TryInside(argv[0]);
     if (status >= 0) return status;
   }

@@ -35,30 +35,6 @@ void* Fill(size_t size, size_t* bytes) {
   return last;
 }
 
-void Free(void* last) {
-  while (last != nullptr) {
-    void* next = *static_cast<void**>(last);
-    free(last);
-    last = next;
-  }
-}
-
-// Frees nine of ten; what stays lies together in pieces of 64 KiB.
-void* FreeNineOfTen(void* last, size_t size) {
-  void* kept = nullptr;
-  for (size_t i = 1; last != nullptr; ++i) {
-    void* next = *static_cast<void**>(last);
-    if (i * size / 65536 % 10 == 0) {
-      *static_cast<void**>(last) = kept;
-      kept = last;
-    } else {
-      free(last);
-    }
-    last = next;
-  }
-  return kept;
-}
-
 int handler_calls = 0;
 void* spare = nullptr;
 void GiveUpSpare() {
@@ -85,7 +61,7 @@ void CheckEverySize() {
     CHECK(calloc(1, size_t{8} << 20) == nullptr && errno == ENOMEM, "calloc beyond the limit");
     CHECK(realloc(last, size_t{8} << 20) == nullptr && errno == ENOMEM, "realloc beyond it");
     CHECK(memalign(4096, size_t{8} << 20) == nullptr, "memalign beyond it");
-    Free(last);
+    check::FreeAll(last);
   }
 }
 
@@ -93,7 +69,7 @@ void CheckEverySize() {
 void CheckOtherSizesAfterFree() {
   for (size_t size : {size_t{64}, size_t{1000}, size_t{6000}}) {
     size_t bytes = 0;
-    void* kept = FreeNineOfTen(Fill(size, &bytes), size);
+    void* kept = check::FreeNineOfTen(Fill(size, &bytes), size);
     for (size_t other : {size_t{200}, size_t{5000}, size_t{100000}, size_t{1} << 20}) {
       void* last = nullptr;
       size_t made = 0;
@@ -106,9 +82,9 @@ void CheckOtherSizesAfterFree() {
         *static_cast<void**>(block) = last;
         last = block;
       }
-      Free(last);
+      check::FreeAll(last);
     }
-    Free(kept);
+    check::FreeAll(kept);
   }
 }
 
@@ -131,7 +107,7 @@ void CheckNewHandler() {
   CHECK(operator new(12u << 20, std::nothrow) == nullptr, "nothrow new beyond the limit");
   operator delete(more);
   operator delete(block);
-  Free(last);
+  check::FreeAll(last);
 }
 
 // In an arena of the program's own, too.

@@ -38,6 +38,33 @@ inline size_t Statistic(const char* name) {
   return value;
 }
 
+// Blocks linked through their first words, from the last one taken.
+
+inline void FreeAll(void* last) {
+  while (last != nullptr) {
+    void* next = *static_cast<void**>(last);
+    free(last);
+    last = next;
+  }
+}
+
+// Frees nine of ten blocks of `size` bytes and returns the others, which lie together in pieces of
+// 64 KiB.
+inline void* FreeNineOfTen(void* last, size_t size) {
+  void* kept = nullptr;
+  for (size_t i = 1; last != nullptr; ++i) {
+    void* next = *static_cast<void**>(last);
+    if (i * size / 65536 % 10 == 0) {
+      *static_cast<void**>(last) = kept;
+      kept = last;
+    } else {
+      free(last);
+    }
+    last = next;
+  }
+  return kept;
+}
+
 }  // namespace check
 
 #endif  // SPANMALLOC_TESTS_OVERRIDE_LIMITS_H_
