@@ -12,25 +12,10 @@
 #include <cstddef>
 #include <string_view>
 
+#include "allocator/os/text_files.h"
 #include "allocator/util/text_parts.h"
 
 namespace spanmalloc::os {
-
-class TextFiles {
- public:
-  // Reads the start of a file, at most `room` bytes. Returns how many; 0 if it can't be read.
-  virtual size_t Read(const char* path, char* text, size_t room) = 0;
-
- protected:
-  ~TextFiles() = default;
-};
-
-// Each call opens and closes. The descriptor isn't inherited through exec.
-class KernelFiles final : public TextFiles {
- public:
-  constexpr KernelFiles() = default;
-  size_t Read(const char* path, char* text, size_t room) override;
-};
 
 struct ControlGroup {
   std::string_view controller;  // whose hierarchy it is in; empty for version 2, which has one

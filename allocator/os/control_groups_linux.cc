@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernel's files for control_groups.h, at the places where systems mount them.
-#include <fcntl.h>
-
 #include "allocator/os/control_groups.h"
-#include "allocator/os/system_call.h"
 #include "allocator/util/text_buffer.h"
 
 namespace spanmalloc::os {
-
-size_t KernelFiles::Read(const char* path, char* text, size_t room) {
-  const long file = SystemCall(SYS_openat, AT_FDCWD, AsArgument(path), O_RDONLY | O_CLOEXEC);
-  if (IsError(file)) return 0;
-  const long length = SystemCall(SYS_read, file, AsArgument(text), static_cast<long>(room));
-  SystemCall(SYS_close, file);
-  return IsError(length) ? 0 : static_cast<size_t>(length);
-}
 
 bool ControlGroups::Names(std::string_view controllers, std::string_view controller) {
   while (!controllers.empty()) {

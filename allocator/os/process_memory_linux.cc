@@ -5,24 +5,20 @@
 #include <fcntl.h>
 
 #include <cstdint>
+#include <string_view>
 
 #include "allocator/os/process.h"
 #include "allocator/os/process_memory.h"
 #include "allocator/os/system_call.h"
+#include "allocator/util/text_parts.h"
 
 namespace spanmalloc::os {
 
 size_t ProcessResident(TextFiles& files) {
   char text[128];
-  const size_t length = files.Read("/proc/self/statm", text, sizeof(text));
-  // The second number, in pages.
-  size_t at = 0;
-  while (at < length && text[at] != ' ') ++at;
-  size_t pages = 0;
-  for (++at; at < length && text[at] >= '0' && text[at] <= '9'; ++at) {
-    pages = pages * 10 + static_cast<size_t>(text[at] - '0');
-  }
-  return pages * SystemPageSize();
+  std::string_view numbers(text, files.Read("/proc/self/statm", text, sizeof(text)));
+  CutText(&numbers, ' ');
+  return LeadingNumber(numbers) * SystemPageSize();
 }
 
 size_t PresentBytes(const void* begin, const void* end) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernel's side of virtual_memory.h.
-#include <fcntl.h>
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +9,7 @@
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/os/system_call.h"
+#include "allocator/os/text_files.h"
 #include "allocator/os/virtual_memory.h"
 #include "allocator/util/text_buffer.h"
 
@@ -30,25 +30,16 @@ void* PointerOrNull(long result) {
   return IsError(result) ? nullptr : reinterpret_cast<void*>(result);
 }
 
-// Reads the start of a file into `text`, with a NUL behind it.
-template <size_t kSize>
-bool ReadFile(const char* path, char (&text)[kSize]) {
-  const long file = SystemCall(SYS_openat, AT_FDCWD, AsArgument(path), O_RDONLY | O_CLOEXEC);
-  if (IsError(file)) return false;
-  const long length = SystemCall(SYS_read, file, AsArgument(text), kSize - 1);
-  SystemCall(SYS_close, file);
-  if (IsError(length)) return false;
-  text[length] = '\0';
-  return true;
-}
-
-// Reads the file `name` of the folder `folder`, whose path ends in a slash.
+// Reads the file `name` of the folder `folder`, whose path ends in a slash, into `text`, with a NUL
+// behind it.
 template <size_t kSize>
 bool ReadSetting(const char* folder, const char* name, char (&text)[kSize]) {
   char storage[256];
   TextBuffer path(storage, sizeof(storage));
   path << folder << name;
-  return ReadFile(path.c_str(), text);
+  const size_t length = KernelFiles().Read(path.c_str(), text, kSize - 1);
+  text[length] = '\0';
+  return length != 0;
 }
 
 bool IsMapped(const void* page) {
