@@ -52,9 +52,9 @@ bool EnableThreadCache(bool enabled) {
 }
 
 // jemalloc's answers: EAGAIN where an arena can't be made, EFAULT where there is none to steer.
-int CreateArena(unsigned* index) {
+int CreateArena(const ArenaSettings& settings, unsigned* index) {
   SlowPathScope scope;
-  return !scope.nested() && runtime.arenas.Create(index) ? 0 : EAGAIN;
+  return !scope.nested() && runtime.arenas.Create(settings, index) ? 0 : EAGAIN;
 }
 
 int DestroyArena(unsigned index) {
@@ -66,6 +66,9 @@ int ResetArena(unsigned index) {
   SlowPathScope scope;
   return !scope.nested() && runtime.arenas.Reset(index) ? 0 : EFAULT;
 }
+
+// Inside the allocator (see ControlTarget::run_inside).
+int BindThread(unsigned index) { return runtime.BindThread(index) ? 0 : EFAULT; }
 
 HugePageWish WishFor(std::string_view thp) {
   if (thp == "never") return HugePageWish::kNever;
@@ -88,6 +91,7 @@ constinit Control instance({
     .thread_cache_enabled = &ThreadCacheEnabled,
     .enable_thread_cache = &EnableThreadCache,
     .purge = &PurgeAll,
+    .purge_arena = &PurgeArena,
     .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
     .zero_reallocs = &ZeroReallocCount,
     .arena_count = [] { return runtime.arenas.end(); },
@@ -95,6 +99,8 @@ constinit Control instance({
     .arena_create = &CreateArena,
     .arena_destroy = &DestroyArena,
     .arena_reset = &ResetArena,
+    .thread_arena = [] { return unsigned{thread_locals.arena}; },
+    .set_thread_arena = &BindThread,
 });
 
 }  // namespace

@@ -43,6 +43,7 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  runtime.arenas.ResetAfterFork(thread_locals.arena);
   runtime.registry.ResetAfterFork(thread_locals.state);
   runtime.background.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();

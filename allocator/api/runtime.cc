@@ -37,6 +37,7 @@ int64_t CacheBytes() {
 
 void OnThreadExit(void*) {
   SlowPathScope scope;
+  runtime.BindThread(0);
   runtime.EndThread();
 }
 
@@ -118,6 +119,7 @@ ThreadState* Runtime::ThreadStateOrNull() {
   own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
+  if (thread_locals.arena != 0) own->SetHidden(true);
   thread_exit.Arm(own);
   cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
   return own;
@@ -132,6 +134,18 @@ void Runtime::EndThread() {
   registry.Destroy(own);
   EndCountedThread();
   background.NoteThreadEnded();
+}
+
+bool Runtime::BindThread(unsigned arena) {
+  const unsigned old = thread_locals.arena;
+  if (arena == old) return true;
+  if (arena != 0 && !arenas.Bind(arena)) return false;
+  if (old != 0) arenas.Unbind(old);
+  // Somebody must tell of the thread's end, if it has no state.
+  if (arena != 0) thread_exit.Arm(this);
+  thread_locals.arena = static_cast<uint16_t>(arena);
+  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(arena != 0);
+  return true;
 }
 
 void Runtime::EndGrowth(ThreadState* own) {

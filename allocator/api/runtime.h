@@ -63,6 +63,10 @@ struct Runtime {
   // The calling thread is ending: returns its cache.
   void EndThread();
 
+  // The calling thread allocates from an explicit arena from now on, or from the common heap if
+  // `arena` is 0. False, and nothing changed, if there is no such arena.
+  bool BindThread(unsigned arena);
+
   // The calling thread, whose state is `own`, leaves the block alone that it last grew by realloc:
   // the pages kept for that are free again.
   void EndGrowth(ThreadState* own);

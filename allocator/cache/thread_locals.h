@@ -27,6 +27,8 @@ struct ThreadLocals {
   uint32_t depth;
   // The thread is ending: its cache was returned, and it gets no other.
   bool ended;
+  // The explicit arena that the thread allocates from; 0: none. Its cache is hidden then.
+  uint16_t arena = 0;
 };
 
 inline void BeginSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {

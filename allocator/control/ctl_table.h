@@ -30,6 +30,8 @@ enum class CtlAccess : uint8_t {
   kReadWrite,
   kAction,  // neither read nor written: naming it does it
   kCreate,  // makes something and returns its index, which must be asked for
+  kLookUp,  // what belongs to a pointer, which is written
+  kBuffer,  // read and written; what is to be read is copied to where the caller's pointer points
 };
 
 struct CtlValue {

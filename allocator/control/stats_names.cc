@@ -4,14 +4,9 @@
 #include "allocator/control/ctl_handlers.h"
 
 namespace spanmalloc {
-namespace {
 
-constinit const StatsSnapshot kNothing = {};
-
-}  // namespace
-
-const StatsSnapshot& SnapshotOf(const CtlCall& call) {
-  return call.arena() == kDestroyedArenas ? kNothing : call.state->snapshot;
+const StatsSnapshot& SnapshotOf(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return call.control.ArenaAt(*call.state, call.arena());
 }
 
 int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -25,7 +20,14 @@ int ZeroReallocs(const CtlCall& call) {
 }
 
 int ArenaUptime(const CtlCall& call) {
-  call.value->number = call.arena() == kDestroyedArenas ? 0 : call.state->uptime_ns;
+  const ControlState& state = *call.state;
+  if (call.arena() == kDestroyedArenas) return 0;
+  call.value->number = state.uptime_ns;
+  if (call.arena() == 0 || call.arena() == kAllArenas) return 0;
+  const uint64_t created =
+      call.target().sources.arenas->CreatedNs(static_cast<unsigned>(call.arena()));
+  const uint64_t epoch = state.start_ns + state.uptime_ns;
+  call.value->number = created < epoch ? epoch - created : 0;
   return 0;
 }
 

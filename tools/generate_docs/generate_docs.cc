@@ -119,6 +119,8 @@ const char* AccessText(CtlAccess access) {
     case CtlAccess::kCreate:
       return "r";
     case CtlAccess::kReadWrite:
+    case CtlAccess::kLookUp:
+    case CtlAccess::kBuffer:
       return "rw";
     case CtlAccess::kAction:
       return "-";
