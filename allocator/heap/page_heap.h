@@ -376,6 +376,7 @@ class PageHeap {
   void TakeBackAdvice(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void MoveAdvice(const Span* from, const Span* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void WaitForReleases() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropCut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* LargeSpanOf(const void* block) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -408,6 +409,8 @@ class PageHeap {
   size_t ReleaseLocked(size_t pages, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReleaseRange(void* address, size_t bytes, size_t* resident);
+  bool ReleaseUnlocked(void* address, size_t bytes, size_t* resident)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t PagesInParts() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return released_parts_ * kReleaseUnit / kPageSize;
   }
@@ -469,6 +472,7 @@ class PageHeap {
   // While no more are in spans or dirty, no span passes the peak or a limit.
   size_t unwatched_pages_ ABSL_GUARDED_BY(lock_) = 0;
   size_t released_parts_ ABSL_GUARDED_BY(lock_) = 0;  // of spans of size classes
+  size_t releasing_ ABSL_GUARDED_BY(lock_) = 0;  // threads that dropped the lock to give pages back
   std::atomic<uint64_t> copied_{0};
   std::atomic<uint64_t> copied_bytes_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path

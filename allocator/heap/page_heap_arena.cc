@@ -4,6 +4,7 @@
 // once.
 #include "absl/numeric/bits.h"
 #include "allocator/heap/page_heap.h"
+#include "allocator/os/thread.h"
 
 namespace spanmalloc {
 
@@ -30,6 +31,15 @@ HugeRun PageHeap::LendAt(size_t index, size_t count) {
 void PageHeap::TakeBack(const HugeRun& run) {
   os::LockHolder hold(lock_);
   pool_.PutLent(run);
+}
+
+// Another thread's maintenance may be giving free pages of the heap back, without the lock.
+void PageHeap::WaitForReleases() {
+  while (releasing_ != 0) {
+    lock_.Unlock();
+    os::Yield();
+    lock_.Lock();
+  }
 }
 
 // Forgets a span whose pages are about to go with their huge page.
@@ -76,6 +86,7 @@ void PageHeap::DropCut(HugePage* huge_page) {
 
 void PageHeap::FreeAll() {
   os::LockHolder hold(lock_);
+  WaitForReleases();
   DropFreed();
   for (HugePage*& spare : spares_) spare = nullptr;
   for (HugePageFiller& filler : fillers_) {
@@ -92,6 +103,7 @@ void PageHeap::FreeAll() {
     pool_.Put(index, count, /*dirty=*/true);
   }
   if (policy_.decay_ms() == 0) ReleaseHugePages(~size_t{0}, kMaxReleaseBatch);
+  WaitForReleases();
   pool_.ReturnFree();
   UpdateUnwatched();
 }

@@ -99,17 +99,25 @@ bool PageHeap::ReleaseRange(void* address, size_t bytes, size_t* resident) {
   return true;
 }
 
+// The same without the lock: others may use the heap while the kernel works.
+bool PageHeap::ReleaseUnlocked(void* address, size_t bytes, size_t* resident) {
+  ++releasing_;
+  lock_.Unlock();
+  const bool done = ReleaseRange(address, bytes, resident);
+  lock_.Lock();
+  --releasing_;
+  return done;
+}
+
 size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch, size_t* resident) {
   size_t released = 0;
   while (released < pages) {
     const size_t wanted = HugePagesFor(pages - released);
     const HugeRun run = pool_.TakeDirty(wanted < batch ? wanted : batch);
     if (run.count == 0) break;
-    // The run is ours alone; others may use the heap while the kernel works.
-    lock_.Unlock();
+    // The run is ours alone.
     const bool done =
-        ReleaseRange(pool_.AddressOf(run.index), run.count << kHugePageShift, resident);
-    lock_.Lock();
+        ReleaseUnlocked(pool_.AddressOf(run.index), run.count << kHugePageShift, resident);
     pool_.Put(run.index, run.count, /*dirty=*/!done);
     ++totals_.release_calls;
     if (!done) break;
@@ -139,9 +147,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
       UsePages(huge_page, first, count, count);
       used_pages_ -= count;  // for limits they are gone already
-      lock_.Unlock();
-      const bool done = ReleaseRange(address, count * kPageSize, resident);
-      lock_.Lock();
+      const bool done = ReleaseUnlocked(address, count * kPageSize, resident);
       used_pages_ += count;
       ++totals_.release_calls;
       --*calls;

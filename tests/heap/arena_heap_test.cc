@@ -3,11 +3,13 @@
 // Page heaps of explicit arenas: what they borrow, whom it belongs to meanwhile, how it comes back.
 #include "allocator/heap/arena_heap.h"
 
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <random>
-#include <set>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -235,6 +237,29 @@ TEST_F(ArenaHeapTest, ReclaimingUnmapsWhatArenasHoldFree) {
   EXPECT_LE(on_->memory.mapped_in_arena(), mapped - 7 * kHugePageSize);
   EXPECT_EQ(Mapped(1), 0u);
   Large(1, 2000);
+}
+
+// Maintenance gives pages back without the lock, and the owner of the arena knows nothing of it.
+TEST_F(ArenaHeapTest, FreeAllWaitsForAReleaseUnderWay) {
+  for (const bool whole : {true, false}) {
+    const void* block = Block(Large(1, 5));
+    heaps_.FreeLarge(Block(Large(1, whole ? 600 : 100)));
+    std::atomic<bool> freed{false};
+    std::thread owner;
+    on_->memory.DuringNextRelease([&] {
+      owner = std::thread([&] {
+        HeapOf(1).FreeAll();
+        freed = true;
+      });
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      EXPECT_FALSE(freed) << "the pages are being released";
+    });
+    HeapOf(1).Release(~size_t{0});
+    owner.join();
+    EXPECT_EQ(on_->page_map.SpanOf(block), nullptr);
+    EXPECT_EQ(Mapped(1), 0u);
+    EXPECT_TRUE(heaps_.CheckInvariants());
+  }
 }
 
 // Advice is the kernel's about the memory, whoever has it.
