@@ -46,9 +46,8 @@ size_t PagesOfSpan(size_t c, size_t size) {
   return c != kNoSizeClass ? kSizeClassTable[c].pages : PagesFor(size);
 }
 
-// A block of class `c`, or a large one for kNoSizeClass, in arena `arena` or, if that is 0, in the
-// common heap; nullptr, with errno left alone, if it can't be had.
-void* TakeFrom(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed) {
+// As Take, in an explicit arena.
+void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {
@@ -57,12 +56,7 @@ void* TakeFrom(unsigned arena, size_t c, size_t size, size_t alignment, bool* ze
   }
   void* block = nullptr;
   for (bool again : {true, false}) {
-    if (ABSL_PREDICT_FALSE(arena != 0)) {
-      block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
-    } else {
-      block = c != kNoSizeClass ? TakeObject(c, zeroed)
-                                : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
-    }
+    block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
     if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
   }
   if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
@@ -70,9 +64,27 @@ void* TakeFrom(unsigned arena, size_t c, size_t size, size_t alignment, bool* ze
   return block;
 }
 
-// The same in the arena that the thread allocates from.
+// A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
+// can't be had.
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
-  return TakeFrom(thread_locals.arena, c, size, alignment, zeroed);
+  if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) {
+    return TakeInArena(thread_locals.arena, c, size, alignment, zeroed);
+  }
+  if (size > kMaxRequest) return nullptr;
+  SlowPathScope scope;
+  if (scope.nested() || !runtime.EnsureInitialized()) {
+    *zeroed = true;
+    return runtime.reentrant.Allocate(size, alignment);
+  }
+  void* block = nullptr;
+  for (bool again : {true, false}) {
+    block = c != kNoSizeClass ? TakeObject(c, zeroed)
+                              : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
+    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
+  }
+  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
+  runtime.Maintain();
+  return block;
 }
 
 void* TakeOrFail(size_t c, size_t size, size_t alignment, bool* zeroed) {
@@ -233,7 +245,7 @@ void FreeSlow(void* block) {
 
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
   *zeroed = false;
-  void* block = TakeFrom(arena, ClassFor(size, alignment), size, alignment, zeroed);
+  void* block = TakeInArena(arena, ClassFor(size, alignment), size, alignment, zeroed);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }

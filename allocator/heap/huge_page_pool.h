@@ -111,7 +111,9 @@ class HugePagePool {
   bool IsMapped(size_t index) const {
     return !maps_->hole.Get(index) && (lent_ == 0 || !maps_->lent.Get(index));
   }
-  // The same for any huge page of the window.
+  // Whether huge pages of its part of the window are other heaps'.
+  bool shares() const { return lent_ != 0 || has_source(); }
+  // As IsMapped, for any huge page of the window.
   bool Has(size_t index) const { return index - begin_ < end_ - begin_ && IsMapped(index); }
   bool IsFree(size_t index) const { return maps_->free.Get(index); }
 

@@ -330,7 +330,10 @@ void PageHeap::RemoveLarge(Span* span) {
 // Looked up under the lock: of two threads that free one block, the second finds nothing. Its huge
 // page may have gone to another heap meanwhile.
 Span* PageHeap::LargeSpanOf(const void* block) {
-  if (!pool_.Has(HugePageIndex(reinterpret_cast<uintptr_t>(block)))) return nullptr;
+  if (ABSL_PREDICT_FALSE(pool_.shares()) &&
+      !pool_.Has(HugePageIndex(reinterpret_cast<uintptr_t>(block)))) {
+    return nullptr;
+  }
   return page_map_.SpanOf(block);
 }
 
