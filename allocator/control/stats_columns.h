@@ -16,9 +16,10 @@
 
 namespace spanmalloc {
 
+// Texts in place, and not pointers, which the dynamic linker would have to relocate.
 struct StatsColumn {
-  const char* heading;
-  const char* name;  // the last part of the name
+  char heading[16];
+  char name[18];  // the last part of the name
   uint8_t width;
   bool rate;
 };

@@ -108,7 +108,8 @@ void PrintStatsJson(const StatsReader& reader, const StatsParts& parts, StatsWri
   json.OpenObject();
   json.OpenObject("jemalloc");
   if (parts.general) {
-    for (const char* name : {"version", "config", "opt", "prof", "arenas"}) tree.PrintTop(name);
+    static constexpr char kNames[][8] = {"version", "config", "opt", "prof", "arenas"};
+    for (const char* name : kNames) tree.PrintTop(name);
   }
   tree.PrintTop("stats");
   tree.PrintArenas();

@@ -8,13 +8,9 @@ namespace {
 
 // Whether a number only goes up. 64-bit numbers do, unless they are a state or an extreme.
 bool IsCounter(const CtlRow& row) {
-  static constexpr std::string_view kNoCounters[] = {".run_interval", ".max_wait_time", ".uptime"};
-  if (row.name == "stats.zero_reallocs") return true;
-  if (row.type != CtlType::kUint64) return false;
-  for (const std::string_view end : kNoCounters) {
-    if (row.name.ends_with(end)) return false;
-  }
-  return true;
+  if (row.type != CtlType::kUint64) return row.name == "stats.zero_reallocs";
+  return !row.name.ends_with(".run_interval") && !row.name.ends_with(".max_wait_time") &&
+         !row.name.ends_with(".uptime");
 }
 
 // Milliseconds and nanoseconds are printed as seconds.

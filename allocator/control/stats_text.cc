@@ -70,8 +70,8 @@ void PrintGeneral(const StatsReader& reader, StatsWriter& out) {
   PrintSettings("Run-time option settings", "opt", reader, out);
   PrintSettings("Profiling settings", "prof", reader, out);
   struct Fact {
-    const char* label;
-    const char* name;
+    char label[40];
+    char name[20];
   };
   static constexpr Fact kFacts[] = {
       {"Arenas", "arenas.narenas"},
@@ -128,7 +128,8 @@ void PrintTotals(const StatsReader& reader, const StatsParts& parts, StatsWriter
       << ", metadata: " << reader.Number("stats.metadata") << " (n_thp "
       << reader.Number("stats.metadata_thp");
   // The parts of it, if they are told.
-  for (const char* part : {"edata", "rtree"}) {
+  static constexpr char kParts[][8] = {"edata", "rtree"};
+  for (const char* part : kParts) {
     char storage[32];
     TextBuffer name(storage, sizeof(storage));
     name << "stats.metadata_" << part;
@@ -241,9 +242,12 @@ class ArenaText {
   // Every number of the arena that stands by itself from `mapped` on.
   void PrintSizes() {
     PrintSize("active:", Number("pactive") * reader_.Number("arenas.page"));
-    for (const char* name : {"mapped", "retained", "pinned", "base", "internal", "metadata_edata",
-                             "metadata_rtree", "metadata_thp", "tcache_bytes",
-                             "tcache_stashed_bytes", "resident", "abandoned_vm", "extent_avail"}) {
+    static constexpr char kNames[][24] = {
+        "mapped",         "retained",       "pinned",       "base",         "internal",
+        "metadata_edata", "metadata_rtree", "metadata_thp", "tcache_bytes", "tcache_stashed_bytes",
+        "resident",       "abandoned_vm",   "extent_avail",
+    };
+    for (const char* name : kNames) {
       char storage[64];
       TextBuffer whole(storage, sizeof(storage));
       whole << "stats.arenas.<i>." << name;
