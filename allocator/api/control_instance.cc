@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "allocator/api/block_filling.h"
 #include "allocator/api/exported.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
@@ -106,6 +107,9 @@ void LoadControl() {
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));
+  if (options.perturb != 0) {
+    filling_byte.store(static_cast<uint8_t>(options.perturb), std::memory_order_relaxed);
+  }
   if (options.stats_print) os::KeepStderr();
 }
 

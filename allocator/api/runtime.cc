@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/runtime.h"
 
+#include "allocator/api/block_filling.h"
 #include "allocator/api/control_instance.h"
 #include "allocator/api/fork_handlers.h"
 #include "allocator/api/slow_path.h"
@@ -113,7 +114,7 @@ ThreadState* Runtime::ThreadStateOrNull() {
     own->UseCache();
     return own;
   }
-  if (thread_locals.ended || !options.tcache) return nullptr;
+  if (thread_locals.ended || !options.tcache || FillsBlocks()) return nullptr;
   // Of a thread whose end nobody would tell, the variables may be gone one day.
   own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;

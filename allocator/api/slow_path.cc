@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "allocator/api/block_filling.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/new_failure.h"
 #include "allocator/api/runtime.h"
@@ -25,12 +26,20 @@ void* TakeObject(size_t c, bool* zeroed) {
   }
   void* object = nullptr;
   runtime.central.Remove(static_cast<SizeClass>(c), &object, 1, zeroed);
+  if (FillsBlocks() && object != nullptr) {
+    FillAllocated(object, kSizeClassTable[c].size);
+    *zeroed = false;
+  }
   return object;
 }
 
 void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
   Span* span = runtime.page_heap.AllocateLarge(PagesFor(size), alignment);
   if (span == nullptr) return nullptr;
+  if (FillsBlocks()) {
+    FillAllocated(reinterpret_cast<void*>(span->start), span->bytes());
+    span->zeroed = false;
+  }
   *zeroed = span->zeroed;
   return reinterpret_cast<void*>(span->start);
 }
@@ -115,6 +124,7 @@ Fault MissingFault(const void* pointer) { return runtime.page_heap.MissingFault(
 void PutObject(size_t c, void* object) {
   ThreadState* state = runtime.ThreadStateOrNull();
   if (state == nullptr) {
+    if (FillsBlocks()) FillFreed(object);
     runtime.central.Insert(static_cast<SizeClass>(c), &object, 1);
   } else if (!state->cache.Push(c, object)) {
     state->Overflow(c, object);
@@ -147,6 +157,7 @@ void ReportSize(const void* block, size_t size) {
 
 // Frees a block whose page shows no class: a large one, or one of an explicit arena.
 void FreeUnclassed(void* block) {
+  if (FillsBlocks()) FillFreed(block);
   const LargeFault fault = runtime.page_heap.FreeLarge(block);
   if (ABSL_PREDICT_TRUE(fault == LargeFault::kNone)) return;
   Span* span = runtime.page_map.SpanOf(block);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/control.h"
 
-#include "allocator/control/stats_print.h"
 #include "allocator/os/clock.h"
 
 namespace spanmalloc {
@@ -38,9 +37,6 @@ bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
   });
 }
 
-void Control::ResetAfterFork() {
-  lock_.ResetAfterFork();
-  ResetStatsPrintAfterFork();
-}
+void Control::ResetAfterFork() { lock_.ResetAfterFork(); }
 
 }  // namespace spanmalloc

@@ -241,4 +241,25 @@ int MallctlByMib(Control& control, const size_t* mib, size_t miblen, void* oldp,
   return Access(control, place, {oldp, oldlenp, newp, newlen});
 }
 
+int ReadCtlRow(Control& control, ControlState* state, size_t row, const size_t* indices,
+               CtlValue* value) {
+  const CtlPath path = CtlPathAt(row);
+  CtlCall call = {control, state, {}, nullptr, value};
+  size_t count = 0;
+  for (size_t d = 0; d < path.depth; ++d) {
+    if (!path.IsIndex(d)) continue;
+    if (!IndexExists(control.target(), path, d, indices[count])) return ENOENT;
+    call.indices[count] = indices[count];
+    ++count;
+  }
+  return control.WithState([&](ControlState& current) {
+    if (state == nullptr) call.state = &current;
+    return CtlHandle(row, call);
+  });
+}
+
+bool CtlIndexExists(const ControlTarget& target, size_t row, size_t d, size_t index) {
+  return IndexExists(target, CtlPathAt(row), d, index);
+}
+
 }  // namespace spanmalloc

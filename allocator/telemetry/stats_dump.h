@@ -1,76 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a dump of the statistics prints: the numbers of one epoch and the facts beside them, and
-// which parts of them are wanted. control/stats_print fills it in; stats_text and stats_json print
-// it.
+// Facts that mallctl and the statistics dump tell beside the numbers: how the library was built,
+// and the large size classes.
 #ifndef SPANMALLOC_ALLOCATOR_TELEMETRY_STATS_DUMP_H_
 #define SPANMALLOC_ALLOCATOR_TELEMETRY_STATS_DUMP_H_
 
 #include <cstddef>
 #include <cstdint>
 
-#include "allocator/params/options.h"
-#include "allocator/telemetry/resident_memory.h"
+#include "allocator/params/memory_geometry.h"
+#include "allocator/params/size_class_table.h"
+#include "allocator/telemetry/stats_snapshot.h"
 
 namespace spanmalloc {
 
-// malloc_stats_print's letters: J asks for JSON, the others leave a part out.
-struct StatsParts {
-  bool json = false;
-  bool general = true;  // g: version, options, size classes
-  bool merged = true;   // m: all arenas together
-  bool arenas = true;   // a: each arena
-  bool bins = true;     // b: each size class
-  bool large = true;    // l: large size classes
-
-  // The letters of parts that aren't printed anyway, and unknown ones, change nothing. `letters`
-  // may be nullptr.
-  static StatsParts From(const char* letters) {
-    StatsParts parts;
-    for (; letters != nullptr && *letters != '\0'; ++letters) {
-      switch (*letters) {
-        case 'J':
-          parts.json = true;
-          break;
-        case 'g':
-          parts.general = false;
-          break;
-        case 'm':
-          parts.merged = false;
-          break;
-        case 'a':
-          parts.arenas = false;
-          break;
-        case 'b':
-          parts.bins = false;
-          break;
-        case 'l':
-          parts.large = false;
-          break;
-        default:
-          break;
-      }
-    }
-    return parts;
-  }
-};
-
-struct StatsDump {
-  const StatsSnapshot& snapshot;
-  const RssTable& rss;
-  const Options& options;
-  const char* version;
-  const char* cpu_source;  // where the CPU number comes from
-  uint64_t uptime_ns;
-  int64_t dirty_decay_ms;
-  int64_t muzzy_decay_ms;
-  int64_t default_dirty_decay_ms;
-  int64_t default_muzzy_decay_ms;
-  uint64_t zero_reallocs;
-  unsigned arenas;
-};
-
-// jemalloc's facts about a build, as they are for this one: mallctl's config.*, and both dumps.
+// jemalloc's facts about a build, as they are for this one: mallctl's config.*.
 struct BuildFact {
   char name[20];
   bool value;
