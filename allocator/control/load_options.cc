@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/load_options.h"
 
+#include <cstddef>
+
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
 
 namespace spanmalloc {
 namespace {
+
+// Longer ones are ignored. (It is on the stack of whatever thread allocates first.)
+constexpr size_t kMaxLinkTarget = 1024;
 
 void LoadFrom(const char* text, const char* source, Options* options) {
   if (text == nullptr) return;
@@ -16,10 +21,14 @@ void LoadFrom(const char* text, const char* source, Options* options) {
 
 }  // namespace
 
-void LoadOptions(const char* malloc_conf, Options* options) {
-  LoadFrom(malloc_conf, "malloc_conf", options);
-  LoadFrom(os::Environment("MALLOC_CONF"), "MALLOC_CONF", options);
-  LoadFrom(os::Environment("SPANMALLOC_CONF"), "SPANMALLOC_CONF", options);
+void LoadOptions(const OptionSources& sources, const char* symbol_value,
+                 const char* last_symbol_value, Options* options) {
+  char target[kMaxLinkTarget];
+  LoadFrom(symbol_value, sources.symbol, options);
+  if (os::LinkTarget(sources.link, target, sizeof(target))) LoadFrom(target, sources.link, options);
+  LoadFrom(os::Environment(sources.variable), sources.variable, options);
+  LoadFrom(last_symbol_value, sources.last_symbol, options);
+  LoadFrom(os::Environment(sources.own_variable), sources.own_variable, options);
 }
 
 }  // namespace spanmalloc
