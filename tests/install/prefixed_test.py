@@ -15,6 +15,27 @@ SPANMALLOC = os.path.abspath("libspanmalloc.so")
 
 COMPILERS = (["gcc", "-O2", "-Wall", "-Werror"], ["clang-19", "-O2", "-fuse-ld=lld-19"])
 
+# As programs are written that bring jemalloc along.
+VENDORED = """
+#include <jemalloc/jemalloc.h>
+#include <stdio.h>
+#include <string.h>
+#if JEMALLOC_VERSION_MAJOR < 3
+#error "too old"
+#endif
+const char* je_malloc_conf = "dirty_decay_ms:77";
+int main(void) {
+  const char* version = NULL;
+  size_t size = sizeof(version);
+  void* block = je_mallocx(100, MALLOCX_ALIGN(64) | MALLOCX_ZERO);
+  int same = je_malloc_usable_size(block) == je_nallocx(100, MALLOCX_ALIGN(64));
+  je_sdallocx(block, 100, MALLOCX_ALIGN(64));
+  if (je_mallctl("version", &version, &size, NULL, 0) != 0) return 1;
+  printf("%d %d\\n", same, strncmp(version, JEMALLOC_VERSION, strlen(JEMALLOC_VERSION)));
+  return 0;
+}
+"""
+
 LOADED_LATE = f"""
 import ctypes
 library = ctypes.CDLL({JE_LIBRARY!r})
@@ -84,6 +105,15 @@ class PrefixedTest(unittest.TestCase):
     def test_two_in_a_static_program(self):
         self.build(COMPILERS[0], "-static")
         self.assertEqual(run(self.program, MY_SPANMALLOC_CONF="dirty_decay_ms:2222"), "ok\n")
+
+    def test_a_program_that_includes_jemallocs_header(self):
+        source = self.program + ".c"
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(VENDORED)
+        for compiler in COMPILERS:
+            with self.subTest(compiler=compiler[0]):
+                run(*compiler, "-o", self.program, f"-I{FOLDER}/je", source, ARCHIVES[0], "-pthread")
+                self.assertEqual(run(self.program), "1 0\n")
 
     def test_faults_name_the_source(self):
         self.build(COMPILERS[0])

@@ -6,6 +6,8 @@ prefixed_build(name = "je", prefix = "je_") makes
   libspanmalloc_je.a    an archive to link: je_malloc, je_free, je_mallctl, je_malloc_conf ...
   libspanmalloc_je.so   the same as a shared library
   je_spanmalloc.h       their declarations
+  je/jemalloc/jemalloc.h
+                        the same, for programs that include that
 
 It replaces nothing: no malloc, no operator new. Several, with different prefixes, may live in one
 process; each has a heap of its own.
@@ -16,7 +18,7 @@ load("//tools/bazel:relocatable_archive.bzl", "relocatable_archive")
 load("//tools/bazel:shared_library.bzl", "LINKOPTS")
 
 def prefixed_build(name, prefix):
-    """Targets <name>_archive, libspanmalloc_<name>.so and <name>_header.
+    """Targets <name>_archive, libspanmalloc_<name>.so, <name>_headers.
 
     Args:
       name: part of the targets' and files' names.
@@ -63,9 +65,23 @@ def prefixed_build(name, prefix):
         tags = ["no_sanitizer"],
     )
     native.genrule(
-        name = name + "_header",
-        srcs = ["//allocator/api:spanmalloc.h"],
-        outs = [prefix + "spanmalloc.h"],
-        cmd = "/usr/bin/python3 $(execpath //tools/bazel:prefixed_header) %s $< >$@" % prefix,
+        name = name + "_headers",
+        srcs = [
+            "//allocator/api:jemalloc.h",
+            "//allocator/api:spanmalloc.h",
+        ],
+        outs = [
+            prefix + "spanmalloc.h",
+            name + "/jemalloc/jemalloc.h",
+        ],
+        cmd = "\n".join([
+            "/usr/bin/python3 $(execpath //tools/bazel:prefixed_header) %s " % prefix +
+            "$(execpath //allocator/api:%s) " % header +
+            "$(execpath //allocator/api:spanmalloc.h) >$(execpath %s)" % output
+            for header, output in [
+                ("spanmalloc.h", prefix + "spanmalloc.h"),
+                ("jemalloc.h", name + "/jemalloc/jemalloc.h"),
+            ]
+        ]),
         tools = ["//tools/bazel:prefixed_header"],
     )

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the header of a build with a prefix: prefixed_header.py PREFIX spanmalloc.h
+"""Writes a header of a build with a prefix: prefixed_header.py PREFIX HEADER spanmalloc.h
 
-It is the public header with the prefix before every name of a function or variable, and the C
-family's declarations, which elsewhere <stdlib.h> has.
+HEADER is spanmalloc.h, or one that includes it; the output includes no other header of the project.
+It has the prefix before every name of a function or variable, and the C family's declarations, which
+elsewhere <stdlib.h> has.
 """
 
 import re
@@ -66,6 +67,19 @@ def with_prefix(prefix, header):
     return "".join(parts)
 
 
+def read(path):
+    """The text of a file."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def main(prefix, header, public_header):
+    """Prints the header."""
+    text = with_prefix(prefix, read(public_header))
+    if header != public_header:
+        text = read(header).replace("#include <spanmalloc/spanmalloc.h>\n", text)
+    sys.stdout.write(text)
+
+
 if __name__ == "__main__":
-    with open(sys.argv[2], encoding="utf-8") as file:
-        sys.stdout.write(with_prefix(sys.argv[1], file.read()))
+    main(*sys.argv[1:])

@@ -12,21 +12,22 @@ LINKOPTS = [
 _EXPORTS = "//tools/bazel:spanmalloc.map"
 _LAYOUT = "//tools/bazel:spanmalloc.lds"
 
-def shared_library(name, deps = []):
+def shared_library(name, exports = _EXPORTS, deps = []):
     """A library whose file and soname are `name`, and which takes the place of malloc.
 
     Args:
       name: the name of the file.
+      exports: the linker's list of what it exports.
       deps: what it contains beside the allocator.
     """
     native.cc_binary(
         name = name,
         additional_linker_inputs = [
-            _EXPORTS,
+            exports,
             _LAYOUT,
         ],
         linkopts = LINKOPTS + [
-            "-Wl,--version-script=$(location %s)" % _EXPORTS,
+            "-Wl,--version-script=$(location %s)" % exports,
             "-Wl,--undefined-version",
             "-Wl,-T,$(location %s)" % _LAYOUT,
             "-Wl,-soname," + name,
