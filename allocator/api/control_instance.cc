@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "allocator/api/block_filling.h"
+#include "allocator/api/build_names.h"
 #include "allocator/api/exported.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
@@ -16,9 +17,11 @@
 #include "allocator/os/raw_output.h"
 #include "allocator/telemetry/corruption_report.h"
 
-// jemalloc. Options of the program, which may define the symbol itself.
+// jemalloc. Options of the program, which may define the symbols itself.
 extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf;
+extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf_2_conf_harder;
 const char* malloc_conf = nullptr;
+const char* malloc_conf_2_conf_harder = nullptr;
 
 namespace spanmalloc {
 
@@ -103,7 +106,7 @@ constinit Control instance({
 Control& control() { return instance; }
 
 void LoadControl() {
-  LoadOptions(malloc_conf, &options);
+  LoadOptions(option_sources, malloc_conf, malloc_conf_2_conf_harder, &options);
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));

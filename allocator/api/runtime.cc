@@ -68,9 +68,11 @@ bool Runtime::Load() {
 
 // The heap starts at a random huge page. Blocks of 4 TiB from 2^44 on have the heap's address bit;
 // within a block the first tebibyte is taken, because there the heap shares no page index with
-// the stack, the libraries or the program, wherever the kernel has put them.
+// the stack, the libraries or the program, wherever the kernel has put them. A process may contain
+// the allocator several times, under different prefixes; their heaps lie in different places.
 bool Runtime::PlaceHeap() {
-  const uint64_t random = os::ProcessRandom();
+  const uint64_t copy = reinterpret_cast<uintptr_t>(this) / kCacheLine;
+  const uint64_t random = os::ProcessRandom() ^ (copy * 0x9e3779b97f4a7c15);
   const uintptr_t block = (uintptr_t{1} << kHeapAddressBit) + (random % 4) * kWindowSize;
   if (window != kWindowSize) return page_heap.Init(block + kHugePageSize, block + window);
   const size_t offset = (1 + (random >> 2) % ((size_t{1} << 40) / kHugePageSize)) * kHugePageSize;

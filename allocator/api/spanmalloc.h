@@ -155,6 +155,9 @@ extern void (*malloc_message)(void* opaque, const char* text);
  * the first allocation. docs/options.md lists them. */
 extern const char* malloc_conf;
 
+/* The same, but it goes before MALLOC_CONF of the environment. */
+extern const char* malloc_conf_2_conf_harder;
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/load_options.h"
 
+#include <cstddef>
+
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/util/text_parts.h"
 
 namespace spanmalloc {
 namespace {
+
+// Longer ones are ignored. (It is on the stack of whatever thread allocates first.)
+constexpr size_t kMaxLinkTarget = 1024;
 
 void LoadFrom(const char* text, const char* source, Options* options) {
   if (text == nullptr) return;
@@ -26,12 +31,12 @@ bool ReadVariable(const char* name, int64_t* number) {
 }
 
 // The variables of glibc's that mean something here.
-void LoadFromGlibc(Options* options) {
+void LoadFromGlibc(const OptionSources& sources, Options* options) {
   int64_t number = 0;
-  if (ReadVariable("MALLOC_TRIM_THRESHOLD_", &number)) {
+  if (ReadVariable(sources.trim_threshold, &number)) {
     ApplyTrimThreshold(number, &options->dirty_decay_ms, &options->dirty_limit);
   }
-  if (ReadVariable("MALLOC_PERTURB_", &number)) {
+  if (ReadVariable(sources.perturb, &number)) {
     options->perturb = static_cast<uint8_t>(number);
   }
 }
@@ -48,11 +53,15 @@ void ApplyTrimThreshold(int64_t threshold, int64_t* dirty_decay_ms, size_t* dirt
   }
 }
 
-void LoadOptions(const char* malloc_conf, Options* options) {
-  LoadFromGlibc(options);
-  LoadFrom(malloc_conf, "malloc_conf", options);
-  LoadFrom(os::Environment("MALLOC_CONF"), "MALLOC_CONF", options);
-  LoadFrom(os::Environment("SPANMALLOC_CONF"), "SPANMALLOC_CONF", options);
+void LoadOptions(const OptionSources& sources, const char* symbol_value,
+                 const char* last_symbol_value, Options* options) {
+  char target[kMaxLinkTarget];
+  LoadFromGlibc(sources, options);
+  LoadFrom(symbol_value, sources.symbol, options);
+  if (os::LinkTarget(sources.link, target, sizeof(target))) LoadFrom(target, sources.link, options);
+  LoadFrom(os::Environment(sources.variable), sources.variable, options);
+  LoadFrom(last_symbol_value, sources.last_symbol, options);
+  LoadFrom(os::Environment(sources.own_variable), sources.own_variable, options);
 }
 
 }  // namespace spanmalloc

@@ -18,11 +18,16 @@ constexpr char kOptionsHead[] = R"(# Options
 <!-- Made by tools/generate_docs/update.sh from allocator/params/options.def. Don't edit. -->
 
 Options are `name:value` pairs with commas between them. They are read once, before the first
-allocation, from three places; where two set the same option, the later of this list wins:
+allocation, from these places; where two set the same option, the later of this list wins:
 
 1. the program's own `const char* malloc_conf = "...";`
-2. the environment variable `MALLOC_CONF`
-3. the environment variable `SPANMALLOC_CONF`
+2. the target of the symbolic link `/etc/malloc.conf`
+3. the environment variable `MALLOC_CONF`
+4. the program's own `const char* malloc_conf_2_conf_harder = "...";`
+5. the environment variable `SPANMALLOC_CONF`
+
+In a build with a prefix all these names carry it: `je_malloc_conf`, `/etc/je_malloc.conf`,
+`JE_MALLOC_CONF`.
 
 ```
 SPANMALLOC_CONF=dirty_decay_ms:10000,stats_print:true ./server
