@@ -63,12 +63,31 @@ int CreateArena(unsigned* index) {
 
 int DestroyArena(unsigned index) {
   SlowPathScope scope;
-  return !scope.nested() && runtime.arenas.Destroy(index) ? 0 : EFAULT;
+  if (scope.nested()) return EFAULT;
+  runtime.explicit_caches.FlushArena(index);
+  return runtime.arenas.Destroy(index) ? 0 : EFAULT;
 }
 
 int ResetArena(unsigned index) {
   SlowPathScope scope;
-  return !scope.nested() && runtime.arenas.Reset(index) ? 0 : EFAULT;
+  if (scope.nested()) return EFAULT;
+  runtime.explicit_caches.FlushArena(index);
+  return runtime.arenas.Reset(index) ? 0 : EFAULT;
+}
+
+int CreateCache(unsigned* index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.explicit_caches.Create(index) ? 0 : EFAULT;
+}
+
+int FlushCache(unsigned index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.explicit_caches.Flush(index) ? 0 : EFAULT;
+}
+
+int DestroyCache(unsigned index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.explicit_caches.Destroy(index) ? 0 : EFAULT;
 }
 
 HugePageWish WishFor(std::string_view thp) {
@@ -84,7 +103,7 @@ GroupLimits UseOfGroups(std::string_view cgroup_memory) {
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
-                &library_image},
+                &library_image, &runtime.explicit_caches},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,
@@ -99,6 +118,9 @@ constinit Control instance({
     .arena_create = &CreateArena,
     .arena_destroy = &DestroyArena,
     .arena_reset = &ResetArena,
+    .cache_create = &CreateCache,
+    .cache_flush = &FlushCache,
+    .cache_destroy = &DestroyCache,
 });
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace {
 bool InterruptedSlowPath() { return thread_locals.depth != 0; }
 
 template <typename Visit>
-void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+void ForEachLockBelowCaches(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   visit(runtime.central.table_lock());
   visit(runtime.arenas.table_lock());
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
@@ -27,14 +27,15 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   control().LockForFork();
   runtime.limits.lock().Lock();
   runtime.registry.LockAll();
-  ForEachLockBelowRegistry([](os::RankedLock& lock)
-                               ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+  runtime.explicit_caches.LockAll();
+  ForEachLockBelowCaches([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
 }
 
 void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowRegistry([](os::RankedLock& lock)
-                               ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  ForEachLockBelowCaches([](os::RankedLock& lock)
+                             ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  runtime.explicit_caches.UnlockAll();
   runtime.registry.UnlockAll();
   runtime.limits.lock().Unlock();
   control().UnlockForFork();
@@ -42,7 +43,8 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  ForEachLockBelowCaches([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  runtime.explicit_caches.ResetAfterFork();
   runtime.registry.ResetAfterFork(thread_locals.state);
   runtime.background.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "allocator/api/fast_path.h"
+#include "allocator/api/named_place.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
@@ -143,6 +144,15 @@ void* ResizeInArena(void* block, Span* span, size_t old_size, size_t size) {
   return MoveTo(target, block, old_size, size);
 }
 
+// Whether a block holds `size` bytes at `alignment` where it is, resized there if it can be.
+bool FitsInPlace(void* block, size_t alignment, size_t size) {
+  if (reinterpret_cast<uintptr_t>(block) % alignment != 0) return false;
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  if (c != kNoSizeClass) return MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c;
+  const size_t usable = TryResizeInPlace(block, size);
+  return usable >= size && usable / 2 <= size;
+}
+
 }  // namespace
 
 void* Reallocate(void* block, size_t size) {
@@ -162,21 +172,26 @@ void* Reallocate(void* block, size_t size) {
 }
 
 void* ReallocateAligned(void* block, size_t alignment, size_t size) {
-  const SizeClass c = runtime.page_map.ClassOf(block);
-  if (reinterpret_cast<uintptr_t>(block) % alignment == 0) {
-    if (c != kNoSizeClass) {
-      if (MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c) return block;
-    } else {
-      const size_t usable = TryResizeInPlace(block, size);
-      if (usable >= size && usable / 2 <= size) return block;
-    }
-  }
+  if (FitsInPlace(block, alignment, size)) return block;
   const size_t old_size = UsableSize(block);
   const unsigned arena = ArenaOf(block);
   bool zeroed;
   void* target = arena == 0 ? AllocateAligned(alignment, size)
                             : AllocateInArena(arena, alignment, size, &zeroed);
   return MoveTo(target, block, old_size, size);
+}
+
+void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_t size) {
+  if (FitsInPlace(block, alignment, size)) return block;
+  const size_t old_size = UsableSize(block);
+  NamedPlace target_place = place;
+  if (!place.names_arena) target_place.arena = ArenaOf(block);
+  void* target = target_place.usual() ? AllocateAligned(alignment, size)
+                                      : AllocateAt(target_place, alignment, size, /*zero=*/false);
+  if (target == nullptr || old_size >= kMinRemapSize) return MoveTo(target, block, old_size, size);
+  memcpy(target, block, old_size < size ? old_size : size);
+  FreeAt(place, block);
+  return target;
 }
 
 size_t TryResizeInPlace(void* block, size_t size) {

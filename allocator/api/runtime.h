@@ -12,6 +12,7 @@
 #include "allocator/api/thread_locals.h"
 #include "allocator/cache/background_thread.h"
 #include "allocator/cache/cpu_limit.h"
+#include "allocator/cache/explicit_caches.h"
 #include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
@@ -39,6 +40,7 @@ struct Runtime {
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
+        explicit_caches(ExplicitCacheContext{central, arenas, metadata, budget}),
         groups(files),
         group_memory(groups),
         limits(page_heap, central, metadata, page_map, group_memory, clock),
@@ -103,6 +105,7 @@ struct Runtime {
   ArenaSet arenas;
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
+  ExplicitCaches explicit_caches;
   os::KernelFiles files;
   // Guarded by limits.lock().
   os::ControlGroups groups;

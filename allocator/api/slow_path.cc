@@ -258,6 +258,11 @@ unsigned ArenaOf(const void* block) {
   return span->shard.load(std::memory_order_relaxed) - unsigned{PerCpuCentral::kMaxShards};
 }
 
+bool IsZeroedLarge(const void* block) {
+  const Span* span = runtime.page_map.SpanOf(block);
+  return span != nullptr && span->size_class == kNoSizeClass && span->zeroed;
+}
+
 void FreeMovedBlock(void* block) {
   // The move may have cost the block its place (see PageHeap::MoveLarge): then it is gone.
   if (runtime.page_map.SpanOf(block) != nullptr) Deallocate(block);
@@ -270,11 +275,14 @@ void FreeSizedSlow(void* block, size_t size) {
   FreeSlow(block);
 }
 
+bool CheckSize(const void* block, size_t alignment, size_t size) {
+  if (ABSL_PREDICT_TRUE(SizeFits(block, size, ClassFor(size, alignment)))) return true;
+  ReportSize(block, size);
+  return false;
+}
+
 void FreeAlignedSized(void* block, size_t alignment, size_t size) {
-  if (ABSL_PREDICT_FALSE(!SizeFits(block, size, ClassFor(size, alignment)))) {
-    return ReportSize(block, size);
-  }
-  Deallocate(block);
+  if (CheckSize(block, alignment, size)) Deallocate(block);
 }
 
 size_t UsableSize(const void* block) {

@@ -74,15 +74,20 @@ void spanmalloc_flush_thread_cache(void) SPANMALLOC_NOEXCEPT;
 #ifndef MALLOCX_ZERO
 #define MALLOCX_ZERO ((int)0x40)
 #endif
-/* Accepted, and nothing follows from them: a thread has one cache. */
+/* The cache of index `tc`, made by mallctl("tcache.create"), in place of the calling thread's own,
+ * for blocks of up to 256 KiB. One thread at a time may use a cache. mallocx, rallocx, dallocx and
+ * sdallocx use it; an index without a cache means the thread's own, and the first time a line on
+ * stderr says so. docs/explicit_caches.md has more. */
 #ifndef MALLOCX_TCACHE
 #define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
 #endif
+/* No cache: from, and to, the lists that all threads share. */
 #ifndef MALLOCX_TCACHE_NONE
 #define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)
 #endif
 /* The explicit arena of index `a`, made by mallctl("arenas.create"); an index without an arena
- * means the heap of all threads. mallocx alone uses it: blocks stay in their arena. */
+ * means the heap of all threads. mallocx uses it, and rallocx for a block that it has to move;
+ * otherwise blocks stay in their arena. */
 #ifndef MALLOCX_ARENA
 #define MALLOCX_ARENA(a) ((int)((((unsigned)(a)) + 1) << 20))
 #endif

@@ -56,12 +56,42 @@ void* ArenaSet::Allocate(unsigned index, size_t size_class, size_t size, size_t 
 }
 
 void ArenaSet::Free(Span* span, void* object) {
-  Arena* arena = Find(span->shard.load(std::memory_order_relaxed) - PerCpuCentral::kMaxShards);
+  FreeBatch(span->shard.load(std::memory_order_relaxed) - unsigned{PerCpuCentral::kMaxShards},
+            span->size_class, &object, 1);
+}
+
+size_t ArenaSet::AllocateBatch(unsigned index, SizeClass size_class, void** out, size_t want,
+                               bool* zeroed) {
+  Arena* arena = Find(index);
+  return arena == nullptr ? 0 : arena->lists[size_class].RemoveOrCarve(heap_, out, want, zeroed);
+}
+
+void ArenaSet::FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count) {
+  Arena* arena = Find(index);
   if (arena == nullptr) return;
-  CentralFreeList& list = arena->lists[span->size_class];
-  list.NoteReturned(1);
-  ObjectRun run = {span, 0, 1};
-  list.PutOwned(heap_, &object, &run, 1);
+  for (size_t done = 0; done < count; done += PerCpuCentral::kMaxBatch) {
+    const size_t left = count - done;
+    PutBatch(arena->lists[size_class], objects + done,
+             left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch);
+  }
+}
+
+// Neighbours of one span are put back together.
+void ArenaSet::PutBatch(CentralFreeList& list, void* const* objects, size_t count) {
+  ObjectRun runs[PerCpuCentral::kMaxBatch];
+  size_t end = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    Span* span = heap_.page_map.SpanOf(objects[i]);
+    if (span == nullptr || span->shard.load(std::memory_order_relaxed) != list.shard()) {
+      list.ReportFreed(heap_, objects[i]);
+    } else if (end != 0 && runs[end - 1].span == span && runs[end - 1].end == i) {
+      runs[end - 1].end = i + 1;
+    } else {
+      runs[end++] = {span, i, i + 1};
+    }
+  }
+  list.NoteReturned(count);
+  list.PutOwned(heap_, objects, runs, end);
 }
 
 void ArenaSet::AddStats(SizeClass size_class, CentralFreeListStats* stats) {

@@ -46,6 +46,14 @@ class ArenaSet {
   // `alignment` if large. nullptr if there is no such arena or no memory.
   void* Allocate(unsigned index, size_t size_class, size_t size, size_t alignment, bool* zeroed);
 
+  // Takes up to `want` (at most PerCpuCentral::kMaxBatch) objects of a class into `out` under one
+  // lock. Returns how many; 0 if there is no such arena or no memory. `*zeroed` as for Allocate.
+  size_t AllocateBatch(unsigned index, SizeClass size_class, void** out, size_t want, bool* zeroed);
+
+  // Takes back objects[0, count) of a class, which AllocateBatch or Allocate gave out of that
+  // arena, under one lock for up to kMaxBatch of them. Faulty pointers are reported.
+  void FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count);
+
   // Whether `span` belongs to an explicit arena.
   static bool Owns(const Span* span) {
     return span->shard.load(std::memory_order_relaxed) >= PerCpuCentral::kMaxShards;
@@ -75,6 +83,7 @@ class ArenaSet {
   static uint16_t OwnerOf(unsigned index) {
     return static_cast<uint16_t>(PerCpuCentral::kMaxShards + index);
   }
+  void PutBatch(CentralFreeList& list, void* const* objects, size_t count);
   Arena* Find(unsigned index) const {
     // Acquire: pairs with the release in Create.
     return index == 0 || index >= kMaxArenas ? nullptr

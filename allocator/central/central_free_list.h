@@ -130,6 +130,9 @@ class CentralFreeList {
   // As above with all that is free.
   void ReleaseAll(Heap& heap, SpanSearch* search) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Reports an object of this class that is free already, so that nothing else is known of it.
+  void ReportFreed(Heap& heap, void* object) const;
+
   // The nodes' numbers are the lowest bits of those of shards.
   static uint32_t NodeOfShard(const NodeHeaps& page_heap, size_t shard) {
     return static_cast<uint32_t>(shard & ((size_t{1} << page_heap.node_bits()) - 1));
@@ -164,7 +167,6 @@ class CentralFreeList {
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void ReportFreed(Heap& heap, void* object) const;
   void ReportObject(Heap& heap, void* object, Span* span) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span)

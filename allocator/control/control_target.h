@@ -4,8 +4,8 @@
 // entry points' floor can do, as function pointers that it fills in. Any of them may be nullptr:
 // the names that need it then answer as if the feature were absent.
 //
-// flush_thread_cache, purge and what makes, resets or destroys an arena are called with no lock
-// held; the others inside run_inside, with the control lock held.
+// flush_thread_cache, purge and what makes, resets, flushes or destroys an arena or a cache are
+// called with no lock held; the others inside run_inside, with the control lock held.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 
@@ -57,6 +57,11 @@ struct ControlTarget {
   int (*arena_reset)(unsigned index) = nullptr;
   unsigned (*thread_arena)() = nullptr;
   int (*set_thread_arena)(unsigned index) = nullptr;
+
+  // Caches made by the program. Results are errno numbers.
+  int (*cache_create)(unsigned* index) = nullptr;
+  int (*cache_flush)(unsigned index) = nullptr;
+  int (*cache_destroy)(unsigned index) = nullptr;
 
   template <typename Work>
   bool RunInside(Work work) const {

@@ -141,6 +141,11 @@ int ThreadCacheEnabled(const CtlCall& call);
 int ThreadCacheFlush(const CtlCall& call);
 int ThreadIdle(const CtlCall& call);
 
+// tcache_names.cc
+int TcacheCreate(const CtlCall& call);
+int TcacheFlush(const CtlCall& call);
+int TcacheDestroy(const CtlCall& call);
+
 // arena_names.cc
 int ArenaInitialized(const CtlCall& call);
 int ArenaPurge(const CtlCall& call);

@@ -28,8 +28,10 @@ enum class CtlType : uint8_t {
 enum class CtlAccess : uint8_t {
   kRead,
   kReadWrite,
+  kWrite,   // written only, and that must be
   kAction,  // neither read nor written: naming it does it
   kCreate,  // makes something and returns its index, which must be asked for
+  kMake,    // as kCreate, and nothing is written
 };
 
 struct CtlValue {

@@ -143,8 +143,14 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
       return writes ? EPERM : 0;
     case CtlAccess::kReadWrite:
       return 0;
+    case CtlAccess::kWrite:
+      if (reads) return EPERM;
+      return transfer.newp == nullptr ? EINVAL : 0;
     case CtlAccess::kAction:
       return reads || writes ? EPERM : 0;
+    case CtlAccess::kMake:
+      if (writes) return EPERM;
+      [[fallthrough]];
     case CtlAccess::kCreate:
       if (transfer.oldp != nullptr && transfer.oldlenp != nullptr &&
           *transfer.oldlenp == SizeOf(row.type)) {
@@ -182,6 +188,11 @@ int CopyOut(const CtlRow& row, const CtlValue& value, const Transfer& transfer) 
   return EINVAL;
 }
 
+// What changes more than the control floor's own state takes its locks itself.
+bool HoldsLock(CtlAccess access) {
+  return access == CtlAccess::kRead || access == CtlAccess::kReadWrite;
+}
+
 int Access(Control& control, const Place& place, const Transfer& transfer) {
   const CtlRow row = CtlRowAt(place.row);
   const CtlPath path = CtlPathAt(place.row);
@@ -198,7 +209,7 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
     if (path.IsIndex(d)) call.indices[indices++] = place.mib[d];
   }
   int error;
-  if (row.access == CtlAccess::kAction || row.access == CtlAccess::kCreate) {
+  if (!HoldsLock(row.access)) {
     error = CtlHandle(place.row, call);
   } else {
     error = control.WithState([&](ControlState& state) {

@@ -7,6 +7,9 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   *snapshot = {};
   size_t cached[kSizeClassEnd] = {};
   snapshot->threads = sources.registry.AddCounts(cached);
+  if (sources.explicit_caches != nullptr) {
+    snapshot->explicit_caches = sources.explicit_caches->AddCounts(cached);
+  }
   snapshot->shards = sources.central.CountShards();
   snapshot->nodes = sources.page_heap.heaps();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {

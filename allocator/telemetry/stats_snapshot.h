@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "allocator/cache/background_thread.h"
+#include "allocator/cache/explicit_caches.h"
 #include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
@@ -42,6 +43,7 @@ struct StatsSources {
   BackgroundThread* background = nullptr;  // may be absent
   MemoryLimits* limits = nullptr;          // may be absent
   const LibraryImage* image = nullptr;     // absent in a program that contains the allocator
+  ExplicitCaches* explicit_caches = nullptr;
 };
 
 struct ClassStats {
@@ -64,6 +66,7 @@ struct StatsSnapshot {
   ClassStats classes[kSizeClassEnd];  // from 1
   PageHeapStats heap;
   size_t threads;          // threads that have a cache
+  size_t explicit_caches;  // caches that the program made
   size_t shards;           // CPUs that have central free lists
   size_t nodes;            // NUMA nodes that have a page heap
   size_t metadata_used;    // bytes

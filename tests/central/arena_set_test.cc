@@ -89,6 +89,39 @@ TEST_F(ArenaSetTest, FreedObjectsServeTheArenaAgain) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(objects.count(Small(arena)), 1u);
 }
 
+TEST_F(ArenaSetTest, BatchesComeAndGoUnderOneLock) {
+  const unsigned arena = Create();
+  void* objects[PerCpuCentral::kMaxBatch];
+  bool zeroed = false;
+  const size_t got = arenas_.AllocateBatch(arena, kClass, objects, 30, &zeroed);
+  ASSERT_GT(got, 1u);
+  EXPECT_TRUE(zeroed);
+  std::set<void*> seen(objects, objects + got);
+  EXPECT_EQ(seen.size(), got);
+  for (size_t i = 0; i < got; ++i) EXPECT_TRUE(ArenaSet::Owns(on_.page_map.SpanOf(objects[i])));
+  arenas_.FreeBatch(arena, kClass, objects, got);
+  CentralFreeListStats stats = {};
+  arenas_.AddStats(kClass, &stats);
+  EXPECT_EQ(stats.taken, got);
+  EXPECT_EQ(stats.returned, got);
+  EXPECT_EQ(stats.fills, 1u);
+  EXPECT_EQ(stats.flushes, 1u);
+}
+
+TEST_F(ArenaSetTest, AFaultyBatchIsReported) {
+  const unsigned arena = Create();
+  const unsigned other = Create();
+  void* kept = Small(arena);
+  void* objects[] = {Small(arena), Small(arena), Small(other)};
+  arenas_.FreeBatch(arena, kClass, objects, 2);
+  EXPECT_TRUE(FaultLog::Take().empty());
+  arenas_.FreeBatch(arena, kClass, objects + 1, 2);
+  const std::vector<BadPointer> faults = FaultLog::Take();
+  ASSERT_EQ(faults.size(), 2u);
+  for (const BadPointer& bad : faults) EXPECT_EQ(bad.fault, Fault::kDoubleFree);
+  arenas_.FreeBatch(arena, kClass, &kept, 1);
+}
+
 TEST_F(ArenaSetTest, ResetFreesItsBlocksAndNobodyElses) {
   const unsigned arena = Create();
   const unsigned other = Create();

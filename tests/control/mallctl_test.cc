@@ -29,6 +29,9 @@ struct Calls {
   int purges = 0;
   int64_t decay_ms = 0;
   std::vector<unsigned> destroyed;
+  unsigned caches = 3;
+  std::vector<unsigned> flushed_caches;
+  std::vector<unsigned> destroyed_caches;
 };
 
 Calls& calls() {
@@ -77,6 +80,21 @@ ControlTarget FakeTarget(TestHeap& heap, const Options& options) {
           [](unsigned index) {
             calls().destroyed.push_back(index);
             return 0;
+          },
+      .cache_create =
+          [](unsigned* index) {
+            *index = calls().caches++;
+            return 0;
+          },
+      .cache_flush =
+          [](unsigned index) {
+            calls().flushed_caches.push_back(index);
+            return index < calls().caches ? 0 : EFAULT;
+          },
+      .cache_destroy =
+          [](unsigned index) {
+            calls().destroyed_caches.push_back(index);
+            return index < calls().caches ? 0 : EFAULT;
           },
   };
 }
@@ -249,6 +267,44 @@ TEST_F(MallctlTest, ActionsRefuseAnyArgument) {
   }
   EXPECT_EQ(calls().purges, 1);
   EXPECT_EQ(calls().flushes, 1);
+}
+
+TEST_F(MallctlTest, MakingACacheNeedsRoomForItsIndexFirst) {
+  unsigned index = 77;
+  size_t length = 8;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, nullptr, 0), EINVAL);
+  EXPECT_EQ(length, 0u);
+  length = 2;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, nullptr, 0), EINVAL);
+  EXPECT_EQ(length, 0u);
+  length = 4;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", nullptr, &length, nullptr, 0), EINVAL);
+  EXPECT_EQ(length, 0u);
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, nullptr, nullptr, 0), EINVAL);
+  length = 4;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, &index, 4), EPERM);
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, nullptr, 4), EPERM);
+  EXPECT_EQ(calls().caches, 3u) << "made before the arguments were looked at";
+  EXPECT_EQ(index, 77u);
+  EXPECT_EQ(Read<unsigned>("tcache.create"), 3u);
+  EXPECT_EQ(Read<unsigned>("tcache.create"), 4u);
+}
+
+TEST_F(MallctlTest, CachesAreFlushedAndDestroyedByWritingTheirIndex) {
+  for (const char* name : {"tcache.flush", "tcache.destroy"}) {
+    unsigned index = 2;
+    size_t length = sizeof(index);
+    EXPECT_EQ(MallctlByName(control_, name, &index, &length, &index, 4), EPERM) << name;
+    EXPECT_EQ(MallctlByName(control_, name, nullptr, &length, &index, 4), EPERM) << name;
+    EXPECT_EQ(MallctlByName(control_, name, nullptr, nullptr, nullptr, 4), EINVAL) << name;
+    EXPECT_EQ(Do(name), EINVAL) << name;
+    EXPECT_EQ(Write<uint64_t>(name, 2), EINVAL) << name;
+    EXPECT_EQ(Write<uint16_t>(name, 2), EINVAL) << name;
+    EXPECT_EQ(Write<unsigned>(name, 2), 0) << name;
+    EXPECT_EQ(Write<unsigned>(name, 9), EFAULT) << name;
+  }
+  EXPECT_EQ(calls().flushed_caches, (std::vector<unsigned>{2, 9}));
+  EXPECT_EQ(calls().destroyed_caches, (std::vector<unsigned>{2, 9}));
 }
 
 TEST_F(MallctlTest, AWrittenValueMustHaveItsSize) {

@@ -122,7 +122,10 @@ const char* AccessText(CtlAccess access) {
   switch (access) {
     case CtlAccess::kRead:
     case CtlAccess::kCreate:
+    case CtlAccess::kMake:
       return "r";
+    case CtlAccess::kWrite:
+      return "w";
     case CtlAccess::kReadWrite:
       return "rw";
     case CtlAccess::kAction:
