@@ -13,7 +13,6 @@
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/api/zero_realloc.h"
 #include "allocator/control/load_options.h"
-#include "allocator/control/stats_print.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/telemetry/corruption_report.h"
 
@@ -135,17 +134,12 @@ void LoadControl() {
   if (options.perturb != 0) {
     filling_byte.store(static_cast<uint8_t>(options.perturb), std::memory_order_relaxed);
   }
-  if (options.stats_print) os::KeepStderr();
+  if (options.stats_print || options.stats_interval >= 0) os::KeepStderr();
 }
 
 void StartControl() {
   instance.Start();
   runtime.limits.Start(options.soft_limit, options.hard_limit, UseOfGroups(options.cgroup_memory));
-}
-
-void DumpStatsAtExit() {
-  if (!options.stats_print) return;
-  PrintStats(instance, &WriteStatsToStderr, nullptr, options.stats_print_opts.text);
 }
 
 }  // namespace spanmalloc

@@ -6,6 +6,7 @@
 #include "allocator/api/fork_handlers.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
+#include "allocator/api/stats_dumps.h"
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
@@ -164,6 +165,10 @@ void Runtime::MaintainNow(uint64_t now) {
   if (limits.Due(now)) FollowLimits(now);
   cpu_limit.Follow(now, registry.threads(), limits.lock());
   background.NoteActivity();
+  if (ABSL_PREDICT_FALSE(options.stats_interval >= 0) && StatsIntervalIsOver()) {
+    OutsideSlowPath outside;
+    DumpStatsOfInterval();
+  }
 }
 
 // Where the heap grew beyond all that it ever held, what no class wanted of late goes back for it.

@@ -149,7 +149,8 @@ int mallctlbymib(const size_t* mib, size_t miblen, void* oldp, size_t* oldlenp, 
 
 /* Composes the statistics and passes them to write(opaque, text) in NUL-terminated pieces; to
  * malloc_message if `write` is NULL, and to stderr if both are. The letters in `options` leave
- * parts out or choose JSON (J); NULL for none. */
+ * parts out or choose JSON (J) or OpenMetrics (O); NULL for none. No lock is held while `write`
+ * runs, which may allocate, call mallctl or print statistics. docs/statistics.md. */
 void malloc_stats_print(void (*write)(void* opaque, const char* text), void* opaque,
                         const char* options);
 

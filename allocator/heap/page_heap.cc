@@ -267,6 +267,7 @@ void PageHeap::NoteLarge(Span* span) {
   span->noted_pages = span->pages;
   ++large_spans_;
   ++totals_.large_allocated;
+  totals_.large_allocated_pages += span->pages;
   large_pages_ += span->pages + span->reserve;
 }
 

@@ -41,6 +41,7 @@ struct PageHeapStats {
   size_t huge_pages_cut;     // huge pages that hold spans
   size_t mapping_splits;     // places where moves and advice split the kernel's mapping
   uint64_t large_allocated;  // large spans ever made
+  uint64_t large_allocated_pages;
   uint64_t large_freed;
   uint64_t releases;        // sweeps that gave memory back
   uint64_t release_calls;   // madvise calls, those of sweeps and others
