@@ -46,6 +46,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachLockBelowCaches([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.explicit_caches.ResetAfterFork();
   runtime.registry.ResetAfterFork(thread_locals.state);
+  runtime.counts.ResetAfterFork(thread_locals.counts);
   runtime.background.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();
   control().ResetAfterFork();

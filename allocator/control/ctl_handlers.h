@@ -5,6 +5,8 @@
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_
 
+#include <errno.h>
+
 #include "allocator/control/ctl_table.h"
 #include "allocator/telemetry/stats_dump.h"
 
@@ -124,6 +126,9 @@ int OptionRow(const CtlCall& call) {
   return ReadOption(call, static_cast<size_t>(kIndex));
 }
 
+// The handler of names that have access kAbsent.
+inline int Absent(const CtlCall&) { return ENOENT; }
+
 // general_names.cc
 int Version(const CtlCall& call);
 int Epoch(const CtlCall& call);
@@ -132,6 +137,10 @@ int MaxBackgroundThreads(const CtlCall& call);
 int ConfigMallocConf(const CtlCall& call);
 int Names(const CtlCall& call);
 int CpuSource(const CtlCall& call);
+int ProfilerOff(const CtlCall& call);
+int ProfilerActive(const CtlCall& call);
+int ProfilerHook(const CtlCall& call);
+int SafetyCheckAbort(const CtlCall& call);
 int SoftLimit(const CtlCall& call);
 int HardLimit(const CtlCall& call);
 
@@ -140,6 +149,13 @@ int ThreadArena(const CtlCall& call);
 int ThreadCacheEnabled(const CtlCall& call);
 int ThreadCacheFlush(const CtlCall& call);
 int ThreadIdle(const CtlCall& call);
+int ThreadCounting(const CtlCall& call);
+int ThreadAllocated(const CtlCall& call);
+int ThreadAllocatedPointer(const CtlCall& call);
+int ThreadDeallocated(const CtlCall& call);
+int ThreadDeallocatedPointer(const CtlCall& call);
+int ThreadPeak(const CtlCall& call);
+int ThreadPeakReset(const CtlCall& call);
 
 // tcache_names.cc
 int TcacheCreate(const CtlCall& call);

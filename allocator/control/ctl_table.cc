@@ -23,6 +23,7 @@ constexpr CtlType CtlTypeOf(OptionKind kind) {
       return CtlType::kSize;
     case OptionKind::kChoice:
     case OptionKind::kLetters:
+    case OptionKind::kText:
       return CtlType::kString;
   }
   return CtlType::kNone;

@@ -5,6 +5,7 @@
 
 #include "allocator/control/ctl_handlers.h"
 #include "allocator/control/stats_print.h"
+#include "allocator/telemetry/corruption_report.h"
 
 namespace spanmalloc {
 
@@ -52,6 +53,24 @@ int Names(const CtlCall& call) {
 
 int CpuSource(const CtlCall& call) {
   call.value->string = CpuSourceName();
+  return 0;
+}
+
+int ProfilerOff(const CtlCall& call) { return call.write == nullptr ? 0 : ENOENT; }
+
+int ProfilerActive(const CtlCall& call) {
+  return call.write == nullptr || call.write->number == 0 ? 0 : ENOENT;
+}
+
+int ProfilerHook(const CtlCall& call) {
+  if (call.write != nullptr) return ENOENT;
+  return call.reads ? 0 : EINVAL;
+}
+
+int SafetyCheckAbort(const CtlCall& call) {
+  if (call.write != nullptr) {
+    SetAbortHook(reinterpret_cast<void (*)(const char*)>(call.write->number));
+  }
   return 0;
 }
 

@@ -42,6 +42,7 @@ size_t SizeOf(CtlType type) {
     case CtlType::kSigned:
       return sizeof(uint64_t);
     case CtlType::kString:
+    case CtlType::kPointer:
       return sizeof(const char*);
   }
   return 0;
@@ -140,7 +141,10 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
   const bool writes = transfer.newp != nullptr || transfer.newlen != 0;
   switch (row.access) {
     case CtlAccess::kRead:
+    case CtlAccess::kReadOwn:
       return writes ? EPERM : 0;
+    case CtlAccess::kAbsent:
+      return ENOENT;
     case CtlAccess::kReadWrite:
       return 0;
     case CtlAccess::kWrite:
@@ -199,7 +203,7 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   if (const int error = CheckAccess(row, transfer); error != 0) return error;
   CtlValue written;
   CtlValue value;
-  CtlCall call = {control, nullptr, {}, nullptr, &value};
+  CtlCall call = {control, nullptr, {}, nullptr, &value, transfer.oldp != nullptr};
   if (transfer.newp != nullptr) {
     if (const int error = CopyIn(row, transfer, &written); error != 0) return error;
     call.write = &written;
@@ -208,8 +212,10 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   for (size_t d = 0; d < path.depth; ++d) {
     if (path.IsIndex(d)) call.indices[indices++] = place.mib[d];
   }
-  int error;
-  if (!HoldsLock(row.access)) {
+  int error = EAGAIN;
+  if (row.access == CtlAccess::kReadOwn) {
+    control.target().RunInside([&] { error = CtlHandle(place.row, call); });
+  } else if (!HoldsLock(row.access)) {
     error = CtlHandle(place.row, call);
   } else {
     error = control.WithState([&](ControlState& state) {

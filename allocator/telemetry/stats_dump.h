@@ -28,7 +28,7 @@ inline constexpr BuildFact kBuildFacts[] = {
     {"cache_oblivious", false}, {"debug", kDebugBuild},      {"fill", false},
     {"lazy_lock", false},       {"opt_safety_checks", true}, {"prof", false},
     {"prof_libgcc", false},     {"prof_libunwind", false},   {"stats", true},
-    {"utrace", false},          {"xmalloc", false},
+    {"utrace", false},          {"xmalloc", false},          {"prof_frameptr", false},
 };
 
 // The large size classes: bounds by which blocks above kMaxClassSize are told apart, four to a
@@ -46,6 +46,11 @@ static_assert(LargeClassSize(kLargeClasses - 1) == kWindowSize);
 // allocator's own. At least StatsSnapshot::resident().
 inline size_t MappedBytes(const StatsSnapshot& snapshot) {
   return snapshot.mapped() - snapshot.retained();
+}
+
+// The allocator's own structures, but for the page map.
+inline size_t MetadataOutsidePageMap(const StatsSnapshot& snapshot) {
+  return snapshot.metadata() - snapshot.page_map;
 }
 
 }  // namespace spanmalloc

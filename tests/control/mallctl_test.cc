@@ -151,7 +151,7 @@ TEST_F(MallctlTest, UnknownNamesAreNoEntries) {
                            "a.b.c.d.e.f.g.h.i.j",
                            "stats.cactive",
                            "opt.lg_chunk",
-                           "prof.active",
+                           "prof.stats",
                            "epo"}) {
     EXPECT_EQ(Do(name), ENOENT) << name;
     size_t mib[8];

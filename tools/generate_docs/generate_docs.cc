@@ -114,6 +114,8 @@ const char* TypeText(CtlType type) {
       return "s";
     case CtlType::kString:
       return "str";
+    case CtlType::kPointer:
+      return "p";
   }
   return "";
 }
@@ -121,6 +123,7 @@ const char* TypeText(CtlType type) {
 const char* AccessText(CtlAccess access) {
   switch (access) {
     case CtlAccess::kRead:
+    case CtlAccess::kReadOwn:
     case CtlAccess::kCreate:
     case CtlAccess::kMake:
       return "r";
@@ -128,6 +131,10 @@ const char* AccessText(CtlAccess access) {
       return "w";
     case CtlAccess::kReadWrite:
       return "rw";
+    case CtlAccess::kWrite:
+      return "w";
+    case CtlAccess::kAbsent:
+      return "absent";
     case CtlAccess::kAction:
       return "-";
   }
