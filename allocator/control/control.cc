@@ -17,6 +17,7 @@ void Control::Start() {
 
 void Control::NextEpoch(ControlState* state) {
   collector_.Collect(target_.sources, &state->snapshot);
+  state->locks.Take(target_.sources, lock_);
   ++state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
   state->zero_reallocs = target_.ZeroReallocs();

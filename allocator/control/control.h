@@ -13,6 +13,7 @@
 
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
+#include "allocator/telemetry/lock_use.h"
 #include "allocator/telemetry/resident_memory.h"
 
 namespace spanmalloc {
@@ -22,6 +23,7 @@ inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
 struct ControlState {
   StatsSnapshot snapshot = {};  // the current epoch's
   uint64_t epoch = 0;           // 0: none yet
+  LockUseTable locks = {};      // at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch

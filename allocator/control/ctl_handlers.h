@@ -106,6 +106,38 @@ int BinStat(const CtlCall& call) {
   return 0;
 }
 
+template <auto kMember>
+uint64_t ReadLockUse(const LockUse& use) {
+  if constexpr (requires { (use.*kMember)(); }) {
+    return (use.*kMember)();
+  } else {
+    return use.*kMember;
+  }
+}
+
+// Locks of the whole process.
+template <LockRank kRank, auto kMember>
+int LockStat(const CtlCall& call) {
+  const LockUse use = call.state->locks.Of(kRank);
+  call.value->number = ReadLockUse<kMember>(use);
+  return 0;
+}
+
+// The same of arena 0, or of all arenas; other arenas' locks count there, too.
+template <LockRank kRank, auto kMember>
+int ArenaLockStat(const CtlCall& call) {
+  return call.arena() == 0 || call.arena() == kAllArenas ? LockStat<kRank, kMember>(call) : 0;
+}
+
+// Locks of the central free lists of a size class.
+template <auto kMember>
+int BinLockStat(const CtlCall& call) {
+  if (call.arena() != 0 && call.arena() != kAllArenas) return 0;
+  const LockUse use = call.state->locks.OfClass(call.indices[1] + 1);
+  call.value->number = ReadLockUse<kMember>(use);
+  return 0;
+}
+
 template <size_t kFact>
 int BuildConfig(const CtlCall& call) {
   call.value->number = kBuildFacts[kFact].value;
@@ -184,6 +216,7 @@ int BinShards(const CtlCall& call);
 int LargeClassBytes(const CtlCall& call);
 
 // stats_names.cc
+int MutexesReset(const CtlCall& call);
 int ZeroReallocs(const CtlCall& call);
 int ArenaUptime(const CtlCall& call);
 int ApproximateActive(const CtlCall& call);

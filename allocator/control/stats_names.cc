@@ -19,6 +19,13 @@ int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   return 0;
 }
 
+int MutexesReset(const CtlCall& call) {
+  return call.control.WithState([](ControlState& state) {
+    state.locks.Reset();
+    return 0;
+  });
+}
+
 int ZeroReallocs(const CtlCall& call) {
   call.value->number = call.state->zero_reallocs;
   return 0;

@@ -560,6 +560,43 @@ TEST_F(MallctlTest, ArenaStatisticsAreTheHeaps) {
   heap_->registry.Destroy(thread);
 }
 
+TEST_F(MallctlTest, LocksAreCounted) {
+  NextEpoch();
+  const auto mallctls = Read<uint64_t>("stats.mutexes.ctl.num_ops");
+  const auto lists = Read<uint64_t>("spanmalloc.locks.central_free_list.num_ops");
+  const auto bin = Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops");
+  const auto heap = Read<uint64_t>("stats.arenas.4096.mutexes.extents_dirty.num_ops");
+  ThreadState* thread = heap_->registry.Create();
+  bool zeroed = false;
+  ASSERT_NE(thread->Refill(5, &zeroed), nullptr);
+  EXPECT_EQ(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), bin) << "of the epoch before";
+  NextEpoch();
+  EXPECT_GT(Read<uint64_t>("stats.mutexes.ctl.num_ops"), mallctls);
+  EXPECT_GT(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), bin);
+  EXPECT_EQ(Read<uint64_t>("stats.arenas.0.bins.5.mutex.num_ops"), 0u);
+  EXPECT_EQ(Read<uint64_t>("stats.arenas.4097.bins.4.mutex.num_ops"), 0u);
+  EXPECT_GT(Read<uint64_t>("spanmalloc.locks.central_free_list.num_ops"), lists);
+  EXPECT_GT(Read<uint64_t>("stats.arenas.4096.mutexes.extents_dirty.num_ops"), heap);
+  EXPECT_EQ(Read<unsigned>("stats.mutexes.prof.max_num_thds"), 0u);
+  heap_->registry.Destroy(thread);
+}
+
+TEST_F(MallctlTest, LocksAreCountedAnewAfterAReset) {
+  ThreadState* thread = heap_->registry.Create();
+  bool zeroed = false;
+  ASSERT_NE(thread->Refill(5, &zeroed), nullptr);
+  NextEpoch();
+  EXPECT_GT(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), 0u);
+  EXPECT_GT(Read<uint64_t>("spanmalloc.locks.thread_state.num_ops"), 0u);
+  EXPECT_EQ(Do("stats.mutexes.reset"), 0);
+  NextEpoch();
+  EXPECT_LT(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), 4u);
+  EXPECT_LT(Read<uint64_t>("spanmalloc.locks.thread_state.num_ops"), 4u);
+  heap_->registry.Destroy(thread);
+  NextEpoch();
+  EXPECT_LT(Read<uint64_t>("spanmalloc.locks.thread_state.num_ops"), 8u) << "none is lost or new";
+}
+
 TEST_F(MallctlTest, AForkedChildHasItsLock) {
   control_.LockForFork();
   control_.ResetAfterFork();
