@@ -31,6 +31,15 @@ const RssTable& Control::Rss(ControlState* state) {
   return state->rss;
 }
 
+const FreeExtents& Control::Extents(ControlState* state) {
+  if (state->extents_epoch != state->epoch) {
+    state->extents = {};
+    target_.sources.page_heap.AddFreeExtents(&state->extents);
+    state->extents_epoch = state->epoch;
+  }
+  return state->extents;
+}
+
 bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
   return target_.RunInside([&] {
     os::LockHolder hold(lock_);

@@ -26,6 +26,8 @@ struct ControlState {
   LockUseTable locks = {};      // at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
+  FreeExtents extents = {};  // measured in extents_epoch
+  uint64_t extents_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
   uint64_t start_ns = 0;       // 0: not started
@@ -67,6 +69,9 @@ class Control {
   // Where the resident memory is: measured when it is first asked for in an epoch. Requires: inside
   // WithState.
   const RssTable& Rss(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // The runs of free pages, the same way. Requires: inside WithState.
+  const FreeExtents& Extents(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
   // signal handler that interrupted the allocator.

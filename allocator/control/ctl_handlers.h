@@ -138,6 +138,22 @@ int BinLockStat(const CtlCall& call) {
   return 0;
 }
 
+// stats.arenas.<i>.lextents.<k>
+template <auto kMember>
+int LargeClassStat(const CtlCall& call) {
+  call.value->number = SnapshotOf(call).large_classes[call.indices[1]].*kMember;
+  return 0;
+}
+
+// stats.arenas.<i>.extents.<e>
+ExtentStats ReadExtents(const CtlCall& call);
+
+template <auto kMember>
+int ExtentStat(const CtlCall& call) {
+  call.value->number = ReadExtents(call).*kMember;
+  return 0;
+}
+
 template <size_t kFact>
 int BuildConfig(const CtlCall& call) {
   call.value->number = kBuildFacts[kFact].value;
@@ -217,6 +233,7 @@ int LargeClassBytes(const CtlCall& call);
 
 // stats_names.cc
 int MutexesReset(const CtlCall& call);
+int LargeClassLive(const CtlCall& call);
 int ZeroReallocs(const CtlCall& call);
 int ArenaUptime(const CtlCall& call);
 int ApproximateActive(const CtlCall& call);

@@ -60,6 +60,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->span_released += stats.released_parts * kReleaseUnit;
   }
   snapshot->heap = sources.page_heap.Stats();
+  sources.page_heap.AddLargeClasses(snapshot->large_classes);
   // Spans may have gone since they were counted.
   const size_t in_spans = snapshot->heap.span_pages * kPageSize;
   if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;

@@ -68,6 +68,7 @@ struct ClassStats {
 struct StatsSnapshot {
   ClassStats classes[kSizeClassEnd];  // from 1
   PageHeapStats heap;
+  LargeClassStats large_classes[kLargeClasses];
   size_t threads;          // threads that have a cache
   size_t explicit_caches;  // caches that the program made
   size_t shards;           // CPUs that have central free lists

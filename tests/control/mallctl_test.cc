@@ -560,6 +560,57 @@ TEST_F(MallctlTest, ArenaStatisticsAreTheHeaps) {
   heap_->registry.Destroy(thread);
 }
 
+TEST_F(MallctlTest, LargeBlocksAreCountedByClass) {
+  Span* span = heap_->page_heap.AllocateLarge(48, kPageSize);  // 384 KiB, the bound of the second
+  ASSERT_NE(span, nullptr);
+  ASSERT_NE(heap_->page_heap.AllocateLarge(300, kPageSize), nullptr);
+  NextEpoch();
+  const std::string large = "stats.arenas.0.lextents.";
+  EXPECT_EQ(Read<size_t>(large + "0.curlextents"), 0u);
+  EXPECT_EQ(Read<size_t>(large + "1.curlextents"), 1u);
+  EXPECT_EQ(Read<size_t>("arenas.lextent.1.size"), 48 * kPageSize);
+  ASSERT_TRUE(heap_->page_heap.GrowLarge(span, 64, nullptr));
+  NextEpoch();
+  EXPECT_EQ(Read<uint64_t>(large + "1.ndalloc"), 1u);
+  EXPECT_EQ(Read<size_t>(large + "1.curlextents"), 0u);
+  EXPECT_EQ(Read<size_t>(large + "3.curlextents"), 1u) << "grown";
+  heap_->page_heap.ShrinkLarge(span, 40);
+  NextEpoch();
+  EXPECT_EQ(Read<size_t>(large + "0.curlextents"), 1u) << "shrunk";
+  EXPECT_EQ(heap_->page_heap.FreeLarge(reinterpret_cast<void*>(span->start)), LargeFault::kNone);
+  NextEpoch();
+  size_t live = 0;
+  for (unsigned k = 0; k < kLargeClasses; ++k) {
+    live += Read<size_t>(large + std::to_string(k) + ".curlextents");
+  }
+  EXPECT_EQ(live, 1u);
+}
+
+TEST_F(MallctlTest, RunsOfFreePagesAddUp) {
+  std::vector<Span*> spans;
+  for (size_t pages : {3, 20, 3, 60, 3, 300, 3, 700}) {
+    spans.push_back(heap_->page_heap.AllocateLarge(pages, kPageSize));
+    ASSERT_NE(spans.back(), nullptr);
+  }
+  for (size_t i = 1; i < spans.size(); i += 2) {
+    heap_->page_heap.FreeLarge(reinterpret_cast<void*>(spans[i]->start));
+  }
+  NextEpoch();
+  const auto sum = [this](const char* member) {
+    size_t bytes = 0;
+    for (size_t e = 0; e < kExtentClasses; ++e) {
+      bytes += Read<size_t>("stats.arenas.0.extents." + std::to_string(e) + "." + member);
+    }
+    return bytes;
+  };
+  const PageHeapStats heap = heap_->page_heap.Stats();
+  EXPECT_EQ(sum("dirty_bytes"), heap.dirty_pages * kPageSize);
+  EXPECT_EQ(sum("retained_bytes"), heap.clean_pages * kPageSize);
+  EXPECT_GE(sum("ndirty"), 3u);
+  EXPECT_GE(Read<size_t>("stats.arenas.0.extents.1.ndirty"), 0u);
+  EXPECT_EQ(Read<size_t>("stats.arenas.4097.extents.1.ndirty"), 0u);
+}
+
 TEST_F(MallctlTest, LocksAreCounted) {
   NextEpoch();
   const auto mallctls = Read<uint64_t>("stats.mutexes.ctl.num_ops");

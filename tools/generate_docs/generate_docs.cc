@@ -56,7 +56,8 @@ by name. They follow jemalloc 5.3's rules; they return an error number and leave
   absent, or a call from a signal handler that interrupted the allocator.
 * `<i>` is the index of an arena: below `arenas.narenas`, or 4096 for all arenas; `arena.<i>` takes
   `arenas.narenas` for all arenas too, and `stats.arenas.<i>` takes 4097 for destroyed ones. `<j>`
-  is a size class below `arenas.nbins`, `<k>` a large one below `arenas.nlextents`.
+  is a size class below `arenas.nbins`, `<k>` a large one below `arenas.nlextents`, `<e>` a length of
+  free runs below `arenas.nlextents` + 3.
 * Counts of blocks are made where batches pass between thread caches and central free lists:
   `nmalloc` doesn't count blocks that a cache hands out again, and a block in a cache counts as
   free. `nmalloc - ndalloc` is exactly what the program holds.
