@@ -46,6 +46,7 @@ void PageHeap::NoteGrowths(Span* span) {
 
 // Counts a span whose extent has changed in its class.
 void PageHeap::NoteExtent(Span* span) {
+  if (span->noted_pages == span->pages) return;
   LargeClassStats& before = LargeClass(span->noted_pages);
   LargeClassStats& now = LargeClass(span->pages);
   if (&before != &now) {
