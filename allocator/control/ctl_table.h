@@ -89,6 +89,10 @@ CtlPath CtlPathAt(size_t row);
 // Calls the handler of a row, which returns an errno number.
 int CtlHandle(size_t row, const CtlCall& call);
 
+// "b", "u64", ... and "r", "rw", ..., as the documentation has them; "" for kNone.
+const char* CtlTypeText(CtlType type);
+const char* CtlAccessText(CtlAccess access);
+
 // All names, one in a line.
 const char* CtlNames();
 

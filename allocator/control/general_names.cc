@@ -51,6 +51,31 @@ int Names(const CtlCall& call) {
   return 0;
 }
 
+int NameCount(const CtlCall& call) {
+  call.value->number = CtlRowCount();
+  return 0;
+}
+
+int NameType(const CtlCall& call) {
+  call.value->string = CtlTypeText(CtlRowAt(call.indices[0]).type);
+  return 0;
+}
+
+int NameAccess(const CtlCall& call) {
+  call.value->string = CtlAccessText(CtlRowAt(call.indices[0]).access);
+  return 0;
+}
+
+int NameUnit(const CtlCall& call) {
+  call.value->string = CtlRowAt(call.indices[0]).unit;
+  return 0;
+}
+
+int NameHelp(const CtlCall& call) {
+  call.value->string = CtlRowAt(call.indices[0]).help;
+  return 0;
+}
+
 int CpuSource(const CtlCall& call) {
   call.value->string = CpuSourceName();
   return 0;

@@ -53,6 +53,7 @@ bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, siz
   const std::string_view part = path.Part(d);
   if (part == "<j>") return index < kSizeClasses;
   if (part == "<k>") return index < kLargeClasses;
+  if (part == "<n>") return index < CtlRowCount();
   if (part == "<e>") return index < kExtentClasses;
   if (index == kAllArenas || index == kDestroyedArenas) return true;
   // The statistics of all the arenas there are stand under arena 0.

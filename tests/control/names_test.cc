@@ -18,7 +18,7 @@ namespace {
 
 // A name with an index in every place for one.
 std::string Instance(std::string name) {
-  for (const char* place : {"<i>", "<j>", "<k>", "<e>"}) {
+  for (const char* place : {"<i>", "<j>", "<k>", "<e>", "<n>"}) {
     const size_t at = name.find(place);
     if (at != std::string::npos) name.replace(at, 3, "0");
   }
