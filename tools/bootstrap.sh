@@ -31,6 +31,7 @@ packages=(
   test:libbenchmark-dev
   test:libclang-rt-19-dev
   test:python3
+  test:python3-jsonschema
   test:python3-prometheus-client
   test:python3-rich
 

@@ -54,6 +54,14 @@ bool EnableThreadCache(bool enabled) {
   return true;
 }
 
+bool IsThreadCounting() { return thread_locals.counting && thread_locals.counts != nullptr; }
+
+ThreadCounts* CountThread() {
+  return IsThreadCounting() || runtime.SetCounting(true) ? thread_locals.counts : nullptr;
+}
+
+bool SetThreadCounting(bool counting) { return runtime.SetCounting(counting); }
+
 // jemalloc's answers: EAGAIN where an arena can't be made, EFAULT where there is none to steer.
 int CreateArena(unsigned* index) {
   SlowPathScope scope;
@@ -102,13 +110,16 @@ GroupLimits UseOfGroups(std::string_view cgroup_memory) {
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
-                &library_image, &runtime.explicit_caches},
+                &library_image, &runtime.explicit_caches, &runtime.counts},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,
     .flush_thread_cache = &FlushThreadCache,
     .thread_cache_enabled = &ThreadCacheEnabled,
     .enable_thread_cache = &EnableThreadCache,
+    .thread_counts = &CountThread,
+    .thread_counting = &IsThreadCounting,
+    .set_thread_counting = &SetThreadCounting,
     .purge = &PurgeAll,
     .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
     .zero_reallocs = &ZeroReallocCount,

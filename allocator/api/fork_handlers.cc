@@ -3,6 +3,7 @@
 
 #include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
+#include "allocator/os/lock_stats.h"
 #include "allocator/os/thread.h"
 
 namespace spanmalloc {
@@ -46,8 +47,10 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachLockBelowCaches([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.explicit_caches.ResetAfterFork();
   runtime.registry.ResetAfterFork(thread_locals.state);
+  runtime.counts.ResetAfterFork(thread_locals.counts);
   runtime.background.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();
+  os::ResetLockWaitsAfterFork();
   control().ResetAfterFork();
 }
 

@@ -47,11 +47,12 @@ struct NamedPlace {
   bool usual() const { return cache == nullptr && !uncached && arena == 0; }
 };
 
-// A hit in the cache that `flags` name: a block that AllocateAt would return; nullptr if the cache
-// doesn't hold one. (An arena that doesn't exist is that of no cache.)
+// A hit in the cache that `flags` name, in a thread that doesn't count its calls: a block that
+// AllocateAt would return; nullptr if the cache doesn't hold one. (An arena that doesn't exist is
+// that of no cache.)
 inline void* TakeCached(MallocxFlags flags, size_t size) {
   ExplicitCache* cache = NamedCache(flags);
-  if (cache == nullptr) return nullptr;
+  if (cache == nullptr || ABSL_PREDICT_FALSE(thread_locals.counting)) return nullptr;
   const size_t c = AlignedSizeClassOf(size, flags.alignment());
   return c == kNoSizeClass ? nullptr : cache->Pop(flags.names_arena() ? flags.arena() : 0, c);
 }
@@ -59,7 +60,7 @@ inline void* TakeCached(MallocxFlags flags, size_t size) {
 // The same for a free: whether `block` is in the cache now.
 inline bool PutCached(MallocxFlags flags, void* block) {
   ExplicitCache* cache = NamedCache(flags);
-  if (cache == nullptr) return false;
+  if (cache == nullptr || ABSL_PREDICT_FALSE(thread_locals.counting)) return false;
   const SmallBlock small = SmallBlockOf(block);
   return small.size_class != kNoSizeClass && cache->Push(small.arena, small.size_class, block);
 }

@@ -18,7 +18,8 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0,
+                                                     false,        true,    nullptr};
 constinit Runtime runtime{&ReportBadPointer};
 
 namespace {
@@ -40,6 +41,7 @@ int64_t CacheBytes() {
 void OnThreadExit(void*) {
   SlowPathScope scope;
   runtime.EndThread();
+  runtime.EndCounting();
 }
 
 void RunBackgroundThread() {
@@ -102,6 +104,7 @@ bool Runtime::AdvanceTo(int goal) {
     if (!options.cpu_quota) cpu_limit.Disable();
     background.SetEnabled(options.background_thread);
     background.idle_caches().SetWanted(options.idle_caches);
+    if (options.count_requests) counts.SetAll(true);
     StartControl();
     reached = kReady;
   }
@@ -117,11 +120,15 @@ ThreadState* Runtime::ThreadStateOrNull() {
     own->UseCache();
     return own;
   }
-  if (thread_locals.ended || !options.tcache || FillsBlocks()) return nullptr;
+  return thread_locals.ended || !options.tcache || FillsBlocks() ? nullptr : MakeThreadState();
+}
+
+ThreadState* Runtime::MakeThreadState() {
   // Of a thread whose end nobody would tell, the variables may be gone one day.
-  own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
+  ThreadState* own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
+  if (thread_locals.counts != nullptr && thread_locals.counting) own->SetHidden(true);
   thread_exit.Arm(own);
   cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
   return own;
@@ -136,6 +143,29 @@ void Runtime::EndThread() {
   registry.Destroy(own);
   EndCountedThread();
   background.NoteThreadEnded();
+}
+
+bool Runtime::SetCounting(bool counting) {
+  if (counting && thread_locals.counts == nullptr) {
+    thread_locals.counts = counts.Acquire(metadata);
+    if (thread_locals.counts == nullptr) return false;
+    thread_exit.Arm(this);
+  }
+  thread_locals.counting = counting;
+  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(counting);
+  return true;
+}
+
+ThreadCounts* Runtime::DecideCounting() {
+  thread_locals.counting = counts.all() && !thread_locals.ended && SetCounting(true);
+  return thread_locals.counts;
+}
+
+void Runtime::EndCounting() {
+  ThreadCounts* own = thread_locals.counts;
+  thread_locals.counting = false;
+  thread_locals.counts = nullptr;
+  if (own != nullptr) counts.Release(own);
 }
 
 void Runtime::EndGrowth(ThreadState* own) {

@@ -14,6 +14,7 @@
 #include "allocator/cache/cpu_limit.h"
 #include "allocator/cache/explicit_caches.h"
 #include "allocator/cache/memory_limits.h"
+#include "allocator/cache/thread_counts.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -65,6 +66,20 @@ struct Runtime {
   // The calling thread is ending: returns its cache.
   void EndThread();
 
+  // The calling thread's counts, in a slow path of a thread for which `counting` holds; nullptr if
+  // it turns out that it doesn't count.
+  ThreadCounts* CountsOrNull() {
+    ThreadCounts* own = thread_locals.counts;
+    return ABSL_PREDICT_TRUE(own != nullptr) ? own : DecideCounting();
+  }
+
+  // In a slow path: the calling thread counts its calls from now on, or no longer. False if there
+  // is no memory for that. Its counts stay.
+  bool SetCounting(bool counting);
+
+  // The calling thread is ending: its counts are another's.
+  void EndCounting();
+
   // The calling thread, whose state is `own`, leaves the block alone that it last grew by realloc:
   // the pages kept for that are free again.
   void EndGrowth(ThreadState* own);
@@ -106,6 +121,7 @@ struct Runtime {
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
   ExplicitCaches explicit_caches;
+  ThreadCountsPool counts;
   os::KernelFiles files;
   // Guarded by limits.lock().
   os::ControlGroups groups;
@@ -131,6 +147,8 @@ struct Runtime {
   static constexpr size_t kPaidForGrowth = 4;
 
   bool AdvanceTo(int goal);
+  ALLOC_SLOW_PATH ThreadState* MakeThreadState();
+  ThreadCounts* DecideCounting();
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "allocator/api/block_filling.h"
+#include "allocator/api/counted_calls.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/new_failure.h"
 #include "allocator/api/runtime.h"
@@ -57,7 +58,7 @@ size_t PagesOfSpan(size_t c, size_t size) {
 
 // A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
 // can't be had.
-void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
+void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {
@@ -72,6 +73,17 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   }
   if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
   runtime.Maintain();
+  return block;
+}
+
+void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
+  const bool counting = thread_locals.counting;
+  if (ABSL_PREDICT_FALSE(counting)) {
+    *zeroed = false;
+    if (void* object = PopCounted(c)) return object;
+  }
+  void* block = TakeUncounted(c, size, alignment, zeroed);
+  if (ABSL_PREDICT_FALSE(counting)) CountAllocated(block);
   return block;
 }
 
@@ -184,16 +196,19 @@ void* AllocateLargeBlock(size_t size) {
 }
 
 void* AllocateGrowingBlock(size_t size) {
+  void* block = nullptr;
   {
     SlowPathScope scope;
     const ThreadState* state = thread_locals.state;
     if (!scope.nested() && state != nullptr) {
       Span* span = runtime.page_heap.AllocateGrowing(PagesFor(size), state);
       runtime.Maintain();
-      if (span != nullptr) return reinterpret_cast<void*>(span->start);
+      if (span != nullptr) block = reinterpret_cast<void*>(span->start);
     }
   }
-  return AllocateLargeBlock(size);
+  if (block == nullptr) return AllocateLargeBlock(size);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
+  return block;
 }
 
 void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedSlowOrThrow(kMinAlignment, size); }
@@ -231,6 +246,7 @@ void* AllocateAlignedSlow(size_t alignment, size_t size) {
 
 void FreeSlow(void* block) {
   if (block == nullptr) return;
+  if (ABSL_PREDICT_FALSE(thread_locals.counting) && PushCounted(block)) return;
   SlowPathScope scope;
   if (ABSL_PREDICT_FALSE(scope.nested())) {
     if (!runtime.reentrant.Free(block)) runtime.reentrant.Defer(block);
@@ -248,6 +264,7 @@ void FreeSlow(void* block) {
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
   *zeroed = false;
   void* block = TakeInArena(arena, size, alignment, zeroed);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }
@@ -263,9 +280,10 @@ bool IsZeroedLarge(const void* block) {
   return span != nullptr && span->size_class == kNoSizeClass && span->zeroed;
 }
 
-void FreeMovedBlock(void* block) {
+void FreeMovedBlock(void* block, size_t size) {
   // The move may have cost the block its place (see PageHeap::MoveLarge): then it is gone.
-  if (runtime.page_map.SpanOf(block) != nullptr) Deallocate(block);
+  if (runtime.page_map.SpanOf(block) != nullptr) return Deallocate(block);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountFreed(size);
 }
 
 void FreeSizedSlow(void* block, size_t size) {

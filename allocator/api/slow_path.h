@@ -66,8 +66,9 @@ unsigned ArenaOf(const void* block);
 // Whether `block` is a large one of pages that were zero when it was made.
 bool IsZeroedLarge(const void* block);
 
-// Frees a block whose pages were moved away, be it a large span or an object that fills its span.
-void FreeMovedBlock(void* block);
+// Frees a block of `size` bytes whose pages were moved away, be it a large span or an object that
+// fills its span.
+void FreeMovedBlock(void* block, size_t size);
 
 // realloc without its special cases: `block` isn't NULL and `size` isn't 0. nullptr and errno =
 // ENOMEM, and the old block untouched, if it can't be had.

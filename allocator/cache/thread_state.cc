@@ -199,7 +199,7 @@ bool ThreadState::CheckInvariants() {
     if (Held(c) < Taken(c) || Held(c) > Taken(c) + (Taken(c) != 0 ? 2 : Limit(c))) return false;
     allowed += static_cast<int64_t>(Limit(c) * kSizeClassTable[c].size);
   }
-  if (revocation_ == Revocation::kTaken) return budget_taken_ == 0;
+  if (revocation() == Revocation::kTaken) return budget_taken_ == 0;
   return allowed + spare_budget_ == budget_taken_;
 }
 

@@ -8,6 +8,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_
 #define SPANMALLOC_ALLOCATOR_CACHE_THREAD_STATE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -82,8 +83,12 @@ class ThreadState {
 
   // The owner, in a slow path, before it uses `cache`.
   void UseCache() ABSL_LOCKS_EXCLUDED(lock) {
-    if (ABSL_PREDICT_FALSE(Visible() != &cache)) Reclaim();
+    if (ABSL_PREDICT_FALSE(Visible() != &cache) && revocation() != Revocation::kNone) Reclaim();
   }
+
+  // The owner, in a slow path: whether its fast paths find the empty cache from now on, whatever
+  // happens, so that all its calls come to slow paths. Those use `cache` as ever.
+  void SetHidden(bool hidden) ABSL_LOCKS_EXCLUDED(lock);
 
   // The other thread's steps. One thread at a time, which keeps the state from being destroyed.
 
@@ -148,7 +153,8 @@ class ThreadState {
   // The objects at the bottom of the stack that were taken back and are still in the array.
   size_t Taken(size_t c) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
     const size_t held = bins_[c].held_at_look;
-    return revocation_ == Revocation::kTaken && bins_[c].array_log != 0 && held != 0 ? held - 1 : 0;
+    return revocation() == Revocation::kTaken && bins_[c].array_log != 0 && held != 0 ? held - 1
+                                                                                      : 0;
   }
 
   bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
@@ -159,6 +165,7 @@ class ThreadState {
   void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void Reclaim() ABSL_LOCKS_EXCLUDED(lock);
+  Revocation revocation() const { return revocation_.load(std::memory_order_relaxed); }
   void EndRevocation() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void DropTaken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void PayForLimits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
@@ -167,7 +174,10 @@ class ThreadState {
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
 
   ThreadCache* visible_ = &cache;
-  Revocation revocation_ ABSL_GUARDED_BY(lock) = Revocation::kNone;
+  // What `visible_` is when nothing is taken back.
+  ThreadCache* visible_at_rest_ ABSL_GUARDED_BY(lock) = &cache;
+  // Written under the lock, and together with `visible_`; the owner reads both as UseCache does.
+  std::atomic<Revocation> revocation_{Revocation::kNone};
   CacheContext context_;
   ThreadLocals* const owner_;
   int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;  // taken and unused; negative: overdrawn

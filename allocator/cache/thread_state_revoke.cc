@@ -19,7 +19,7 @@ uint64_t ThreadState::Fingerprint() const {
 bool ThreadState::AskBack() {
   if (owner_ == nullptr || !lock.TryLock()) return false;
   size_t bytes = 0;
-  if (revocation_ == Revocation::kNone) {
+  if (revocation() == Revocation::kNone) {
     for (size_t c = 1; c < kSizeClassEnd; ++c) {
       const size_t held = Held(c);
       if (held > 1) bytes += (held - 1) * kSizeClassTable[c].size;
@@ -27,7 +27,7 @@ bool ThreadState::AskBack() {
   }
   const bool worth_while = bytes >= kMinTakenBytes;
   if (worth_while) {
-    revocation_ = Revocation::kAsked;
+    revocation_.store(Revocation::kAsked, std::memory_order_relaxed);
     RelaxedStore(visible_, context_.empty_cache);
   }
   lock.Unlock();
@@ -36,7 +36,7 @@ bool ThreadState::AskBack() {
 
 bool ThreadState::HideFromOwner() {
   os::LockHolder hold(lock);
-  if (revocation_ != Revocation::kAsked) return false;
+  if (revocation() != Revocation::kAsked) return false;
   // Acquire: pairs with the release in EndSlowPath. With 0, the slow path, if any, that ended
   // across the barrier and may have read `visible_` before, has stored what it read.
   if (__atomic_load_n(&owner_->depth, __ATOMIC_ACQUIRE) != 0) {
@@ -44,15 +44,15 @@ bool ThreadState::HideFromOwner() {
     return false;
   }
   RelaxedStore(owner_->cache, context_.empty_cache);
-  revocation_ = Revocation::kHidden;
+  revocation_.store(Revocation::kHidden, std::memory_order_relaxed);
   return true;
 }
 
 TakenBack ThreadState::TakeBack() {
   os::LockHolder hold(lock);
   TakenBack taken;
-  if (revocation_ != Revocation::kHidden) return taken;
-  revocation_ = Revocation::kTaken;
+  if (revocation() != Revocation::kHidden) return taken;
+  revocation_.store(Revocation::kTaken, std::memory_order_relaxed);
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     if (bins_[c].array_log == 0) continue;
     const size_t held = Held(c);
@@ -76,7 +76,7 @@ TakenBack ThreadState::TakeBack() {
 
 void ThreadState::LeaveToOwner() {
   os::LockHolder hold(lock);
-  if (revocation_ != Revocation::kTaken) EndRevocation();
+  if (revocation() != Revocation::kTaken) EndRevocation();
 }
 
 void ThreadState::Reclaim() {
@@ -85,13 +85,19 @@ void ThreadState::Reclaim() {
 }
 
 void ThreadState::EndRevocation() {
-  if (ABSL_PREDICT_TRUE(revocation_ == Revocation::kNone)) return;
-  if (revocation_ == Revocation::kTaken) {
+  if (ABSL_PREDICT_TRUE(revocation() == Revocation::kNone)) return;
+  if (revocation() == Revocation::kTaken) {
     DropTaken();
     PayForLimits();
   }
-  revocation_ = Revocation::kNone;
-  RelaxedStore(visible_, &cache);
+  revocation_.store(Revocation::kNone, std::memory_order_relaxed);
+  RelaxedStore(visible_, visible_at_rest_);
+}
+
+void ThreadState::SetHidden(bool hidden) {
+  os::LockHolder hold(lock);
+  visible_at_rest_ = hidden ? context_.empty_cache : &cache;
+  if (revocation() == Revocation::kNone) RelaxedStore(visible_, visible_at_rest_);
 }
 
 // What is the thread's own moves to the bottom of the stacks.

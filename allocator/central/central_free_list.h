@@ -82,6 +82,7 @@ class CentralFreeList {
     size_class_ = size_class;
     shard_ = shard;
     in_page_map_ = in_page_map;
+    lock_.SetKind(os::KindOfClass(size_class));
   }
 
   // Forgets all spans, which the caller gives back to the page heap. Their live objects count as

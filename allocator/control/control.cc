@@ -17,6 +17,7 @@ void Control::Start() {
 
 void Control::NextEpoch(ControlState* state) {
   collector_.Collect(target_.sources, &state->snapshot);
+  state->locks.Take(target_.sources, lock_);
   ++state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
   state->zero_reallocs = target_.ZeroReallocs();
@@ -28,6 +29,15 @@ const RssTable& Control::Rss(ControlState* state) {
     state->rss_epoch = state->epoch;
   }
   return state->rss;
+}
+
+const FreeExtents& Control::Extents(ControlState* state) {
+  if (state->extents_epoch != state->epoch) {
+    state->extents = {};
+    target_.sources.page_heap.AddFreeExtents(&state->extents);
+    state->extents_epoch = state->epoch;
+  }
+  return state->extents;
 }
 
 bool Control::TakeSnapshot(StatsSnapshot* snapshot) {

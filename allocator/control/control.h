@@ -13,6 +13,7 @@
 
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
+#include "allocator/telemetry/lock_use.h"
 #include "allocator/telemetry/resident_memory.h"
 
 namespace spanmalloc {
@@ -22,8 +23,11 @@ inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
 struct ControlState {
   StatsSnapshot snapshot = {};  // the current epoch's
   uint64_t epoch = 0;           // 0: none yet
+  LockUseTable locks = {};      // at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
+  FreeExtents extents = {};  // measured in extents_epoch
+  uint64_t extents_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
   uint64_t start_ns = 0;       // 0: not started
@@ -65,6 +69,9 @@ class Control {
   // Where the resident memory is: measured when it is first asked for in an epoch. Requires: inside
   // WithState.
   const RssTable& Rss(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // The runs of free pages, the same way. Requires: inside WithState.
+  const FreeExtents& Extents(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
   // signal handler that interrupted the allocator.

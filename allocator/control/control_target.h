@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/cache/thread_counts.h"
 #include "allocator/params/options.h"
 #include "allocator/telemetry/stats_snapshot.h"
 
@@ -38,6 +39,13 @@ struct ControlTarget {
   void (*flush_thread_cache)() = nullptr;
   bool (*thread_cache_enabled)() = nullptr;
   bool (*enable_thread_cache)(bool enabled) = nullptr;
+
+  // The calling thread's counts; it counts its calls from now on. nullptr if there is no memory for
+  // that.
+  ThreadCounts* (*thread_counts)() = nullptr;
+  // Whether it counts them, and to change that (false if that fails).
+  bool (*thread_counting)() = nullptr;
+  bool (*set_thread_counting)(bool counting) = nullptr;
 
   // Gives all free memory, that in the central free lists included, back to the kernel. Returns
   // how many bytes.
@@ -81,6 +89,10 @@ struct ControlTarget {
   bool ThreadCacheEnabled() const {
     return thread_cache_enabled == nullptr || thread_cache_enabled();
   }
+  ThreadCounts* ThreadCountsOrNull() const {
+    return thread_counts == nullptr ? nullptr : thread_counts();
+  }
+  bool ThreadCounting() const { return thread_counting != nullptr && thread_counting(); }
   uint64_t ZeroReallocs() const { return zero_reallocs == nullptr ? 0 : zero_reallocs(); }
 };
 

@@ -42,6 +42,7 @@ size_t SizeOf(CtlType type) {
     case CtlType::kSigned:
       return sizeof(uint64_t);
     case CtlType::kString:
+    case CtlType::kPointer:
       return sizeof(const char*);
   }
   return 0;
@@ -52,6 +53,8 @@ bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, siz
   const std::string_view part = path.Part(d);
   if (part == "<j>") return index < kSizeClasses;
   if (part == "<k>") return index < kLargeClasses;
+  if (part == "<n>") return index < CtlRowCount();
+  if (part == "<e>") return index < kExtentClasses;
   if (index == kAllArenas || index == kDestroyedArenas) return true;
   // The statistics of all the arenas there are stand under arena 0.
   if (path.Part(0) == "stats") return index == 0;
@@ -140,7 +143,10 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
   const bool writes = transfer.newp != nullptr || transfer.newlen != 0;
   switch (row.access) {
     case CtlAccess::kRead:
+    case CtlAccess::kReadOwn:
       return writes ? EPERM : 0;
+    case CtlAccess::kAbsent:
+      return ENOENT;
     case CtlAccess::kReadWrite:
       return 0;
     case CtlAccess::kWrite:
@@ -199,7 +205,7 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   if (const int error = CheckAccess(row, transfer); error != 0) return error;
   CtlValue written;
   CtlValue value;
-  CtlCall call = {control, nullptr, {}, nullptr, &value};
+  CtlCall call = {control, nullptr, {}, nullptr, &value, transfer.oldp != nullptr};
   if (transfer.newp != nullptr) {
     if (const int error = CopyIn(row, transfer, &written); error != 0) return error;
     call.write = &written;
@@ -208,8 +214,10 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   for (size_t d = 0; d < path.depth; ++d) {
     if (path.IsIndex(d)) call.indices[indices++] = place.mib[d];
   }
-  int error;
-  if (!HoldsLock(row.access)) {
+  int error = EAGAIN;
+  if (row.access == CtlAccess::kReadOwn) {
+    control.target().RunInside([&] { error = CtlHandle(place.row, call); });
+  } else if (!HoldsLock(row.access)) {
     error = CtlHandle(place.row, call);
   } else {
     error = control.WithState([&](ControlState& state) {

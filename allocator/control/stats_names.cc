@@ -19,6 +19,24 @@ int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   return 0;
 }
 
+ExtentStats ReadExtents(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (call.arena() != 0 && call.arena() != kAllArenas) return {};
+  return call.control.Extents(call.state).classes[call.indices[1]];
+}
+
+int LargeClassLive(const CtlCall& call) {
+  const LargeClassStats& stats = SnapshotOf(call).large_classes[call.indices[1]];
+  call.value->number = stats.made - stats.freed;
+  return 0;
+}
+
+int MutexesReset(const CtlCall& call) {
+  return call.control.WithState([](ControlState& state) {
+    state.locks.Reset();
+    return 0;
+  });
+}
+
 int ZeroReallocs(const CtlCall& call) {
   call.value->number = call.state->zero_reallocs;
   return 0;

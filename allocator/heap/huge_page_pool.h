@@ -96,6 +96,7 @@ class HugePagePool {
   // Whether a huge page of the heap's extent is mapped, and whether it is nobody's.
   bool IsMapped(size_t index) const { return !maps_->hole.Get(index); }
   bool IsFree(size_t index) const { return maps_->free.Get(index); }
+  bool IsDirty(size_t index) const { return maps_->dirty.Get(index); }
 
   void* AddressOf(size_t index) const {
     return reinterpret_cast<void*>(block_ + (index << kHugePageShift));

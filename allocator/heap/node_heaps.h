@@ -135,6 +135,12 @@ class NodeHeaps {
 
   PageHeapStats Stats();
   PageHeapResidency MeasureResidency();
+  void AddFreeExtents(FreeExtents* extents) {
+    ForEach([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
+  }
+  void AddLargeClasses(LargeClassStats* stats) {
+    ForEach([stats](PageHeap& heap) { heap.AddLargeClasses(stats); });
+  }
   bool CheckInvariants();
 
   // Calls visit(os::RankedLock&) for all locks, in the order in which a fork takes them.

@@ -268,6 +268,7 @@ void PageHeap::NoteLarge(Span* span) {
   ++large_spans_;
   ++totals_.large_allocated;
   totals_.large_allocated_pages += span->pages;
+  ++LargeClass(span->pages).made;
   large_pages_ += span->pages + span->reserve;
 }
 
@@ -325,6 +326,7 @@ void PageHeap::RemoveLarge(Span* span) {
   large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
+  ++LargeClass(span->pages).freed;
   KeepFreed(span);
 }
 
@@ -366,6 +368,14 @@ LargeFault PageHeap::FreeLarge(void* block) {
   if (huge_pages >= kReleaseAtOnce)
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
   return LargeFault::kNone;
+}
+
+void PageHeap::AddLargeClasses(LargeClassStats* stats) {
+  os::LockHolder hold(lock_);
+  for (size_t k = 0; k < kLargeClasses; ++k) {
+    stats[k].made += large_classes_[k].made;
+    stats[k].freed += large_classes_[k].freed;
+  }
 }
 
 PageHeapStats PageHeap::Stats() {

@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "allocator/heap/bad_pointer.h"
+#include "allocator/heap/free_extents.h"
 #include "allocator/heap/freed_spans.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/huge_page_advice.h"
@@ -281,6 +282,12 @@ class PageHeap {
   PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Asks the kernel. Takes time in proportion to the heap: some milliseconds for each GiB.
+  // Adds the runs of free pages. Takes time in proportion to the heap.
+  void AddFreeExtents(FreeExtents* extents) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Adds the counts of large blocks to stats[large class].
+  void AddLargeClasses(LargeClassStats* stats) ABSL_LOCKS_EXCLUDED(lock_);
+
   PageHeapResidency MeasureResidency() ABSL_LOCKS_EXCLUDED(lock_);
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
@@ -332,6 +339,10 @@ class PageHeap {
   bool DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteExtent(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  LargeClassStats& LargeClass(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return large_classes_[LargeClassOf(pages * kPageSize)];
+  }
   bool GrowInHugePage(Span* span, size_t pages, const void* grower)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -429,6 +440,7 @@ class PageHeap {
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
+  LargeClassStats large_classes_[kLargeClasses] ABSL_GUARDED_BY(lock_) = {};
   uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;
   // When whole huge pages were last given back, and the first that the pool still knows of.
   uint64_t runs_released_ms_ ABSL_GUARDED_BY(lock_) = 0;
