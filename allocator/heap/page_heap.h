@@ -363,6 +363,8 @@ class PageHeap {
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // Called before `pages` pages, no more than a huge page has, are used. False if that is refused.
   bool MayUse(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+  void UncutIfKnown(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutIfClean(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
     return ABSL_PREDICT_TRUE(used_pages_ + DirtyPages() <= unwatched_pages_) || HoldLimits(pages);
   }
   bool GrownMuch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -153,7 +153,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
     }
     free = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
-  UncutIfEmpty(huge_page);
+  UncutIfClean(huge_page);
   released_bytes_ += released * kPageSize;
   return released;
 }
@@ -195,6 +195,14 @@ bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count, size_t
 void PageHeap::NoteRetaken(size_t parts) {
   os::LockHolder hold(lock_);
   released_parts_ -= parts;
+void PageHeap::UncutIfClean(HugePage* huge_page) {
+  if (huge_page->used_pages != 0 || huge_page->FreeDirtyPages() != 0) return;
+  for (HugePage*& spare : spares_) {
+    if (spare == huge_page) spare = nullptr;
+  }
+  Uncut(huge_page);
+}
+
   UpdateUnwatched();
   HoldLimits(0);
 }
