@@ -2,8 +2,11 @@
 //
 // Memory on its way back to the kernel: what is given, what is kept, and that pages called zero
 // really read zero.
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "allocator/heap/page_heap.h"
@@ -164,30 +167,6 @@ TEST_F(PageHeapReleaseTest, PagesThatAreBeingReleasedCountForNoLimit) {
   EXPECT_EQ(page_heap_.HeldPages(), 50u);
 }
 
-TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
-  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
-                                         InPageMap::kNo);
-// A huge page that becomes empty after most of it went back counts for what is left of it.
-TEST_F(PageHeapReleaseTest, WhatWentBackOfAHugePageIsntHeldWhenItIsEmpty) {
-  std::vector<Span*> others;
-  std::vector<Span*> last;
-  for (int i = 0; i < 8; ++i) {
-    others.push_back(Written(240));
-    last.push_back(Written(16));
-  }
-  for (Span* span : others) Free(span);
-  EXPECT_EQ(page_heap_.Release(~size_t{0}), 8 * 240u);
-  for (Span* span : last) Free(span);
-  EXPECT_EQ(page_heap_.FreeDirtyPages(), 8 * 16u);
-  EXPECT_EQ(page_heap_.HeldPages(), 8 * 16u);
-  EXPECT_TRUE(page_heap_.CheckInvariants());
-  EXPECT_EQ(page_heap_.Release(~size_t{0}), 8 * 16u);
-  EXPECT_EQ(page_heap_.Stats().huge_pages_cut, 0u);
-}
-
-TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
-  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
-                                         InPageMap::kNo);
 // A huge page that becomes empty after most of it went back counts for what is left of it.
 TEST_F(PageHeapReleaseTest, WhatWentBackOfAHugePageIsntHeldWhenItIsEmpty) {
   std::vector<Span*> others;
@@ -231,6 +210,9 @@ TEST_F(PageHeapReleaseTest, AForkWaitsForPagesThatAreBeingReleased) {
   }
 }
 
+TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
+  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
+                                         InPageMap::kNo);
   ASSERT_TRUE(page_heap_.ReleaseParts(span, 0, 8, nullptr));
   span->released = 0xff;
   const size_t held = page_heap_.HeldPages();
