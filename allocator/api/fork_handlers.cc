@@ -14,13 +14,11 @@ namespace {
 bool InterruptedSlowPath() { return thread_locals.depth != 0; }
 
 template <typename Visit>
-void ForEachLockBelowCaches(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+void ForEachListLock(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   visit(runtime.central.table_lock());
   visit(runtime.arenas.table_lock());
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
   runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
-  runtime.page_heap.ForEachLock(visit);
-  visit(runtime.metadata.lock());
 }
 
 void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -29,13 +27,16 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.limits.lock().Lock();
   runtime.registry.LockAll();
   runtime.explicit_caches.LockAll();
-  ForEachLockBelowCaches([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+  ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+  runtime.page_heap.LockForFork();
+  runtime.metadata.lock().Lock();
 }
 
 void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowCaches([](os::RankedLock& lock)
-                             ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  runtime.metadata.lock().Unlock();
+  runtime.page_heap.UnlockAfterFork();
+  ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
   runtime.explicit_caches.UnlockAll();
   runtime.registry.UnlockAll();
   runtime.limits.lock().Unlock();
@@ -44,7 +45,9 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowCaches([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  ForEachListLock([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  runtime.page_heap.ResetAfterFork();
+  runtime.metadata.lock().ResetAfterFork();
   runtime.explicit_caches.ResetAfterFork();
   runtime.registry.ResetAfterFork(thread_locals.state);
   runtime.counts.ResetAfterFork(thread_locals.counts);

@@ -143,11 +143,19 @@ class NodeHeaps {
   }
   bool CheckInvariants();
 
-  // Calls visit(os::RankedLock&) for all locks, in the order in which a fork takes them.
-  template <typename Visit>
-  void ForEachLock(Visit visit) {
-    visit(making_);
-    ForEach([&visit](PageHeap& heap) { visit(heap.lock()); });
+  // Takes all locks for a fork; see PageHeap. Afterwards one of the other two is called, in the
+  // parent and in the child.
+  void LockForFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    making_.Lock();
+    ForEach([](PageHeap& heap) ABSL_NO_THREAD_SAFETY_ANALYSIS { heap.LockForFork(); });
+  }
+  void UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    ForEach([](PageHeap& heap) ABSL_NO_THREAD_SAFETY_ANALYSIS { heap.UnlockAfterFork(); });
+    making_.Unlock();
+  }
+  void ResetAfterFork() {
+    making_.ResetAfterFork();
+    ForEach([](PageHeap& heap) { heap.ResetAfterFork(); });
   }
 
  private:

@@ -98,14 +98,21 @@ void PageHeap::UncutIfEmpty(HugePage* huge_page) {
     spare = huge_page;
     return;
   }
-  Uncut(huge_page);
+  UncutIfKnown(huge_page);
+}
+
+// Uncut, all of a huge page counts as dirty or all as clean. An empty one of whose pages most are
+// clean stays cut until the others are released.
+void PageHeap::UncutIfKnown(HugePage* huge_page) {
+  const size_t dirty = huge_page->FreeDirtyPages();
+  if (dirty == 0 || dirty >= kPagesPerHugePage / 2) Uncut(huge_page);
 }
 
 // Nothing is kept for the next request any more.
 void PageHeap::DropSpares() {
   DropFreed();
   for (HugePage*& spare : spares_) {
-    if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
+    if (spare != nullptr && spare->used_pages == 0) UncutIfKnown(spare);
     spare = nullptr;
   }
 }

@@ -292,7 +292,11 @@ class PageHeap {
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
-  os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
+  // Takes the lock for a fork, when no pages are on their way to the kernel: they would be nobody's
+  // in the child, for ever. Then one of the others is called, in the parent and in the child.
+  void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_);
+  void UnlockAfterFork() ABSL_UNLOCK_FUNCTION(lock_);
+  void ResetAfterFork();
 
  private:
   static constexpr size_t kMaxMovedMappings = 4096;
@@ -370,6 +374,8 @@ class PageHeap {
   void RemoveSpanOf(uint16_t shard, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutIfKnown(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutIfClean(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // Called before `pages` pages, no more than a huge page has, are used. False if that is refused.
@@ -393,6 +399,9 @@ class PageHeap {
   size_t ReleaseLocked(size_t pages, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReleaseRange(void* address, size_t bytes, size_t* resident);
+  bool ReleaseUnlocked(void* address, size_t bytes, size_t* resident)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void WaitForFork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t PagesInParts() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return released_parts_ * kReleaseUnit / kPageSize;
   }
@@ -439,6 +448,8 @@ class PageHeap {
   size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
+  size_t releasing_ ABSL_GUARDED_BY(lock_) = 0;       // threads in ReleaseUnlocked
+  bool forking_ ABSL_GUARDED_BY(lock_) = false;       // a fork waits until there are none
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
   LargeClassStats large_classes_[kLargeClasses] ABSL_GUARDED_BY(lock_) = {};
   uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;

@@ -3,6 +3,7 @@
 // Memory given back to the kernel: when, which, and what is noted about it.
 #include "absl/numeric/bits.h"
 #include "allocator/heap/page_heap.h"
+#include "allocator/os/thread.h"
 
 namespace spanmalloc {
 namespace {
@@ -99,17 +100,55 @@ bool PageHeap::ReleaseRange(void* address, size_t bytes, size_t* resident) {
   return true;
 }
 
+// As ReleaseRange; others may use the heap while the kernel works.
+bool PageHeap::ReleaseUnlocked(void* address, size_t bytes, size_t* resident) {
+  ++releasing_;
+  lock_.Unlock();
+  const bool done = ReleaseRange(address, bytes, resident);
+  lock_.Lock();
+  --releasing_;
+  return done;
+}
+
+// Called before pages are taken that are to be released. A fork goes first.
+void PageHeap::WaitForFork() {
+  while (forking_) {
+    lock_.Unlock();
+    os::Yield();
+    lock_.Lock();
+  }
+}
+
+void PageHeap::LockForFork() {
+  lock_.Lock();
+  forking_ = true;
+  while (releasing_ != 0) {
+    lock_.Unlock();
+    os::Yield();
+    lock_.Lock();
+  }
+}
+
+void PageHeap::UnlockAfterFork() {
+  forking_ = false;
+  lock_.Unlock();
+}
+
+void PageHeap::ResetAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  forking_ = false;
+  lock_.ResetAfterFork();
+}
+
 size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch, size_t* resident) {
   size_t released = 0;
   while (released < pages) {
+    WaitForFork();
     const size_t wanted = HugePagesFor(pages - released);
     const HugeRun run = pool_.TakeDirty(wanted < batch ? wanted : batch);
     if (run.count == 0) break;
-    // The run is ours alone; others may use the heap while the kernel works.
-    lock_.Unlock();
+    // The run is ours alone.
     const bool done =
-        ReleaseRange(pool_.AddressOf(run.index), run.count << kHugePageShift, resident);
-    lock_.Lock();
+        ReleaseUnlocked(pool_.AddressOf(run.index), run.count << kHugePageShift, resident);
     pool_.Put(run.index, run.count, /*dirty=*/!done);
     ++totals_.release_calls;
     if (!done) break;
@@ -139,9 +178,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       char* address = static_cast<char*>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
       UsePages(huge_page, first, count, count);
       used_pages_ -= count;  // for limits they are gone already
-      lock_.Unlock();
-      const bool done = ReleaseRange(address, count * kPageSize, resident);
-      lock_.Lock();
+      const bool done = ReleaseUnlocked(address, count * kPageSize, resident);
       used_pages_ += count;
       ++totals_.release_calls;
       --*calls;
@@ -153,9 +190,17 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
     }
     free = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
-  UncutIfEmpty(huge_page);
+  UncutIfClean(huge_page);
   released_bytes_ += released * kPageSize;
   return released;
+}
+
+void PageHeap::UncutIfClean(HugePage* huge_page) {
+  if (huge_page->used_pages != 0 || huge_page->FreeDirtyPages() != 0) return;
+  for (HugePage*& spare : spares_) {
+    if (spare == huge_page) spare = nullptr;
+  }
+  Uncut(huge_page);
 }
 
 // Goes round the huge pages that are cut, by address, from where the last call stopped, and calls
@@ -165,6 +210,7 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
   for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
     for (size_t visited = 0; visited < pool_.extent(); ++visited) {
       if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
+      WaitForFork();
       release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
       HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
       if (huge_page != nullptr) {
