@@ -31,6 +31,8 @@ packages=(
   test:libbenchmark-dev
   test:libclang-rt-19-dev
   test:python3
+  test:python3-jsonschema
+  test:python3-prometheus-client
   test:python3-rich
 
   # What starts tools/run; then its server, the server's client and the other allocators.

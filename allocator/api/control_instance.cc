@@ -5,19 +5,22 @@
 
 #include <string_view>
 
+#include "allocator/api/block_filling.h"
+#include "allocator/api/build_names.h"
 #include "allocator/api/exported.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/api/zero_realloc.h"
 #include "allocator/control/load_options.h"
-#include "allocator/control/stats_print.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/telemetry/corruption_report.h"
 
-// jemalloc. Options of the program, which may define the symbol itself.
+// jemalloc. Options of the program, which may define the symbols itself.
 extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf;
+extern "C" __attribute__((weak)) SPANMALLOC_EXPORT const char* malloc_conf_2_conf_harder;
 const char* malloc_conf = nullptr;
+const char* malloc_conf_2_conf_harder = nullptr;
 
 namespace spanmalloc {
 
@@ -51,6 +54,14 @@ bool EnableThreadCache(bool enabled) {
   return true;
 }
 
+bool IsThreadCounting() { return thread_locals.counting && thread_locals.counts != nullptr; }
+
+ThreadCounts* CountThread() {
+  return IsThreadCounting() || runtime.SetCounting(true) ? thread_locals.counts : nullptr;
+}
+
+bool SetThreadCounting(bool counting) { return runtime.SetCounting(counting); }
+
 // jemalloc's answers: EAGAIN where an arena can't be made, EFAULT where there is none to steer.
 int CreateArena(const ArenaSettings& settings, unsigned* index) {
   SlowPathScope scope;
@@ -59,12 +70,31 @@ int CreateArena(const ArenaSettings& settings, unsigned* index) {
 
 int DestroyArena(unsigned index) {
   SlowPathScope scope;
-  return !scope.nested() && runtime.arenas.Destroy(index) ? 0 : EFAULT;
+  if (scope.nested()) return EFAULT;
+  runtime.explicit_caches.FlushArena(index);
+  return runtime.arenas.Destroy(index) ? 0 : EFAULT;
 }
 
 int ResetArena(unsigned index) {
   SlowPathScope scope;
-  return !scope.nested() && runtime.arenas.Reset(index) ? 0 : EFAULT;
+  if (scope.nested()) return EFAULT;
+  runtime.explicit_caches.FlushArena(index);
+  return runtime.arenas.Reset(index) ? 0 : EFAULT;
+}
+
+int CreateCache(unsigned* index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.explicit_caches.Create(index) ? 0 : EFAULT;
+}
+
+int FlushCache(unsigned index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.explicit_caches.Flush(index) ? 0 : EFAULT;
+}
+
+int DestroyCache(unsigned index) {
+  SlowPathScope scope;
+  return !scope.nested() && runtime.explicit_caches.Destroy(index) ? 0 : EFAULT;
 }
 
 // Inside the allocator (see ControlTarget::run_inside).
@@ -83,13 +113,16 @@ GroupLimits UseOfGroups(std::string_view cgroup_memory) {
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
-                &library_image},
+                &library_image, &runtime.explicit_caches, &runtime.counts},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,
     .flush_thread_cache = &FlushThreadCache,
     .thread_cache_enabled = &ThreadCacheEnabled,
     .enable_thread_cache = &EnableThreadCache,
+    .thread_counts = &CountThread,
+    .thread_counting = &IsThreadCounting,
+    .set_thread_counting = &SetThreadCounting,
     .purge = &PurgeAll,
     .purge_arena = &PurgeArena,
     .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
@@ -101,6 +134,9 @@ constinit Control instance({
     .arena_reset = &ResetArena,
     .thread_arena = [] { return unsigned{thread_locals.arena}; },
     .set_thread_arena = &BindThread,
+    .cache_create = &CreateCache,
+    .cache_flush = &FlushCache,
+    .cache_destroy = &DestroyCache,
 });
 
 }  // namespace
@@ -108,21 +144,19 @@ constinit Control instance({
 Control& control() { return instance; }
 
 void LoadControl() {
-  LoadOptions(malloc_conf, &options);
+  LoadOptions(option_sources, malloc_conf, malloc_conf_2_conf_harder, &options);
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));
-  if (options.stats_print) os::KeepStderr();
+  if (options.perturb != 0) {
+    filling_byte.store(static_cast<uint8_t>(options.perturb), std::memory_order_relaxed);
+  }
+  if (options.stats_print || options.stats_interval >= 0) os::KeepStderr();
 }
 
 void StartControl() {
   instance.Start();
   runtime.limits.Start(options.soft_limit, options.hard_limit, UseOfGroups(options.cgroup_memory));
-}
-
-void DumpStatsAtExit() {
-  if (!options.stats_print) return;
-  PrintStats(instance, &WriteStatsToStderr, nullptr, options.stats_print_opts.text);
 }
 
 }  // namespace spanmalloc

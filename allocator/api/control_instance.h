@@ -24,10 +24,6 @@ void LoadControl();
 // Starts the control floor, and the memory limits. Called when the runtime is made, once.
 void StartControl();
 
-// Prints the statistics that opt.stats_print asks for; nothing if it doesn't. Called when the
-// process exits.
-void DumpStatsAtExit();
-
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_API_CONTROL_INSTANCE_H_

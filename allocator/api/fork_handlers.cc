@@ -3,6 +3,7 @@
 
 #include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
+#include "allocator/os/lock_stats.h"
 #include "allocator/os/thread.h"
 
 namespace spanmalloc {
@@ -13,13 +14,11 @@ namespace {
 bool InterruptedSlowPath() { return thread_locals.depth != 0; }
 
 template <typename Visit>
-void ForEachLockBelowRegistry(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+void ForEachListLock(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   visit(runtime.central.table_lock());
   visit(runtime.arenas.table_lock());
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
   runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
-  runtime.page_heap.ForEachLock(visit);
-  visit(runtime.metadata.lock());
 }
 
 void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -27,14 +26,18 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   control().LockForFork();
   runtime.limits.lock().Lock();
   runtime.registry.LockAll();
-  ForEachLockBelowRegistry([](os::RankedLock& lock)
-                               ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+  runtime.explicit_caches.LockAll();
+  ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
+  runtime.page_heap.LockForFork();
+  runtime.metadata.lock().Lock();
 }
 
 void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowRegistry([](os::RankedLock& lock)
-                               ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  runtime.metadata.lock().Unlock();
+  runtime.page_heap.UnlockAfterFork();
+  ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  runtime.explicit_caches.UnlockAll();
   runtime.registry.UnlockAll();
   runtime.limits.lock().Unlock();
   control().UnlockForFork();
@@ -42,11 +45,16 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
-  ForEachLockBelowRegistry([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  ForEachListLock([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  runtime.page_heap.ResetAfterFork();
+  runtime.metadata.lock().ResetAfterFork();
+  runtime.explicit_caches.ResetAfterFork();
   runtime.arenas.ResetAfterFork(thread_locals.arena);
   runtime.registry.ResetAfterFork(thread_locals.state);
+  runtime.counts.ResetAfterFork(thread_locals.counts);
   runtime.background.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();
+  os::ResetLockWaitsAfterFork();
   control().ResetAfterFork();
 }
 

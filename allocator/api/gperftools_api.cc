@@ -2,11 +2,14 @@
 //
 // The names under which gperftools exports the C family and operator new: programs that were linked
 // with its library ask for them. Each is the function whose name follows the prefix, with the same
-// contract (malloc.cc, operator_new.cc). All are thread-safe.
+// contract (malloc.cc, operator_new.cc, glibc_api.cc). All are thread-safe.
 //
-// tc_version isn't among them: programs ask for it to find out whether they run on gperftools'
-// allocator, and print what it says.
+// Programs ask for tc_version to find out whether they run on gperftools' allocator, and print what
+// it says: libspanmalloc.so doesn't export it (tools/bazel/spanmalloc.map); a library that stands
+// in for gperftools' does.
 #include <errno.h>
+#include <malloc.h>
+#include <spanmalloc/spanmalloc.h>
 #include <stddef.h>
 
 #include <new>
@@ -14,8 +17,13 @@
 #include "allocator/api/c_contracts.h"
 #include "allocator/api/exported.h"
 #include "allocator/api/fast_path.h"
+#include "allocator/api/glibc_statistics.h"
+#include "allocator/api/glibc_tuning.h"
+#include "allocator/api/gperftools_summary.h"
 #include "allocator/api/new_failure.h"
 #include "allocator/api/slow_path.h"
+#include "allocator/os/raw_output.h"
+#include "allocator/util/text_buffer.h"
 
 namespace spanmalloc {
 namespace {
@@ -82,6 +90,41 @@ SPANMALLOC_EXPORT void* tc_pvalloc(size_t size) noexcept { return spanmalloc::Wh
 SPANMALLOC_EXPORT size_t tc_malloc_size(void* block) noexcept {
   return spanmalloc::UsableSize(block);
 }
+
+SPANMALLOC_EXPORT void tc_free_aligned_sized(void* block, size_t alignment, size_t size) noexcept {
+  if (block != nullptr) spanmalloc::FreeSizedAligned(block, size, alignment);
+}
+SPANMALLOC_EXPORT size_t tc_nallocx(size_t size, int flags) noexcept {
+  return nallocx(size, flags);
+}
+
+// ---- glibc's ----
+
+SPANMALLOC_EXPORT struct mallinfo tc_mallinfo() noexcept { return spanmalloc::HeapInfoInInts(); }
+SPANMALLOC_EXPORT struct mallinfo2 tc_mallinfo2() noexcept { return spanmalloc::HeapInfo(); }
+SPANMALLOC_EXPORT int tc_mallopt(int parameter, int value) noexcept {
+  return spanmalloc::SetMalloptParameter(parameter, value);
+}
+// gperftools' summary, on stderr.
+SPANMALLOC_EXPORT void tc_malloc_stats() noexcept {
+  char storage[2048];
+  spanmalloc::TextBuffer text(storage, sizeof(storage));
+  spanmalloc::WriteGperftoolsSummary(&text);
+  spanmalloc::os::WriteToStderr(text.text());
+}
+
+// ---- gperftools' own ----
+
+// The version of gperftools that the interface follows, and ours. Any of the pointers may be NULL.
+SPANMALLOC_EXPORT const char* tc_version(int* major, int* minor, const char** patch) noexcept {
+  if (major != nullptr) *major = 2;
+  if (minor != nullptr) *minor = 10;
+  if (patch != nullptr) *patch = "-spanmalloc-0.1";
+  return "gperftools 2.10-spanmalloc-0.1";
+}
+// Whether malloc calls the new_handler, as operator new does. It never does here.
+SPANMALLOC_EXPORT int tc_set_new_mode(int) noexcept { return 0; }
+SPANMALLOC_EXPORT int tc_query_new_mode() noexcept { return 0; }
 
 // ---- operator new and delete ----
 

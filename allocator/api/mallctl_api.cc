@@ -7,6 +7,7 @@
 
 #include "allocator/api/control_instance.h"
 #include "allocator/api/exported.h"
+#include "allocator/api/stats_dumps.h"
 #include "allocator/control/mallctl.h"
 #include "allocator/control/stats_print.h"
 
@@ -32,12 +33,12 @@ SPANMALLOC_EXPORT int mallctlbymib(const size_t* mib, size_t miblen, void* oldp,
   return spanmalloc::MallctlByMib(spanmalloc::control(), mib, miblen, oldp, oldlenp, newp, newlen);
 }
 
-// jemalloc. The statistics as text, or JSON if `letters` has a J, in NUL-terminated pieces.
+// jemalloc. The statistics as text, as JSON if `letters` has a J, for Prometheus if it has an O, in
+// NUL-terminated pieces.
 SPANMALLOC_EXPORT void malloc_stats_print(void (*write)(void* opaque, const char* text),
                                           void* opaque, const char* letters) {
-  spanmalloc::StatsCallback callback = write;
-  if (callback == nullptr) callback = malloc_message;
-  if (callback == nullptr) callback = &spanmalloc::WriteStatsToStderr;
+  const spanmalloc::StatsCallback callback =
+      write != nullptr ? write : spanmalloc::DefaultStatsCallback();
   spanmalloc::PrintStats(spanmalloc::control(), callback, opaque, letters);
 }
 

@@ -8,7 +8,9 @@
 // free trusts the size.
 #include <string.h>
 
+#include "allocator/api/counted_calls.h"
 #include "allocator/api/fast_path.h"
+#include "allocator/api/named_place.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
@@ -69,7 +71,7 @@ void* MoveTo(void* target, void* block, size_t old_size, size_t size) {
   if (target == nullptr) return nullptr;
   if (old_size >= kMinRemapSize && size > old_size) {
     if (MovePages(block, old_size, target)) {
-      FreeMovedBlock(block);
+      FreeMovedBlock(block, old_size);
       return target;
     }
     runtime.page_heap.NoteCopiedLarge(old_size);
@@ -127,20 +129,42 @@ bool ResizeInPlace(Span* span, size_t size) {
   return true;
 }
 
+// A block that stays where it is counts as another, as it does when it moves.
+ALLOC_FAST_PATH void* Stay(void* block, size_t old_size, size_t size) {
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountResized(old_size, size);
+  return block;
+}
+
 void* ResizeLarge(void* block, Span* span, size_t size) {
-  return ResizeInPlace(span, size) ? block : Move(block, span->bytes(), size);
+  const size_t old_size = span->bytes();
+  return ResizeInPlace(span, size) ? Stay(block, old_size, span->bytes())
+                                   : Move(block, old_size, size);
 }
 
 // A block of an explicit arena stays in it.
 void* ResizeInArena(void* block, Span* span, size_t old_size, size_t size) {
   if (span->size_class == kNoSizeClass) {
-    if (ResizeInPlace(span, size)) return block;
+    if (ResizeInPlace(span, size)) return Stay(block, old_size, span->bytes());
   } else if (size <= old_size && size >= old_size / 2) {
-    return block;
+    return Stay(block, old_size, old_size);
   }
   bool zeroed;
   void* target = AllocateInArena(ArenaOf(block), kMinAlignment, size, &zeroed);
   return MoveTo(target, block, old_size, size);
+}
+
+// Whether a block holds `size` bytes at `alignment` where it is, resized there if it can be.
+bool FitsInPlace(void* block, size_t alignment, size_t size) {
+  if (reinterpret_cast<uintptr_t>(block) % alignment != 0) return false;
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  const size_t old_size = thread_locals.counting ? UsableSize(block) : 0;
+  const size_t usable = c == kNoSizeClass ? TryResizeInPlace(block, size) : old_size;
+  const bool fits = c == kNoSizeClass
+                        ? usable >= size && usable / 2 <= size
+                        : MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c;
+  // A large block that was resized is counted already.
+  if (fits && usable == old_size) Stay(block, old_size, usable);
+  return fits;
 }
 
 }  // namespace
@@ -149,7 +173,9 @@ void* Reallocate(void* block, size_t size) {
   const SizeClass c = runtime.page_map.ClassOf(block);
   if (ABSL_PREDICT_TRUE(c != kNoSizeClass)) {
     const size_t old_size = kSizeClassTable[c].size;
-    if (MayKeepClass(c, size) || (size <= old_size && SizeClassOf(size) == c)) return block;
+    if (MayKeepClass(c, size) || (size <= old_size && SizeClassOf(size) == c)) {
+      return Stay(block, old_size, old_size);
+    }
     return Move(block, old_size, size);
   }
   if (size > kMaxRequest) return AllocateSlow(size);
@@ -162,15 +188,7 @@ void* Reallocate(void* block, size_t size) {
 }
 
 void* ReallocateAligned(void* block, size_t alignment, size_t size) {
-  const SizeClass c = runtime.page_map.ClassOf(block);
-  if (reinterpret_cast<uintptr_t>(block) % alignment == 0) {
-    if (c != kNoSizeClass) {
-      if (MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c) return block;
-    } else {
-      const size_t usable = TryResizeInPlace(block, size);
-      if (usable >= size && usable / 2 <= size) return block;
-    }
-  }
+  if (FitsInPlace(block, alignment, size)) return block;
   const size_t old_size = UsableSize(block);
   const unsigned arena = ArenaOf(block);
   bool zeroed;
@@ -179,12 +197,27 @@ void* ReallocateAligned(void* block, size_t alignment, size_t size) {
   return MoveTo(target, block, old_size, size);
 }
 
+void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_t size) {
+  if (FitsInPlace(block, alignment, size)) return block;
+  const size_t old_size = UsableSize(block);
+  NamedPlace target_place = place;
+  if (!place.names_arena) target_place.arena = ArenaOf(block);
+  void* target = target_place.usual() ? AllocateAligned(alignment, size)
+                                      : AllocateAt(target_place, alignment, size, /*zero=*/false);
+  if (target == nullptr || old_size >= kMinRemapSize) return MoveTo(target, block, old_size, size);
+  memcpy(target, block, old_size < size ? old_size : size);
+  FreeAt(place, block);
+  return target;
+}
+
 size_t TryResizeInPlace(void* block, size_t size) {
   const size_t old_size = UsableSize(block);  // 0 for a pointer that isn't a block
   if (old_size == 0 || size > kMaxRequest) return old_size;
   Span* span = runtime.page_map.SpanOf(block);
   const bool large = span != nullptr && span->size_class == kNoSizeClass;
-  return large && ResizeInPlace(span, size) ? span->bytes() : old_size;
+  if (!large || !ResizeInPlace(span, size) || span->bytes() == old_size) return old_size;
+  Stay(block, old_size, span->bytes());
+  return span->bytes();
 }
 
 }  // namespace spanmalloc

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/runtime.h"
 
+#include "allocator/api/block_filling.h"
 #include "allocator/api/control_instance.h"
 #include "allocator/api/fork_handlers.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"
+#include "allocator/api/stats_dumps.h"
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
@@ -16,7 +18,8 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false,
+                                                     true,         0,       nullptr};
 constinit Runtime runtime{&ReportBadPointer};
 
 namespace {
@@ -39,6 +42,7 @@ void OnThreadExit(void*) {
   SlowPathScope scope;
   runtime.BindThread(0);
   runtime.EndThread();
+  runtime.EndCounting();
 }
 
 void RunBackgroundThread() {
@@ -68,9 +72,11 @@ bool Runtime::Load() {
 
 // The heap starts at a random huge page. Blocks of 4 TiB from 2^44 on have the heap's address bit;
 // within a block the first tebibyte is taken, because there the heap shares no page index with
-// the stack, the libraries or the program, wherever the kernel has put them.
+// the stack, the libraries or the program, wherever the kernel has put them. A process may contain
+// the allocator several times, under different prefixes; their heaps lie in different places.
 bool Runtime::PlaceHeap() {
-  const uint64_t random = os::ProcessRandom();
+  const uint64_t copy = reinterpret_cast<uintptr_t>(this) / kCacheLine;
+  const uint64_t random = os::ProcessRandom() ^ (copy * 0x9e3779b97f4a7c15);
   const uintptr_t block = (uintptr_t{1} << kHeapAddressBit) + (random % 4) * kWindowSize;
   if (window != kWindowSize) return page_heap.Init(block + kHugePageSize, block + window);
   const size_t offset = (1 + (random >> 2) % ((size_t{1} << 40) / kHugePageSize)) * kHugePageSize;
@@ -99,6 +105,7 @@ bool Runtime::AdvanceTo(int goal) {
     if (!options.cpu_quota) cpu_limit.Disable();
     background.SetEnabled(options.background_thread);
     background.idle_caches().SetWanted(options.idle_caches);
+    if (options.count_requests) counts.SetAll(true);
     StartControl();
     reached = kReady;
   }
@@ -114,12 +121,15 @@ ThreadState* Runtime::ThreadStateOrNull() {
     own->UseCache();
     return own;
   }
-  if (thread_locals.ended || !options.tcache) return nullptr;
+  return thread_locals.ended || !options.tcache || FillsBlocks() ? nullptr : MakeThreadState();
+}
+
+ThreadState* Runtime::MakeThreadState() {
   // Of a thread whose end nobody would tell, the variables may be gone one day.
-  own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
+  ThreadState* own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
-  if (thread_locals.arena != 0) own->SetHidden(true);
+  if (HidesCache()) own->SetHidden(true);
   thread_exit.Arm(own);
   cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
   return own;
@@ -144,8 +154,31 @@ bool Runtime::BindThread(unsigned arena) {
   // Somebody must tell of the thread's end, if it has no state.
   if (arena != 0) thread_exit.Arm(this);
   thread_locals.arena = static_cast<uint16_t>(arena);
-  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(arena != 0);
+  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
   return true;
+}
+
+bool Runtime::SetCounting(bool counting) {
+  if (counting && thread_locals.counts == nullptr) {
+    thread_locals.counts = counts.Acquire(metadata);
+    if (thread_locals.counts == nullptr) return false;
+    thread_exit.Arm(this);
+  }
+  thread_locals.counting = counting;
+  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
+  return true;
+}
+
+ThreadCounts* Runtime::DecideCounting() {
+  thread_locals.counting = counts.all() && !thread_locals.ended && SetCounting(true);
+  return thread_locals.counts;
+}
+
+void Runtime::EndCounting() {
+  ThreadCounts* own = thread_locals.counts;
+  thread_locals.counting = false;
+  thread_locals.counts = nullptr;
+  if (own != nullptr) counts.Release(own);
 }
 
 void Runtime::EndGrowth(ThreadState* own) {
@@ -175,6 +208,10 @@ void Runtime::MaintainNow(uint64_t now) {
   if (limits.Due(now)) FollowLimits(now);
   cpu_limit.Follow(now, registry.threads(), limits.lock());
   background.NoteActivity();
+  if (ABSL_PREDICT_FALSE(options.stats_interval >= 0) && StatsIntervalIsOver()) {
+    OutsideSlowPath outside;
+    DumpStatsOfInterval();
+  }
 }
 
 // Where the heap grew beyond all that it ever held, what no class wanted of late goes back for it.

@@ -12,7 +12,9 @@
 #include "allocator/api/thread_locals.h"
 #include "allocator/cache/background_thread.h"
 #include "allocator/cache/cpu_limit.h"
+#include "allocator/cache/explicit_caches.h"
 #include "allocator/cache/memory_limits.h"
+#include "allocator/cache/thread_counts.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -39,6 +41,7 @@ struct Runtime {
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
+        explicit_caches(ExplicitCacheContext{central, arenas, metadata, budget}),
         groups(files),
         group_memory(groups),
         limits(page_heap, central, metadata, page_map, group_memory, clock),
@@ -66,6 +69,25 @@ struct Runtime {
   // The calling thread allocates from an explicit arena from now on, or from the common heap if
   // `arena` is 0. False, and nothing changed, if there is no such arena.
   bool BindThread(unsigned arena);
+
+  // The calling thread's counts, in a slow path of a thread for which `counting` holds; nullptr if
+  // it turns out that it doesn't count.
+  ThreadCounts* CountsOrNull() {
+    ThreadCounts* own = thread_locals.counts;
+    return ABSL_PREDICT_TRUE(own != nullptr) ? own : DecideCounting();
+  }
+
+  // In a slow path: the calling thread counts its calls from now on, or no longer. False if there
+  // is no memory for that. Its counts stay.
+  bool SetCounting(bool counting);
+
+  // Whether the calling thread's fast paths are to find the empty cache.
+  static bool HidesCache() {
+    return thread_locals.arena != 0 || (thread_locals.counts != nullptr && thread_locals.counting);
+  }
+
+  // The calling thread is ending: its counts are another's.
+  void EndCounting();
 
   // The calling thread, whose state is `own`, leaves the block alone that it last grew by realloc:
   // the pages kept for that are free again.
@@ -107,6 +129,8 @@ struct Runtime {
   ArenaSet arenas;
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
+  ExplicitCaches explicit_caches;
+  ThreadCountsPool counts;
   os::KernelFiles files;
   // Guarded by limits.lock().
   os::ControlGroups groups;
@@ -132,6 +156,8 @@ struct Runtime {
   static constexpr size_t kPaidForGrowth = 4;
 
   bool AdvanceTo(int goal);
+  ALLOC_SLOW_PATH ThreadState* MakeThreadState();
+  ThreadCounts* DecideCounting();
   bool Load();
   bool PlaceHeap();
   void MaintainNow(uint64_t now);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "allocator/api/block_filling.h"
+#include "allocator/api/counted_calls.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/new_failure.h"
 #include "allocator/api/runtime.h"
@@ -25,12 +27,20 @@ void* TakeObject(size_t c, bool* zeroed) {
   }
   void* object = nullptr;
   runtime.central.Remove(static_cast<SizeClass>(c), &object, 1, zeroed);
+  if (FillsBlocks() && object != nullptr) {
+    FillAllocated(object, kSizeClassTable[c].size);
+    *zeroed = false;
+  }
   return object;
 }
 
 void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
   Span* span = runtime.page_heap.AllocateLarge(PagesFor(size), alignment);
   if (span == nullptr) return nullptr;
+  if (FillsBlocks()) {
+    FillAllocated(reinterpret_cast<void*>(span->start), span->bytes());
+    span->zeroed = false;
+  }
   *zeroed = span->zeroed;
   return reinterpret_cast<void*>(span->start);
 }
@@ -66,7 +76,7 @@ void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool*
 
 // A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
 // can't be had.
-void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
+void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
   if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) {
     return TakeInArena(thread_locals.arena, c, size, alignment, zeroed);
   }
@@ -84,6 +94,17 @@ void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   }
   if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
   runtime.Maintain();
+  return block;
+}
+
+void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
+  const bool counting = thread_locals.counting;
+  if (ABSL_PREDICT_FALSE(counting) && thread_locals.arena == 0) {
+    *zeroed = false;
+    if (void* object = PopCounted(c)) return object;
+  }
+  void* block = TakeUncounted(c, size, alignment, zeroed);
+  if (ABSL_PREDICT_FALSE(counting)) CountAllocated(block);
   return block;
 }
 
@@ -120,6 +141,7 @@ Fault MissingFault(const void* pointer) { return runtime.page_heap.MissingFault(
 void PutObject(size_t c, void* object) {
   ThreadState* state = runtime.ThreadStateOrNull();
   if (state == nullptr) {
+    if (FillsBlocks()) FillFreed(object);
     runtime.central.Insert(static_cast<SizeClass>(c), &object, 1);
   } else if (!state->cache.Push(c, object)) {
     state->Overflow(c, object);
@@ -152,6 +174,7 @@ void ReportSize(const void* block, size_t size) {
 
 // Frees a block whose page shows no class: a large one, or one of an explicit arena.
 void FreeUnclassed(void* block) {
+  if (FillsBlocks()) FillFreed(block);
   if (ABSL_PREDICT_FALSE(runtime.arenas.end() != 1)) {
     Span* object_span = runtime.page_map.SpanOf(block);
     if (object_span != nullptr && object_span->size_class != kNoSizeClass &&
@@ -182,16 +205,19 @@ void* AllocateLargeBlock(size_t size) {
 }
 
 void* AllocateGrowingBlock(size_t size) {
+  void* block = nullptr;
   {
     SlowPathScope scope;
     const ThreadState* state = thread_locals.state;
     if (!scope.nested() && state != nullptr && thread_locals.arena == 0) {
       Span* span = runtime.page_heap.AllocateGrowing(PagesFor(size), state);
       runtime.Maintain();
-      if (span != nullptr) return reinterpret_cast<void*>(span->start);
+      if (span != nullptr) block = reinterpret_cast<void*>(span->start);
     }
   }
-  return AllocateLargeBlock(size);
+  if (block == nullptr) return AllocateLargeBlock(size);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
+  return block;
 }
 
 void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedSlowOrThrow(kMinAlignment, size); }
@@ -229,6 +255,7 @@ void* AllocateAlignedSlow(size_t alignment, size_t size) {
 
 void FreeSlow(void* block) {
   if (block == nullptr) return;
+  if (ABSL_PREDICT_FALSE(thread_locals.counting) && PushCounted(block)) return;
   SlowPathScope scope;
   if (ABSL_PREDICT_FALSE(scope.nested())) {
     if (!runtime.reentrant.Free(block)) runtime.reentrant.Defer(block);
@@ -246,6 +273,7 @@ void FreeSlow(void* block) {
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
   *zeroed = false;
   void* block = TakeInArena(arena, ClassFor(size, alignment), size, alignment, zeroed);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }
@@ -256,9 +284,15 @@ unsigned ArenaOf(const void* block) {
   return ArenaSet::IndexOf(span);
 }
 
-void FreeMovedBlock(void* block) {
+bool IsZeroedLarge(const void* block) {
+  const Span* span = runtime.page_map.SpanOf(block);
+  return span != nullptr && span->size_class == kNoSizeClass && span->zeroed;
+}
+
+void FreeMovedBlock(void* block, size_t size) {
   // The move may have cost the block its place (see PageHeap::MoveLarge): then it is gone.
-  if (runtime.page_map.SpanOf(block) != nullptr) Deallocate(block);
+  if (runtime.page_map.SpanOf(block) != nullptr) return Deallocate(block);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountFreed(size);
 }
 
 void FreeSizedSlow(void* block, size_t size) {
@@ -268,11 +302,14 @@ void FreeSizedSlow(void* block, size_t size) {
   FreeSlow(block);
 }
 
+bool CheckSize(const void* block, size_t alignment, size_t size) {
+  if (ABSL_PREDICT_TRUE(SizeFits(block, size, ClassFor(size, alignment)))) return true;
+  ReportSize(block, size);
+  return false;
+}
+
 void FreeAlignedSized(void* block, size_t alignment, size_t size) {
-  if (ABSL_PREDICT_FALSE(!SizeFits(block, size, ClassFor(size, alignment)))) {
-    return ReportSize(block, size);
-  }
-  Deallocate(block);
+  if (CheckSize(block, alignment, size)) Deallocate(block);
 }
 
 size_t UsableSize(const void* block) {

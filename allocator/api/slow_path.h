@@ -12,6 +12,8 @@
 
 namespace spanmalloc {
 
+struct NamedPlace;
+
 // realloc leaves a large block as it is rather than return fewer pages than this: 64 KiB.
 inline constexpr size_t kMinReturnedPages = 8;
 
@@ -30,6 +32,9 @@ ALLOC_SLOW_PATH void FreeSizedSlow(void* block, size_t size);
 
 // Frees a block that was said to be of `size` bytes at `alignment`, or reports that it can't be.
 void FreeAlignedSized(void* block, size_t alignment, size_t size);
+
+// Whether `block` may be one of `size` bytes at `alignment`; says so if it isn't.
+bool CheckSize(const void* block, size_t alignment, size_t size);
 
 // A block of `size` zero bytes; nullptr and errno = ENOMEM if it can't be had.
 void* AllocateZeroed(size_t size);
@@ -58,8 +63,12 @@ void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroe
 // The explicit arena that `block` belongs to; 0 for a block of the heap that all threads share.
 unsigned ArenaOf(const void* block);
 
-// Frees a block whose pages were moved away, be it a large span or an object that fills its span.
-void FreeMovedBlock(void* block);
+// Whether `block` is a large one of pages that were zero when it was made.
+bool IsZeroedLarge(const void* block);
+
+// Frees a block of `size` bytes whose pages were moved away, be it a large span or an object that
+// fills its span.
+void FreeMovedBlock(void* block, size_t size);
 
 // realloc without its special cases: `block` isn't NULL and `size` isn't 0. nullptr and errno =
 // ENOMEM, and the old block untouched, if it can't be had.
@@ -67,6 +76,9 @@ void* Reallocate(void* block, size_t size);
 
 // As Reallocate, with the result aligned to `alignment`, a power of two.
 void* ReallocateAligned(void* block, size_t alignment, size_t size);
+
+// As ReallocateAligned, where `place` names a cache or an arena; a block that needn't move stays.
+void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_t size);
 
 // Grows or shrinks a block to hold `size` bytes where it is, if it can: only blocks larger than
 // every size class can. Returns its usable bytes afterwards.

@@ -43,6 +43,16 @@ class SlowPathScope {
   }
 };
 
+// What is done outside at the end of a slow path, which has nothing left to do: the program's code
+// may run, and allocate. Requires: the scope isn't nested.
+class OutsideSlowPath {
+ public:
+  OutsideSlowPath() { EndSlowPath(thread_locals, &empty_cache); }
+  ~OutsideSlowPath() { BeginSlowPath(thread_locals, &empty_cache); }
+  OutsideSlowPath(const OutsideSlowPath&) = delete;
+  OutsideSlowPath& operator=(const OutsideSlowPath&) = delete;
+};
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_API_SLOW_PATH_SCOPE_H_

@@ -74,15 +74,20 @@ void spanmalloc_flush_thread_cache(void) SPANMALLOC_NOEXCEPT;
 #ifndef MALLOCX_ZERO
 #define MALLOCX_ZERO ((int)0x40)
 #endif
-/* Accepted, and nothing follows from them: a thread has one cache. */
+/* The cache of index `tc`, made by mallctl("tcache.create"), in place of the calling thread's own,
+ * for blocks of up to 256 KiB. One thread at a time may use a cache. mallocx, rallocx, dallocx and
+ * sdallocx use it; an index without a cache means the thread's own, and the first time a line on
+ * stderr says so. docs/explicit_caches.md has more. */
 #ifndef MALLOCX_TCACHE
 #define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
 #endif
+/* No cache: from, and to, the lists that all threads share. */
 #ifndef MALLOCX_TCACHE_NONE
 #define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)
 #endif
 /* The explicit arena of index `a`, made by mallctl("arenas.create"); an index without an arena
- * means the heap of all threads. mallocx alone uses it: blocks stay in their arena. */
+ * means the heap of all threads. mallocx uses it, and rallocx for a block that it has to move;
+ * otherwise blocks stay in their arena. */
 #ifndef MALLOCX_ARENA
 #define MALLOCX_ARENA(a) ((int)((((unsigned)(a)) + 1) << 20))
 #endif
@@ -144,7 +149,8 @@ int mallctlbymib(const size_t* mib, size_t miblen, void* oldp, size_t* oldlenp, 
 
 /* Composes the statistics and passes them to write(opaque, text) in NUL-terminated pieces; to
  * malloc_message if `write` is NULL, and to stderr if both are. The letters in `options` leave
- * parts out or choose JSON (J); NULL for none. */
+ * parts out or choose JSON (J) or OpenMetrics (O); NULL for none. No lock is held while `write`
+ * runs, which may allocate, call mallctl or print statistics. docs/statistics.md. */
 void malloc_stats_print(void (*write)(void* opaque, const char* text), void* opaque,
                         const char* options);
 
@@ -154,6 +160,9 @@ extern void (*malloc_message)(void* opaque, const char* text);
 /* Options of the program, if it defines this symbol: "name:value,name:value". Read once, before
  * the first allocation. docs/options.md lists them. */
 extern const char* malloc_conf;
+
+/* The same, but it goes before MALLOC_CONF of the environment. */
+extern const char* malloc_conf_2_conf_harder;
 
 #ifdef __cplusplus
 }

@@ -3,9 +3,9 @@
 // What happens when the library is loaded: that part of the runtime is made, if an earlier malloc
 // hasn't made it, without which pointers can't be looked up. And what happens when the process
 // exits: the statistics are printed, if that is wanted.
-#include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path_scope.h"
+#include "allocator/api/stats_dumps.h"
 #include "allocator/telemetry/sharing_report.h"
 
 namespace spanmalloc {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calling thread's variables: 24 bytes of initial-exec TLS, small enough for the space glibc
+// The calling thread's variables: 32 bytes of initial-exec TLS, small enough for the space glibc
 // keeps for libraries that are loaded by dlopen.
 #ifndef SPANMALLOC_ALLOCATOR_API_THREAD_LOCALS_H_
 #define SPANMALLOC_ALLOCATOR_API_THREAD_LOCALS_H_

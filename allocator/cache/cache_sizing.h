@@ -54,7 +54,18 @@ class CacheBudget {
   constexpr CacheBudget() = default;
 
   // Sets the whole budget. Call once, before any Take.
-  void Init(int64_t bytes) { left_.store(bytes, std::memory_order_relaxed); }
+  void Init(int64_t bytes) {
+    total_.store(bytes, std::memory_order_relaxed);
+    left_.store(bytes, std::memory_order_relaxed);
+  }
+
+  // Sets the whole budget while threads take of it. What they hold beyond a smaller one stays
+  // theirs until they return it, as the caches of idle classes and threads do.
+  void SetTotal(int64_t bytes) {
+    const int64_t before = total_.exchange(bytes, std::memory_order_relaxed);
+    left_.fetch_add(bytes - before, std::memory_order_relaxed);
+  }
+  int64_t total() const { return total_.load(std::memory_order_relaxed); }
 
   // Takes `bytes` rounded up to quanta; the amount taken, 0 if there isn't as much.
   int64_t Take(int64_t bytes) {
@@ -76,6 +87,7 @@ class CacheBudget {
 
  private:
   std::atomic<int64_t> left_{0};
+  std::atomic<int64_t> total_{0};
 };
 
 }  // namespace spanmalloc

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "allocator/cache/thread_cache.h"
+#include "allocator/cache/thread_counts.h"
 #include "allocator/cache/thread_state.h"
 #include "allocator/util/relaxed.h"
 
@@ -18,7 +19,8 @@ namespace spanmalloc {
 
 struct ThreadLocals {
   // Where the fast path pops and pushes; the empty cache while there is no thread state, during
-  // slow paths, and while the thread's cache is being taken back. Loaded once per operation.
+  // slow paths, while the thread's cache is being taken back, and as long as the thread counts its
+  // calls. Loaded once per operation.
   ThreadCache* cache;
   // nullptr before the thread's first slow path, and after its cache was returned.
   ThreadState* state;
@@ -27,8 +29,12 @@ struct ThreadLocals {
   uint32_t depth;
   // The thread is ending: its cache was returned, and it gets no other.
   bool ended;
+  // The thread counts its calls in `counts`; or that is nullptr, and the thread hasn't found out
+  // yet whether it is to (Runtime::CountsOrNull).
+  bool counting = false;
   // The explicit arena that the thread allocates from; 0: none. Its cache is hidden then.
   uint16_t arena = 0;
+  ThreadCounts* counts = nullptr;
 };
 
 inline void BeginSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {

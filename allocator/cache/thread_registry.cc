@@ -23,6 +23,7 @@ void ThreadRegistry::Destroy(ThreadState* state) {
   {
     os::LockHolder hold(lock_);
     live_.Remove(state);
+    state_locks_taken_ += state->lock.taken();
     CountEvent(CountedEvent::kThreadWrite);
     threads_.fetch_sub(1, std::memory_order_relaxed);
   }
@@ -36,6 +37,13 @@ size_t ThreadRegistry::AddCounts(size_t* counts) {
     state->AddCounts(counts);
   }
   return threads();
+}
+
+uint64_t ThreadRegistry::StateLocksTaken() {
+  os::LockHolder hold(lock_);
+  uint64_t taken = state_locks_taken_;
+  ForEach([&taken](const ThreadState* state) { taken += state->lock.taken(); });
+  return taken;
 }
 
 void ThreadRegistry::LockAll() {

@@ -30,6 +30,9 @@ class ThreadRegistry {
   // number of threads.
   size_t AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // How often thread states' locks were taken, those of threads that ended included.
+  uint64_t StateLocksTaken() ABSL_LOCKS_EXCLUDED(lock_);
+
   size_t threads() const { return threads_.load(std::memory_order_relaxed); }
   uint64_t created() const { return created_.load(std::memory_order_relaxed); }
 
@@ -61,6 +64,7 @@ class ThreadRegistry {
   os::RankedLock lock_{LockRank::kThreadRegistry};
   IntrusiveList<ThreadState> live_ ABSL_GUARDED_BY(lock_);
   IntrusiveList<ThreadState> orphans_ ABSL_GUARDED_BY(lock_);
+  uint64_t state_locks_taken_ ABSL_GUARDED_BY(lock_) = 0;  // of states that are gone
   std::atomic<bool> has_orphans_{false};
   std::atomic<size_t> threads_{0};
   std::atomic<uint64_t> created_{0};

@@ -65,6 +65,7 @@ bool ArenaSet::Destroy(unsigned index) {
   });
   if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
     destroyed_->heap.Add(heap->Stats());
+    heap->AddLargeClasses(destroyed_->large_classes);
     heap->BeginAnew();
   }
   arena->next_free = last_destroyed_;
@@ -287,6 +288,16 @@ void ArenaSet::AddDestroyed(SizeClass size_class, CentralFreeListStats* stats) {
 void ArenaSet::AddDestroyed(PageHeapStats* stats) {
   os::LockHolder hold(table_lock_);
   if (destroyed_ != nullptr) stats->Add(destroyed_->heap);
+}
+
+void ArenaSet::AddDestroyed(LargeClassStats* stats) {
+  if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
+  if (destroyed_ == nullptr) return;
+  for (size_t k = 0; k < kLargeClasses; ++k) {
+    stats[k].made += destroyed_->large_classes[k].made;
+    stats[k].freed += destroyed_->large_classes[k].freed;
+  }
 }
 
 bool ArenaSet::CheckInvariants() {

@@ -132,6 +132,8 @@ class ArenaSet {
   void AddDestroyed(SizeClass size_class, CentralFreeListStats* stats)
       ABSL_LOCKS_EXCLUDED(table_lock_);
   void AddDestroyed(PageHeapStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // To stats[large class].
+  void AddDestroyed(LargeClassStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(table_lock_);
 
@@ -148,6 +150,7 @@ class ArenaSet {
   struct DestroyedArenas {
     PageHeapStats heap;
     CentralFreeListStats classes[kSizeClassEnd];
+    LargeClassStats large_classes[kLargeClasses];
   };
   struct Arena {
     // Each made when it is first needed.

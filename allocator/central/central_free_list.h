@@ -99,6 +99,7 @@ class CentralFreeList {
   void Init(SizeClass size_class, uint16_t shard) {
     size_class_ = size_class;
     shard_ = shard;
+    lock_.SetKind(os::KindOfClass(size_class));
   }
 
   // Forgets all spans, which the caller gives back to the page heap. Their live objects count as

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/control.h"
 
-#include "allocator/control/stats_print.h"
 #include "allocator/os/clock.h"
 
 namespace spanmalloc {
@@ -23,6 +22,7 @@ void Control::Start() {
 
 void Control::NextEpoch(ControlState* state) {
   collector_.Collect(target_.sources, &state->snapshot, &arenas_);
+  state->locks.Take(target_.sources, lock_);
   ++state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
   state->zero_reallocs = target_.ZeroReallocs();
@@ -43,6 +43,15 @@ const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) c
   return index == 0 ? state.snapshot : kNothing;
 }
 
+const FreeExtents& Control::Extents(ControlState* state) {
+  if (state->extents_epoch != state->epoch) {
+    state->extents = {};
+    target_.sources.page_heap.AddFreeExtents(&state->extents);
+    state->extents_epoch = state->epoch;
+  }
+  return state->extents;
+}
+
 bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
   return target_.RunInside([&] {
     os::LockHolder hold(lock_);
@@ -50,9 +59,6 @@ bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
   });
 }
 
-void Control::ResetAfterFork() {
-  lock_.ResetAfterFork();
-  ResetStatsPrintAfterFork();
-}
+void Control::ResetAfterFork() { lock_.ResetAfterFork(); }
 
 }  // namespace spanmalloc

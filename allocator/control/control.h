@@ -14,6 +14,7 @@
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
 #include "allocator/telemetry/arena_snapshots.h"
+#include "allocator/telemetry/lock_use.h"
 #include "allocator/telemetry/resident_memory.h"
 
 namespace spanmalloc {
@@ -23,8 +24,11 @@ inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
 struct ControlState {
   StatsSnapshot snapshot = {};  // the current epoch's
   uint64_t epoch = 0;           // 0: none yet
+  LockUseTable locks = {};      // at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
+  FreeExtents extents = {};  // measured in extents_epoch
+  uint64_t extents_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
   uint64_t start_ns = 0;       // 0: not started
@@ -71,6 +75,9 @@ class Control {
   // WithState.
   const StatsSnapshot& ArenaAt(const ControlState& state, size_t index) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // The runs of free pages, the same way. Requires: inside WithState.
+  const FreeExtents& Extents(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
   // signal handler that interrupted the allocator.

@@ -4,14 +4,15 @@
 // entry points' floor can do, as function pointers that it fills in. Any of them may be nullptr:
 // the names that need it then answer as if the feature were absent.
 //
-// flush_thread_cache, the purges and what makes, resets or destroys an arena are called with no
-// lock held; the others inside run_inside, with the control lock held.
+// flush_thread_cache, the purges and what makes, resets, flushes or destroys an arena or a cache are
+// called with no lock held; the others inside run_inside, with the control lock held.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/cache/thread_counts.h"
 #include "allocator/params/options.h"
 #include "allocator/telemetry/stats_snapshot.h"
 
@@ -39,6 +40,13 @@ struct ControlTarget {
   bool (*thread_cache_enabled)() = nullptr;
   bool (*enable_thread_cache)(bool enabled) = nullptr;
 
+  // The calling thread's counts; it counts its calls from now on. nullptr if there is no memory for
+  // that.
+  ThreadCounts* (*thread_counts)() = nullptr;
+  // Whether it counts them, and to change that (false if that fails).
+  bool (*thread_counting)() = nullptr;
+  bool (*set_thread_counting)(bool counting) = nullptr;
+
   // Gives all free memory, that in the central free lists included, back to the kernel. Returns
   // how many bytes.
   size_t (*purge)() = nullptr;
@@ -62,6 +70,11 @@ struct ControlTarget {
   unsigned (*thread_arena)() = nullptr;
   int (*set_thread_arena)(unsigned index) = nullptr;
 
+  // Caches made by the program. Results are errno numbers.
+  int (*cache_create)(unsigned* index) = nullptr;
+  int (*cache_flush)(unsigned index) = nullptr;
+  int (*cache_destroy)(unsigned index) = nullptr;
+
   template <typename Work>
   bool RunInside(Work work) const {
     if (run_inside == nullptr) {
@@ -80,6 +93,10 @@ struct ControlTarget {
   bool ThreadCacheEnabled() const {
     return thread_cache_enabled == nullptr || thread_cache_enabled();
   }
+  ThreadCounts* ThreadCountsOrNull() const {
+    return thread_counts == nullptr ? nullptr : thread_counts();
+  }
+  bool ThreadCounting() const { return thread_counting != nullptr && thread_counting(); }
   uint64_t ZeroReallocs() const { return zero_reallocs == nullptr ? 0 : zero_reallocs(); }
 };
 

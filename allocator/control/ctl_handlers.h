@@ -5,6 +5,8 @@
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CTL_HANDLERS_H_
 
+#include <errno.h>
+
 #include "allocator/control/ctl_table.h"
 #include "allocator/telemetry/stats_dump.h"
 
@@ -104,6 +106,54 @@ int BinStat(const CtlCall& call) {
   return 0;
 }
 
+template <auto kMember>
+uint64_t ReadLockUse(const LockUse& use) {
+  if constexpr (requires { (use.*kMember)(); }) {
+    return (use.*kMember)();
+  } else {
+    return use.*kMember;
+  }
+}
+
+// Locks of the whole process.
+template <LockRank kRank, auto kMember>
+int LockStat(const CtlCall& call) {
+  const LockUse use = call.state->locks.Of(kRank);
+  call.value->number = ReadLockUse<kMember>(use);
+  return 0;
+}
+
+// The same of arena 0, or of all arenas; other arenas' locks count there, too.
+template <LockRank kRank, auto kMember>
+int ArenaLockStat(const CtlCall& call) {
+  return call.arena() == 0 || call.arena() == kAllArenas ? LockStat<kRank, kMember>(call) : 0;
+}
+
+// Locks of the central free lists of a size class.
+template <auto kMember>
+int BinLockStat(const CtlCall& call) {
+  if (call.arena() != 0 && call.arena() != kAllArenas) return 0;
+  const LockUse use = call.state->locks.OfClass(call.indices[1] + 1);
+  call.value->number = ReadLockUse<kMember>(use);
+  return 0;
+}
+
+// stats.arenas.<i>.lextents.<k>
+template <auto kMember>
+int LargeClassStat(const CtlCall& call) {
+  call.value->number = SnapshotOf(call).large_classes[call.indices[1]].*kMember;
+  return 0;
+}
+
+// stats.arenas.<i>.extents.<e>
+ExtentStats ReadExtents(const CtlCall& call);
+
+template <auto kMember>
+int ExtentStat(const CtlCall& call) {
+  call.value->number = ReadExtents(call).*kMember;
+  return 0;
+}
+
 template <size_t kFact>
 int BuildConfig(const CtlCall& call) {
   call.value->number = kBuildFacts[kFact].value;
@@ -124,6 +174,9 @@ int OptionRow(const CtlCall& call) {
   return ReadOption(call, static_cast<size_t>(kIndex));
 }
 
+// The handler of names that have access kAbsent.
+inline int Absent(const CtlCall&) { return ENOENT; }
+
 // general_names.cc
 int Version(const CtlCall& call);
 int Epoch(const CtlCall& call);
@@ -131,7 +184,16 @@ int BackgroundThreadEnabled(const CtlCall& call);
 int MaxBackgroundThreads(const CtlCall& call);
 int ConfigMallocConf(const CtlCall& call);
 int Names(const CtlCall& call);
+int NameCount(const CtlCall& call);
+int NameType(const CtlCall& call);
+int NameAccess(const CtlCall& call);
+int NameUnit(const CtlCall& call);
+int NameHelp(const CtlCall& call);
 int CpuSource(const CtlCall& call);
+int ProfilerOff(const CtlCall& call);
+int ProfilerActive(const CtlCall& call);
+int ProfilerHook(const CtlCall& call);
+int SafetyCheckAbort(const CtlCall& call);
 int SoftLimit(const CtlCall& call);
 int HardLimit(const CtlCall& call);
 
@@ -140,6 +202,18 @@ int ThreadArena(const CtlCall& call);
 int ThreadCacheEnabled(const CtlCall& call);
 int ThreadCacheFlush(const CtlCall& call);
 int ThreadIdle(const CtlCall& call);
+int ThreadCounting(const CtlCall& call);
+int ThreadAllocated(const CtlCall& call);
+int ThreadAllocatedPointer(const CtlCall& call);
+int ThreadDeallocated(const CtlCall& call);
+int ThreadDeallocatedPointer(const CtlCall& call);
+int ThreadPeak(const CtlCall& call);
+int ThreadPeakReset(const CtlCall& call);
+
+// tcache_names.cc
+int TcacheCreate(const CtlCall& call);
+int TcacheFlush(const CtlCall& call);
+int TcacheDestroy(const CtlCall& call);
 
 // arena_names.cc
 int ArenaInitialized(const CtlCall& call);
@@ -167,6 +241,8 @@ int BinShards(const CtlCall& call);
 int LargeClassBytes(const CtlCall& call);
 
 // stats_names.cc
+int MutexesReset(const CtlCall& call);
+int LargeClassLive(const CtlCall& call);
 int ZeroReallocs(const CtlCall& call);
 int ArenaUptime(const CtlCall& call);
 int ApproximateActive(const CtlCall& call);

@@ -23,6 +23,7 @@ constexpr CtlType CtlTypeOf(OptionKind kind) {
       return CtlType::kSize;
     case OptionKind::kChoice:
     case OptionKind::kLetters:
+    case OptionKind::kText:
       return CtlType::kString;
   }
   return CtlType::kNone;
@@ -124,6 +125,16 @@ int CtlHandle(size_t row, const CtlCall& call) {
 #undef NAME
   }
   return ENOENT;
+}
+
+const char* CtlTypeText(CtlType type) {
+  static constexpr char kTexts[][4] = {"", "b", "u", "u64", "z", "s", "str", "p"};
+  return kTexts[static_cast<size_t>(type)];
+}
+
+const char* CtlAccessText(CtlAccess access) {
+  static constexpr char kTexts[][7] = {"r", "rw", "w", "r", "absent", "-", "r", "r", "rw", "rw"};
+  return kTexts[static_cast<size_t>(access)];
 }
 
 const char* CtlNames() { return kNames; }

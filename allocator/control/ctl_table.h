@@ -20,32 +20,38 @@ enum class CtlType : uint8_t {
   kBool,      // bool, one byte
   kUnsigned,  // unsigned, and uint32_t: four bytes
   kUint64,
-  kSize,    // size_t
-  kSigned,  // ssize_t
-  kString,  // const char*
+  kSize,     // size_t
+  kSigned,   // ssize_t
+  kString,   // const char*
+  kPointer,  // of some kind
 };
 
 enum class CtlAccess : uint8_t {
   kRead,
   kReadWrite,
-  kAction,  // neither read nor written: naming it does it
-  kCreate,  // makes something and returns its index, which must be asked for
-  kLookUp,  // what belongs to a pointer, which is written
-  kBuffer,  // read and written; what is to be read is copied to where the caller's pointer points
+  kWrite,    // written only, and that must be
+  kReadOwn,  // read, of the calling thread alone: without the lock
+  kAbsent,   // an entry by name, which answers ENOENT whatever is asked
+  kAction,   // neither read nor written: naming it does it
+  kCreate,   // makes something and returns its index, which must be asked for
+  kMake,     // as kCreate, and nothing is written
+  kLookUp,   // what belongs to a pointer, which is written
+  kBuffer,   // read and written; what is to be read is copied to where the caller's pointer points
 };
 
 struct CtlValue {
-  uint64_t number = 0;           // of every type but kString
+  uint64_t number = 0;           // of every type but kString; addresses, too
   const char* string = nullptr;  // of kString
 };
 
 // One access to a name.
 struct CtlCall {
   Control& control;
-  ControlState* state;    // nullptr for actions and creations, which run without the lock
+  ControlState* state;    // nullptr for what runs without the lock
   size_t indices[2];      // what stood for <i> and <j>
   const CtlValue* write;  // nullptr if nothing is written
   CtlValue* value;        // to be set to what is read
+  bool reads;             // somebody wants that
 
   const ControlTarget& target() const { return control.target(); }
   size_t arena() const { return indices[0]; }
@@ -84,6 +90,10 @@ CtlPath CtlPathAt(size_t row);
 
 // Calls the handler of a row, which returns an errno number.
 int CtlHandle(size_t row, const CtlCall& call);
+
+// "b", "u64", ... and "r", "rw", ..., as the documentation has them; "" for kNone.
+const char* CtlTypeText(CtlType type);
+const char* CtlAccessText(CtlAccess access);
 
 // All names, one in a line.
 const char* CtlNames();

@@ -5,6 +5,7 @@
 
 #include "allocator/control/ctl_handlers.h"
 #include "allocator/control/stats_print.h"
+#include "allocator/telemetry/corruption_report.h"
 
 namespace spanmalloc {
 
@@ -50,8 +51,51 @@ int Names(const CtlCall& call) {
   return 0;
 }
 
+int NameCount(const CtlCall& call) {
+  call.value->number = CtlRowCount();
+  return 0;
+}
+
+int NameType(const CtlCall& call) {
+  call.value->string = CtlTypeText(CtlRowAt(call.indices[0]).type);
+  return 0;
+}
+
+int NameAccess(const CtlCall& call) {
+  call.value->string = CtlAccessText(CtlRowAt(call.indices[0]).access);
+  return 0;
+}
+
+int NameUnit(const CtlCall& call) {
+  call.value->string = CtlRowAt(call.indices[0]).unit;
+  return 0;
+}
+
+int NameHelp(const CtlCall& call) {
+  call.value->string = CtlRowAt(call.indices[0]).help;
+  return 0;
+}
+
 int CpuSource(const CtlCall& call) {
   call.value->string = CpuSourceName();
+  return 0;
+}
+
+int ProfilerOff(const CtlCall& call) { return call.write == nullptr ? 0 : ENOENT; }
+
+int ProfilerActive(const CtlCall& call) {
+  return call.write == nullptr || call.write->number == 0 ? 0 : ENOENT;
+}
+
+int ProfilerHook(const CtlCall& call) {
+  if (call.write != nullptr) return ENOENT;
+  return call.reads ? 0 : EINVAL;
+}
+
+int SafetyCheckAbort(const CtlCall& call) {
+  if (call.write != nullptr) {
+    SetAbortHook(reinterpret_cast<void (*)(const char*)>(call.write->number));
+  }
   return 0;
 }
 

@@ -42,6 +42,7 @@ size_t SizeOf(CtlType type) {
     case CtlType::kSigned:
       return sizeof(uint64_t);
     case CtlType::kString:
+    case CtlType::kPointer:
       return sizeof(const char*);
   }
   return 0;
@@ -52,6 +53,8 @@ bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, siz
   const std::string_view part = path.Part(d);
   if (part == "<j>") return index < kSizeClasses;
   if (part == "<k>") return index < kLargeClasses;
+  if (part == "<n>") return index < CtlRowCount();
+  if (part == "<e>") return index < kExtentClasses;
   if (index == kAllArenas || index == kDestroyedArenas) return true;
   if (path.Part(0) == "stats") return target.ArenaInitialized(index);
   return index <= target.ArenaCount();
@@ -139,13 +142,22 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
   const bool writes = transfer.newp != nullptr || transfer.newlen != 0;
   switch (row.access) {
     case CtlAccess::kRead:
+    case CtlAccess::kReadOwn:
       return writes ? EPERM : 0;
+    case CtlAccess::kAbsent:
+      return ENOENT;
     case CtlAccess::kReadWrite:
     case CtlAccess::kLookUp:
     case CtlAccess::kBuffer:
       return 0;
+    case CtlAccess::kWrite:
+      if (reads) return EPERM;
+      return transfer.newp == nullptr ? EINVAL : 0;
     case CtlAccess::kAction:
       return reads || writes ? EPERM : 0;
+    case CtlAccess::kMake:
+      if (writes) return EPERM;
+      [[fallthrough]];
     case CtlAccess::kCreate:
       if (transfer.oldp != nullptr && transfer.oldlenp != nullptr &&
           *transfer.oldlenp == SizeOf(row.type)) {
@@ -184,13 +196,19 @@ int CopyOut(const CtlRow& row, const CtlValue& value, const Transfer& transfer) 
   return EINVAL;
 }
 
+// What changes more than the control floor's own state takes its locks itself.
+bool HoldsLock(CtlAccess access) {
+  return access == CtlAccess::kRead || access == CtlAccess::kReadWrite ||
+         access == CtlAccess::kLookUp || access == CtlAccess::kBuffer;
+}
+
 int Access(Control& control, const Place& place, const Transfer& transfer) {
   const CtlRow row = CtlRowAt(place.row);
   const CtlPath path = CtlPathAt(place.row);
   if (const int error = CheckAccess(row, transfer); error != 0) return error;
   CtlValue written;
   CtlValue value;
-  CtlCall call = {control, nullptr, {}, nullptr, &value};
+  CtlCall call = {control, nullptr, {}, nullptr, &value, transfer.oldp != nullptr};
   if (transfer.newp != nullptr) {
     if (const int error = CopyIn(row, transfer, &written); error != 0) return error;
     call.write = &written;
@@ -204,8 +222,10 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   for (size_t d = 0; d < path.depth; ++d) {
     if (path.IsIndex(d)) call.indices[indices++] = place.mib[d];
   }
-  int error;
-  if (row.access == CtlAccess::kAction || row.access == CtlAccess::kCreate) {
+  int error = EAGAIN;
+  if (row.access == CtlAccess::kReadOwn) {
+    control.target().RunInside([&] { error = CtlHandle(place.row, call); });
+  } else if (!HoldsLock(row.access)) {
     error = CtlHandle(place.row, call);
   } else {
     error = control.WithState([&](ControlState& state) {
@@ -246,6 +266,27 @@ int MallctlByMib(Control& control, const size_t* mib, size_t miblen, void* oldp,
   const int error = FindMib(control.target(), mib, miblen, &place);
   if (error != 0) return error;
   return Access(control, place, {oldp, oldlenp, newp, newlen});
+}
+
+int ReadCtlRow(Control& control, ControlState* state, size_t row, const size_t* indices,
+               CtlValue* value) {
+  const CtlPath path = CtlPathAt(row);
+  CtlCall call = {control, state, {}, nullptr, value};
+  size_t count = 0;
+  for (size_t d = 0; d < path.depth; ++d) {
+    if (!path.IsIndex(d)) continue;
+    if (!IndexExists(control.target(), path, d, indices[count])) return ENOENT;
+    call.indices[count] = indices[count];
+    ++count;
+  }
+  return control.WithState([&](ControlState& current) {
+    if (state == nullptr) call.state = &current;
+    return CtlHandle(row, call);
+  });
+}
+
+bool CtlIndexExists(const ControlTarget& target, size_t row, size_t d, size_t index) {
+  return IndexExists(target, CtlPathAt(row), d, index);
 }
 
 }  // namespace spanmalloc

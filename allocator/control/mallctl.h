@@ -25,6 +25,16 @@ int MallctlNameToMib(Control& control, const char* name, size_t* mibp, size_t* m
 int MallctlByMib(Control& control, const size_t* mib, size_t miblen, void* oldp, size_t* oldlenp,
                  const void* newp, size_t newlen);
 
+struct CtlValue;
+
+// Reads the row `row` of the table (ctl_table.h) as it stands in `state`, or in the current state
+// if that is nullptr. `indices`: what stands for its indices, in order.
+int ReadCtlRow(Control& control, ControlState* state, size_t row, const size_t* indices,
+               CtlValue* value);
+
+// Whether `index` may stand at component `d` of the row, which is an index.
+bool CtlIndexExists(const ControlTarget& target, size_t row, size_t d, size_t index);
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_CONTROL_MALLCTL_H_

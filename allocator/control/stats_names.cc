@@ -14,6 +14,36 @@ int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   return 0;
 }
 
+ExtentStats ReadExtents(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (call.arena() == kAllArenas) {
+    return call.control.Extents(call.state).classes[call.indices[1]];
+  }
+  // One arena's, as they are now.
+  NodeHeaps& heaps = call.target().sources.page_heap;
+  FreeExtents extents = {};
+  if (call.arena() == 0) {
+    heaps.AddNodeExtents(&extents);
+  } else if (PageHeap* heap = call.arena() < NodeHeaps::kMaxArenas
+                                  ? heaps.ArenaHeapAt(static_cast<unsigned>(call.arena()))
+                                  : nullptr) {
+    heap->AddFreeExtents(&extents);
+  }
+  return extents.classes[call.indices[1]];
+}
+
+int LargeClassLive(const CtlCall& call) {
+  const LargeClassStats& stats = SnapshotOf(call).large_classes[call.indices[1]];
+  call.value->number = stats.made - stats.freed;
+  return 0;
+}
+
+int MutexesReset(const CtlCall& call) {
+  return call.control.WithState([](ControlState& state) {
+    state.locks.Reset();
+    return 0;
+  });
+}
+
 int ZeroReallocs(const CtlCall& call) {
   call.value->number = call.state->zero_reallocs;
   return 0;

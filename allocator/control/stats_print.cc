@@ -3,60 +3,74 @@
 
 #include <new>
 
+#include "allocator/control/stats_json.h"
+#include "allocator/control/stats_open_metrics.h"
+#include "allocator/control/stats_parts.h"
+#include "allocator/control/stats_reader.h"
+#include "allocator/control/stats_text.h"
 #include "allocator/os/current_cpu.h"
 #include "allocator/os/raw_output.h"
-#include "allocator/telemetry/stats_json.h"
-#include "allocator/telemetry/stats_text.h"
+#include "allocator/os/virtual_memory.h"
+#include "allocator/params/memory_geometry.h"
 
 namespace spanmalloc {
 namespace {
 
-// One dump at a time, in the whole process.
-struct PrintStorage {
-  os::RankedLock lock{LockRank::kControl};
-  ControlState state ABSL_GUARDED_BY(lock);
-  char buffer[64 * 1024] ABSL_GUARDED_BY(lock) = {};
+// What one call needs.
+struct Storage {
+  ControlState state;
+  char buffer[256 * 1024];
 };
+// Whole pages, however large the system's are.
+constexpr size_t kStorageBytes = RoundUp(sizeof(Storage), size_t{64} * 1024);
 
-constinit PrintStorage storage;
+// Takes the numbers anew; into `copy`, if it isn't nullptr. False if they can't be had.
+bool TakeNumbers(Control& control, ControlState* copy) {
+  return control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    control.NextEpoch(&state);
+    control.Rss(&state);
+    if (copy != nullptr) *copy = state;
+    return 0;
+  }) == 0;
+}
 
-void Print(const ControlTarget& target, const ControlState& state, const StatsParts& parts,
-           StatsWriter& out) {
-  const StatsDump dump = {
-      .snapshot = state.snapshot,
-      .rss = state.rss,
-      .options = target.options,
-      .version = kVersion,
-      .cpu_source = CpuSourceName(),
-      .uptime_ns = state.uptime_ns,
-      .dirty_decay_ms = state.dirty_decay_ms,
-      .muzzy_decay_ms = state.muzzy_decay_ms,
-      .default_dirty_decay_ms = state.default_dirty_decay_ms,
-      .default_muzzy_decay_ms = state.default_muzzy_decay_ms,
-      .zero_reallocs = state.zero_reallocs,
-      .arenas = target.ArenaCount(),
-  };
-  if (parts.json) {
-    PrintStatsJson(dump, parts, out);
-  } else {
-    PrintStatsText(dump, parts, out);
+void Print(const StatsReader& reader, const StatsParts& parts, StatsWriter& out) {
+  switch (parts.form) {
+    case StatsForm::kText:
+      return PrintStatsText(reader, parts, out);
+    case StatsForm::kJson:
+      return PrintStatsJson(reader, parts, out);
+    case StatsForm::kOpenMetrics:
+      return PrintStatsOpenMetrics(reader, parts, out);
   }
+}
+
+void PrintIn(void* memory, Control& control, StatsCallback callback, void* opaque,
+             const StatsParts& parts) {
+  auto* storage = new (memory) Storage;
+  if (!TakeNumbers(control, &storage->state)) return;
+  StatsWriter out(storage->buffer, sizeof(storage->buffer), callback, opaque);
+  Print(StatsReader(control, &storage->state), parts, out);
+}
+
+void PrintInPieces(Control& control, StatsCallback callback, void* opaque,
+                   const StatsParts& parts) {
+  if (!TakeNumbers(control, nullptr)) return;
+  char buffer[512];
+  StatsWriter out(buffer, sizeof(buffer), callback, opaque);
+  Print(StatsReader(control, nullptr), parts, out);
 }
 
 }  // namespace
 
 void PrintStats(Control& control, StatsCallback callback, void* opaque, const char* letters) {
   if (!control.target().Initialize()) return;
-  os::LockHolder hold(storage.lock);
-  const int error = control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    control.NextEpoch(&state);
-    control.Rss(&state);
-    storage.state = state;
-    return 0;
-  });
-  if (error != 0) return;
-  StatsWriter out(storage.buffer, sizeof(storage.buffer), callback, opaque);
-  Print(control.target(), storage.state, StatsParts::From(letters), out);
+  const StatsParts parts = StatsParts::From(letters);
+  os::KernelMemory kernel;
+  void* memory = kernel.Map(kStorageBytes);
+  if (memory == nullptr) return PrintInPieces(control, callback, opaque, parts);
+  PrintIn(memory, control, callback, opaque, parts);
+  kernel.Unmap(memory, kStorageBytes);
 }
 
 void WriteStatsToStderr(void*, const char* piece) { os::WriteToStderr(piece); }
@@ -72,8 +86,5 @@ const char* CpuSourceName() {
   }
   return "";
 }
-
-// The lock may have been another thread's, which doesn't exist here.
-void ResetStatsPrintAfterFork() { new (&storage.lock) os::RankedLock(LockRank::kControl); }
 
 }  // namespace spanmalloc

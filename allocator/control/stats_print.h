@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// malloc_stats_print over a Control. Takes a new epoch, then prints it without holding the control
-// lock, so that the callback may call mallctl and allocate; it must not print statistics itself.
-// Nothing here allocates: the output is gathered in 64 KiB of static storage, and arrives in one
-// call of the callback if it fits.
+// malloc_stats_print over a Control: takes a new epoch and prints it, as text (stats_text), JSON
+// (stats_json) or OpenMetrics (stats_open_metrics). Thread-safe.
+//
+// No lock is held while the callback runs: it may allocate, call mallctl, or print statistics
+// itself. Nothing is allocated from the heap that is told of, and little of the stack is used: a
+// call maps 256 KiB of its own for the output and a copy of the epoch's numbers, so that the output
+// arrives in one call of the callback if it fits, and its numbers are of one moment. Where no
+// memory can be mapped, the output comes in short pieces.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_STATS_PRINT_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_STATS_PRINT_H_
 
@@ -20,9 +24,6 @@ void WriteStatsToStderr(void* opaque, const char* piece);
 
 // What the CPU numbers come from, in words.
 const char* CpuSourceName();
-
-// In a forked child: the storage is free again.
-void ResetStatsPrintAfterFork();
 
 }  // namespace spanmalloc
 

@@ -6,6 +6,18 @@
 #include "allocator/control/ctl_handlers.h"
 
 namespace spanmalloc {
+namespace {
+
+// Runs use(ThreadCounts&) on the calling thread's counts.
+template <typename Use>
+int WithCounts(const CtlCall& call, Use use) {
+  ThreadCounts* counts = call.target().ThreadCountsOrNull();
+  if (counts == nullptr) return EAGAIN;
+  use(*counts);
+  return 0;
+}
+
+}  // namespace
 
 int ThreadArena(const CtlCall& call) {
   const ControlTarget& target = call.target();
@@ -36,6 +48,48 @@ int ThreadCacheFlush(const CtlCall& call) {
 int ThreadIdle(const CtlCall& call) {
   if (call.target().flush_thread_cache != nullptr) call.target().flush_thread_cache();
   return 0;
+}
+
+int ThreadCounting(const CtlCall& call) {
+  const ControlTarget& target = call.target();
+  call.value->number = target.ThreadCounting();
+  if (call.write == nullptr) return 0;
+  if (target.set_thread_counting == nullptr) return EFAULT;
+  return target.set_thread_counting(call.write->number != 0) ? 0 : EAGAIN;
+}
+
+int ThreadAllocated(const CtlCall& call) {
+  return WithCounts(call, [&call](ThreadCounts& counts) {
+    call.value->number = RelaxedLoad(*counts.allocated());
+  });
+}
+
+int ThreadAllocatedPointer(const CtlCall& call) {
+  return WithCounts(call, [&call](ThreadCounts& counts) {
+    call.value->number = reinterpret_cast<uintptr_t>(counts.allocated());
+  });
+}
+
+int ThreadDeallocated(const CtlCall& call) {
+  return WithCounts(
+      call, [&call](ThreadCounts& counts) { call.value->number = RelaxedLoad(*counts.freed()); });
+}
+
+int ThreadDeallocatedPointer(const CtlCall& call) {
+  return WithCounts(call, [&call](ThreadCounts& counts) {
+    call.value->number = reinterpret_cast<uintptr_t>(counts.freed());
+  });
+}
+
+int ThreadPeak(const CtlCall& call) {
+  return WithCounts(call, [&call](ThreadCounts& counts) { call.value->number = counts.peak(); });
+}
+
+int ThreadPeakReset(const CtlCall& call) {
+  int error = EAGAIN;
+  call.target().RunInside(
+      [&] { error = WithCounts(call, [](ThreadCounts& counts) { counts.ResetPeak(); }); });
+  return error;
 }
 
 }  // namespace spanmalloc

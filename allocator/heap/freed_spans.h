@@ -68,6 +68,14 @@ class FreedSpans {
     return span;
   }
 
+  // Calls visit(pages) for the extent of every kept span.
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    for (const SpanList& list : lists_) {
+      for (const Span* span = list.front(); span != nullptr; span = span->next) visit(Extent(span));
+    }
+  }
+
   // Whether the counts agree with the lists.
   bool CheckInvariants() const {
     size_t count = 0;

@@ -116,6 +116,7 @@ class HugePagePool {
   // As IsMapped, for any huge page of the window.
   bool Has(size_t index) const { return index - begin_ < end_ - begin_ && IsMapped(index); }
   bool IsFree(size_t index) const { return maps_->free.Get(index); }
+  bool IsDirty(size_t index) const { return maps_->dirty.Get(index); }
 
   void* AddressOf(size_t index) const {
     return reinterpret_cast<void*>(block_ + (index << kHugePageShift));

@@ -157,14 +157,37 @@ class NodeHeaps {
   PageHeapStats NodeStats();
   PageHeapStats ArenaStats(unsigned number);
   PageHeapResidency MeasureResidency();
+  void AddFreeExtents(FreeExtents* extents) {
+    ForEach([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
+  }
+  void AddNodeExtents(FreeExtents* extents) {
+    ForEachNode([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
+  }
+  void AddLargeClasses(LargeClassStats* stats) {
+    ForEach([stats](PageHeap& heap) { heap.AddLargeClasses(stats); });
+  }
   bool CheckInvariants();
 
-  // Calls visit(os::RankedLock&) for all locks, in the order in which a fork takes them.
+  // Calls visit(const os::RankedLock&) for all locks.
   template <typename Visit>
   void ForEachLock(Visit visit) {
     visit(making_);
-    ForEachArena([&visit](PageHeap& heap) { visit(heap.lock()); });
-    ForEachNode([&visit](PageHeap& heap) { visit(heap.lock()); });
+    ForEach([&visit](PageHeap& heap) { visit(heap.lock()); });
+  }
+
+  // Takes all locks for a fork; see PageHeap. Afterwards one of the other two is called, in the
+  // parent and in the child.
+  void LockForFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    making_.Lock();
+    ForEach([](PageHeap& heap) ABSL_NO_THREAD_SAFETY_ANALYSIS { heap.LockForFork(); });
+  }
+  void UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    ForEach([](PageHeap& heap) ABSL_NO_THREAD_SAFETY_ANALYSIS { heap.UnlockAfterFork(); });
+    making_.Unlock();
+  }
+  void ResetAfterFork() {
+    making_.ResetAfterFork();
+    ForEach([](PageHeap& heap) { heap.ResetAfterFork(); });
   }
 
   // Explicit arenas have numbers from 1 on.

@@ -98,14 +98,21 @@ void PageHeap::UncutIfEmpty(HugePage* huge_page) {
     spare = huge_page;
     return;
   }
-  Uncut(huge_page);
+  UncutIfKnown(huge_page);
+}
+
+// Uncut, all of a huge page counts as dirty or all as clean. An empty one of whose pages most are
+// clean stays cut until the others are released.
+void PageHeap::UncutIfKnown(HugePage* huge_page) {
+  const size_t dirty = huge_page->FreeDirtyPages();
+  if (dirty == 0 || dirty >= kPagesPerHugePage / 2) Uncut(huge_page);
 }
 
 // Nothing is kept for the next request any more.
 void PageHeap::DropSpares() {
   DropFreed();
   for (HugePage*& spare : spares_) {
-    if (spare != nullptr && spare->used_pages == 0) Uncut(spare);
+    if (spare != nullptr && spare->used_pages == 0) UncutIfKnown(spare);
     spare = nullptr;
   }
 }
@@ -267,6 +274,8 @@ void PageHeap::NoteLarge(Span* span) {
   span->noted_pages = span->pages;
   ++large_spans_;
   ++totals_.large_allocated;
+  totals_.large_allocated_pages += span->pages;
+  ++LargeClass(span->pages).made;
   large_pages_ += span->pages + span->reserve;
 }
 
@@ -324,6 +333,7 @@ void PageHeap::RemoveLarge(Span* span) {
   large_pages_ -= span->pages + span->reserve;
   --large_spans_;
   ++totals_.large_freed;
+  ++LargeClass(span->pages).freed;
   KeepFreed(span);
 }
 
@@ -348,6 +358,14 @@ LargeFault PageHeap::FreeLarge(void* block) {
   if (huge_pages >= kReleaseAtOnce)
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
   return LargeFault::kNone;
+}
+
+void PageHeap::AddLargeClasses(LargeClassStats* stats) {
+  os::LockHolder hold(lock_);
+  for (size_t k = 0; k < kLargeClasses; ++k) {
+    stats[k].made += large_classes_[k].made;
+    stats[k].freed += large_classes_[k].freed;
+  }
 }
 
 PageHeapStats PageHeap::Stats() {

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "allocator/heap/bad_pointer.h"
+#include "allocator/heap/free_extents.h"
 #include "allocator/heap/freed_spans.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/huge_page_advice.h"
@@ -44,6 +45,7 @@ struct PageHeapStats {
   size_t huge_pages_cut;     // huge pages that hold spans
   size_t mapping_splits;     // places where moves and advice split the kernel's mapping
   uint64_t large_allocated;  // large spans ever made
+  uint64_t large_allocated_pages;
   uint64_t large_freed;
   uint64_t releases;        // sweeps that gave memory back
   uint64_t release_calls;   // madvise calls, those of sweeps and others
@@ -301,11 +303,23 @@ class PageHeap {
   PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Asks the kernel. Takes time in proportion to the heap: some milliseconds for each GiB.
+  // Adds the runs of free pages. Takes time in proportion to the heap.
+  void AddFreeExtents(FreeExtents* extents) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Adds the counts of large blocks to stats[large class].
+  void AddLargeClasses(LargeClassStats* stats) ABSL_LOCKS_EXCLUDED(lock_);
+
   PageHeapResidency MeasureResidency() ABSL_LOCKS_EXCLUDED(lock_);
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
-  os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
+  const os::RankedLock& lock() const ABSL_LOCK_RETURNED(lock_) { return lock_; }
+
+  // Takes the lock for a fork, when no pages are on their way to the kernel: they would be nobody's
+  // in the child, for ever. Then one of the others is called, in the parent and in the child.
+  void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_);
+  void UnlockAfterFork() ABSL_UNLOCK_FUNCTION(lock_);
+  void ResetAfterFork();
 
  private:
   static constexpr size_t kMaxMovedMappings = 4096;
@@ -352,6 +366,10 @@ class PageHeap {
   bool DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteExtent(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  LargeClassStats& LargeClass(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return large_classes_[LargeClassOf(pages * kPageSize)];
+  }
   bool GrowInHugePage(Span* span, size_t pages, const void* grower)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -386,6 +404,8 @@ class PageHeap {
   }
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutIfKnown(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutIfClean(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // Called before `pages` pages, no more than a huge page has, are used. False if that is refused.
@@ -411,6 +431,7 @@ class PageHeap {
   bool ReleaseRange(void* address, size_t bytes, size_t* resident);
   bool ReleaseUnlocked(void* address, size_t bytes, size_t* resident)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void WaitForFork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t PagesInParts() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return released_parts_ * kReleaseUnit / kPageSize;
   }
@@ -458,7 +479,10 @@ class PageHeap {
   size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
+  size_t releasing_ ABSL_GUARDED_BY(lock_) = 0;       // threads in ReleaseUnlocked
+  bool forking_ ABSL_GUARDED_BY(lock_) = false;       // a fork waits until there are none
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
+  LargeClassStats large_classes_[kLargeClasses] ABSL_GUARDED_BY(lock_) = {};
   uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;
   // When whole huge pages were last given back, and the first that the pool still knows of.
   uint64_t runs_released_ms_ ABSL_GUARDED_BY(lock_) = 0;
@@ -472,7 +496,6 @@ class PageHeap {
   // While no more are in spans or dirty, no span passes the peak or a limit.
   size_t unwatched_pages_ ABSL_GUARDED_BY(lock_) = 0;
   size_t released_parts_ ABSL_GUARDED_BY(lock_) = 0;  // of spans of size classes
-  size_t releasing_ ABSL_GUARDED_BY(lock_) = 0;  // threads that dropped the lock to give pages back
   std::atomic<uint64_t> copied_{0};
   std::atomic<uint64_t> copied_bytes_{0};
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path

@@ -49,6 +49,7 @@ void PageHeap::DropSpan(Span* span) {
     large_pages_ -= span->pages + span->reserve;
     --large_spans_;
     ++totals_.large_freed;
+    ++LargeClass(span->pages).freed;
     used_pages_ -= span->pages + span->reserve;
     advice_.Forget(span);
   } else {
@@ -111,6 +112,7 @@ void PageHeap::FreeAll() {
 void PageHeap::BeginAnew() {
   os::LockHolder hold(lock_);
   totals_ = {};
+  for (LargeClassStats& large : large_classes_) large = {};
   released_bytes_ = 0;
   copied_.store(0, std::memory_order_relaxed);
   copied_bytes_.store(0, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 // Memory given back to the kernel: when, which, and what is noted about it.
 #include "absl/numeric/bits.h"
 #include "allocator/heap/page_heap.h"
+#include "allocator/os/thread.h"
 
 namespace spanmalloc {
 namespace {
@@ -99,7 +100,7 @@ bool PageHeap::ReleaseRange(void* address, size_t bytes, size_t* resident) {
   return true;
 }
 
-// The same without the lock: others may use the heap while the kernel works.
+// As ReleaseRange; others may use the heap while the kernel works.
 bool PageHeap::ReleaseUnlocked(void* address, size_t bytes, size_t* resident) {
   ++releasing_;
   lock_.Unlock();
@@ -109,9 +110,39 @@ bool PageHeap::ReleaseUnlocked(void* address, size_t bytes, size_t* resident) {
   return done;
 }
 
+// Called before pages are taken that are to be released. A fork goes first.
+void PageHeap::WaitForFork() {
+  while (forking_) {
+    lock_.Unlock();
+    os::Yield();
+    lock_.Lock();
+  }
+}
+
+void PageHeap::LockForFork() {
+  lock_.Lock();
+  forking_ = true;
+  while (releasing_ != 0) {
+    lock_.Unlock();
+    os::Yield();
+    lock_.Lock();
+  }
+}
+
+void PageHeap::UnlockAfterFork() {
+  forking_ = false;
+  lock_.Unlock();
+}
+
+void PageHeap::ResetAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  forking_ = false;
+  lock_.ResetAfterFork();
+}
+
 size_t PageHeap::ReleaseHugePages(size_t pages, size_t batch, size_t* resident) {
   size_t released = 0;
   while (released < pages) {
+    WaitForFork();
     const size_t wanted = HugePagesFor(pages - released);
     const HugeRun run = pool_.TakeDirty(wanted < batch ? wanted : batch);
     if (run.count == 0) break;
@@ -159,9 +190,17 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
     }
     free = end < kPagesPerHugePage ? huge_page->used.FindClear(end) : kPagesPerHugePage;
   }
-  UncutIfEmpty(huge_page);
+  UncutIfClean(huge_page);
   released_bytes_ += released * kPageSize;
   return released;
+}
+
+void PageHeap::UncutIfClean(HugePage* huge_page) {
+  if (huge_page->used_pages != 0 || huge_page->FreeDirtyPages() != 0) return;
+  for (HugePage*& spare : spares_) {
+    if (spare == huge_page) spare = nullptr;
+  }
+  Uncut(huge_page);
 }
 
 // Goes round the huge pages that are cut, by address, from where the last call stopped, and calls
@@ -171,6 +210,7 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
   for (size_t min_run : {kMinReleaseRun, size_t{1}}) {
     for (size_t visited = 0; visited < pool_.extent(); ++visited) {
       if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
+      WaitForFork();
       release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
       HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
       if (huge_page != nullptr && pool_.IsMapped(huge_page->index)) {

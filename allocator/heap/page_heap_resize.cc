@@ -41,6 +41,18 @@ void PageHeap::NoteGrowths(Span* span) {
   totals_.grown_in_place += span->unlocked_growths;
   totals_.grown_pages += span->pages - span->noted_pages;
   span->unlocked_growths = 0;
+  NoteExtent(span);
+}
+
+// Counts a span whose extent has changed in its class.
+void PageHeap::NoteExtent(Span* span) {
+  if (span->noted_pages == span->pages) return;
+  LargeClassStats& before = LargeClass(span->noted_pages);
+  LargeClassStats& now = LargeClass(span->pages);
+  if (&before != &now) {
+    ++before.freed;
+    ++now.made;
+  }
   span->noted_pages = span->pages;
 }
 
@@ -120,7 +132,7 @@ void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
   NoteGrowths(span);
   huge_page->dirty.SetRange(first, span->pages);
   span->pages = static_cast<uint32_t>(pages);
-  span->noted_pages = span->pages;
+  NoteExtent(span);
   span->reserve = 0;
   span->grower = nullptr;
   FreePages(huge_page, first + pages, fewer);
@@ -137,7 +149,7 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   const size_t slack_end =
       count == 0 && span->pages < need * kPagesPerHugePage ? span->pages : need * kPagesPerHugePage;
   span->pages = static_cast<uint32_t>(pages);
-  span->noted_pages = span->pages;
+  NoteExtent(span);
   span->huge_pages = static_cast<uint32_t>(need);
   used_pages_ -= fewer;
   large_pages_ -= fewer;
@@ -191,6 +203,7 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   if (from->state == SpanState::kLarge) {
     --large_spans_;
     ++totals_.large_freed;
+    ++LargeClass(from->noted_pages).freed;
     large_pages_ -= from->pages;
   } else {
     page_map_.SetClasses(from->start, from->pages, kNoSizeClass);

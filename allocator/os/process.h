@@ -23,6 +23,10 @@ uint64_t ProcessRandom();
 // C library is initialised.
 const char* Environment(const char* name);
 
+// Copies the target of the symbolic link `path` to `text` and ends it with a NUL. False if there is
+// no such link, or if its target doesn't fit `room` bytes.
+bool LinkTarget(const char* path, char* text, size_t room);
+
 // The system's page size in bytes.
 size_t SystemPageSize();
 

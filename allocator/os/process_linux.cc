@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// prlimit, the auxiliary vector and environ for process.h.
+// prlimit, the auxiliary vector, environ and readlink for process.h.
+#include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -33,6 +34,14 @@ const char* Environment(const char* name) {
     if (name[i] == '\0' && (*entry)[i] == '=') return *entry + i + 1;
   }
   return nullptr;
+}
+
+bool LinkTarget(const char* path, char* text, size_t room) {
+  const long length = SystemCall(SYS_readlinkat, AT_FDCWD, AsArgument(path), AsArgument(text),
+                                 static_cast<long>(room));
+  if (IsError(length) || static_cast<size_t>(length) == room) return false;
+  text[length] = '\0';
+  return true;
 }
 
 size_t SystemPageSize() {

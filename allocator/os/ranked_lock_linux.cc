@@ -3,6 +3,7 @@
 // The waiting half of ranked_lock.h, and the order check of debug builds.
 #include <linux/futex.h>
 
+#include "allocator/os/clock.h"
 #include "allocator/os/ranked_lock.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/os/system_call.h"
@@ -32,13 +33,18 @@ void RankedLock::LockSlow() {
         // Acquire: pairs with the release in Unlock.
         word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
                                       std::memory_order_relaxed)) {
+      NoteSpun(kind_);
       return;
     }
   }
-  // Acquire: pairs with the release in Unlock.
-  while (word_.exchange(kContended, std::memory_order_acquire) != kFree) {
+  // Acquire, here and below: pairs with the release in Unlock.
+  if (word_.exchange(kContended, std::memory_order_acquire) == kFree) return NoteSpun(kind_);
+  NoteSleeps(kind_);
+  const uint64_t start = MonotonicNs();
+  do {
     SystemCall(SYS_futex, AsArgument(&word_), FUTEX_WAIT_PRIVATE, kContended);
-  }
+  } while (word_.exchange(kContended, std::memory_order_acquire) != kFree);
+  NoteSlept(kind_, MonotonicNs() - start);
 }
 
 void RankedLock::Wake() { SystemCall(SYS_futex, AsArgument(&word_), FUTEX_WAKE_PRIVATE, 1); }

@@ -49,6 +49,14 @@ constexpr OptionEffect kEffects[] = {
 #undef OPTION
 };
 
+constexpr bool TextsChangeNothing() {
+  for (size_t row = 0; row < kRowCount; ++row) {
+    if (kKinds[row] == OptionKind::kText && kEffects[row] != OptionEffect::kIgnored) return false;
+  }
+  return true;
+}
+static_assert(TextsChangeNothing());
+
 constexpr char kNames[] =
 #define OPTION(name, kind, default_value, bounds, effect, help) #name "\0"
 #include "allocator/params/options.def"
@@ -98,6 +106,7 @@ bool ParseValue(std::string_view text, const Bounds& bounds, Number* field) {
 }
 
 bool ParseValue(std::string_view text, const Bounds& bounds, const char** field) {
+  if (bounds.choices[0][0] == '\0') return true;  // kText
   for (const char* choice : bounds.choices) {
     if (choice[0] != '\0' && text == choice) {
       *field = choice;
@@ -265,6 +274,9 @@ size_t DescribeBounds(size_t row, char* out, size_t capacity) {
                                                                             : ", ")
              << bounds.choices[i];
       }
+      break;
+    case OptionKind::kText:
+      text << "any text";
       break;
     case OptionKind::kLetters:
       text << "up to 31 letters";

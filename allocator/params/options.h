@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <string_view>
 
+#include "allocator/params/size_class_table.h"
+
 namespace spanmalloc {
 
-enum class OptionKind : uint8_t { kBool, kSigned, kUnsigned, kSize, kChoice, kLetters };
+enum class OptionKind : uint8_t { kBool, kSigned, kUnsigned, kSize, kChoice, kLetters, kText };
 
 enum class OptionEffect : uint8_t { kActs, kIgnored, kFixed };
 
@@ -45,6 +47,11 @@ struct FieldOf<OptionKind::kSize> {
 // One of the strings in the table.
 template <>
 struct FieldOf<OptionKind::kChoice> {
+  using Type = const char*;
+};
+// Any text; only options that change nothing have it, so that nobody need keep it.
+template <>
+struct FieldOf<OptionKind::kText> {
   using Type = const char*;
 };
 template <>

@@ -113,6 +113,9 @@ constexpr std::array<SizeClassInfo, kSizeClassEnd> MakeTable() {
 inline constexpr std::array<SizeClassInfo, kSizeClassEnd> kSizeClassTable =
     size_class_internal::MakeTable();
 
+// Objects of any one class that a thread cache may hold at most: the smallest's.
+inline constexpr uint32_t kMaxCacheLimit = kSizeClassTable[1].cache_limit;
+
 static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
 static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 32);  // for Span::released
 

@@ -11,6 +11,7 @@ void SetClass(SizeClass c, const CentralFreeListStats& counts, StatsSnapshot* sn
   stats.allocations = counts.taken;
   stats.deallocations = counts.returned;
   stats.live = counts.taken - counts.returned;
+  stats.requests = counts.taken;
   stats.fills = counts.fills;
   stats.flushes = counts.flushes;
   stats.spans_made = counts.spans_made;
@@ -29,6 +30,7 @@ void SumUp(StatsSnapshot* snapshot) {
     snapshot->small_live += stats.live * size;
     snapshot->small_allocations += stats.allocations;
     snapshot->small_deallocations += stats.deallocations;
+    snapshot->small_requests += stats.requests;
     snapshot->small_fills += stats.fills;
     snapshot->small_flushes += stats.flushes;
     snapshot->thread_cached += stats.thread_cached * size;
@@ -48,6 +50,7 @@ void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
     stats.allocations -= less.allocations;
     stats.deallocations -= less.deallocations;
     stats.live = stats.allocations - stats.deallocations;
+    stats.requests -= less.requests < stats.requests ? less.requests : stats.requests;
     stats.fills -= less.fills;
     stats.flushes -= less.flushes;
     stats.spans_made -= less.spans_made;
@@ -56,6 +59,10 @@ void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
     stats.nonfull_spans -= less.nonfull_spans;
     stats.span_free -= less.span_free;
     stats.released_parts -= less.released_parts;
+  }
+  for (size_t k = 0; k < kLargeClasses; ++k) {
+    all->large_classes[k].made -= part.large_classes[k].made;
+    all->large_classes[k].freed -= part.large_classes[k].freed;
   }
   all->metadata_used -= part.metadata_used;
   all->metadata_mapped -= part.metadata_mapped;
@@ -99,6 +106,9 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
     SetClass(static_cast<SizeClass>(c), counts, snapshot);
   }
   snapshot->heap = sources.page_heap.ArenaStats(index);
+  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
+    heap->AddLargeClasses(snapshot->large_classes);
+  }
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
   SumUp(snapshot);
@@ -114,6 +124,7 @@ void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
     SetClass(static_cast<SizeClass>(c), counts, destroyed_);
   }
   sources.arenas->AddDestroyed(&destroyed_->heap);
+  sources.arenas->AddDestroyed(destroyed_->large_classes);
   SumUp(destroyed_);
 }
 
@@ -154,7 +165,7 @@ void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnaps
   own->heap = sources.page_heap.NodeStats();
   own->small_live = own->thread_cached = own->central_cached = 0;
   own->span_free = own->span_released = 0;
-  own->small_allocations = own->small_deallocations = own->small_fills = own->small_flushes = 0;
+  own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills = own->small_flushes = 0;
   SumUp(own);
 }
 

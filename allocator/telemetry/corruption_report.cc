@@ -9,6 +9,7 @@ namespace spanmalloc {
 namespace {
 
 std::atomic<bool> abort_on_error_option{true};
+std::atomic<void (*)(const char*)> abort_hook{nullptr};
 
 }  // namespace
 
@@ -47,10 +48,15 @@ void SetAbortOnError(bool abort_on_error) {
   abort_on_error_option.store(abort_on_error, std::memory_order_relaxed);
 }
 
+void SetAbortHook(void (*hook)(const char* line)) {
+  abort_hook.store(hook, std::memory_order_relaxed);
+}
+
 void ReportBadPointer(const BadPointer& bad) {
-  char storage[256];
-  TextBuffer line(storage, sizeof(storage));
+  char storage[257] = {};
+  TextBuffer line(storage, sizeof(storage) - 1);
   DescribeBadPointer(bad, &line);
+  if (const auto hook = abort_hook.load(std::memory_order_relaxed)) return hook(storage);
   if (abort_on_error_option.load(std::memory_order_relaxed)) os::DieWith(line.text());
   os::WriteToStderr(line.text());
 }

@@ -17,6 +17,10 @@ void DescribeBadPointer(const BadPointer& bad, TextBuffer* line);
 // Whether ReportBadPointer ends the process (the default) or returns.
 void SetAbortOnError(bool abort_on_error);
 
+// What ReportBadPointer calls with the line, NUL-terminated, instead of writing it and ending the
+// process; nullptr: nothing. The hook must not allocate: locks may be held.
+void SetAbortHook(void (*hook)(const char* line));
+
 // Writes the line to stderr, then aborts unless told to carry on; then the pointer is dropped.
 void ReportBadPointer(const BadPointer& bad);
 

@@ -11,8 +11,14 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   if (arenas != nullptr) arenas->TakeExplicit(sources);
   size_t cached[kSizeClassEnd] = {};
   snapshot->threads = sources.registry.AddCounts(cached);
+  if (sources.explicit_caches != nullptr) {
+    snapshot->explicit_caches = sources.explicit_caches->AddCounts(cached);
+  }
   snapshot->shards = sources.central.CountShards();
   snapshot->nodes = sources.page_heap.heaps();
+  uint64_t requests[kSizeClassEnd] = {};
+  const bool counted = sources.counts != nullptr && sources.counts->all();
+  if (counted) sources.counts->AddRequests(requests);
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
     if (arenas != nullptr) {
@@ -34,6 +40,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     deallocations_seen_[c] = deallocations + uncounted_[c];
     stats.deallocations = deallocations + uncounted_[c];
     stats.allocations = central.taken + uncounted_[c];
+    stats.requests = counted ? requests[c] : stats.allocations;
     stats.live = stats.allocations - stats.deallocations;
     stats.fills = central.fills;
     stats.flushes = central.flushes;
@@ -50,6 +57,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->small_live += stats.live * size;
     snapshot->small_allocations += stats.allocations;
     snapshot->small_deallocations += stats.deallocations;
+    snapshot->small_requests += stats.requests;
     snapshot->small_fills += stats.fills;
     snapshot->small_flushes += stats.flushes;
     snapshot->thread_cached += stats.thread_cached * size;
@@ -63,10 +71,13 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   } else if (sources.arenas != nullptr) {
     sources.arenas->AddHeapStats(&snapshot->heap);
   }
+  sources.page_heap.AddLargeClasses(snapshot->large_classes);
+  if (sources.arenas != nullptr) sources.arenas->AddDestroyed(snapshot->large_classes);
   // Spans may have gone since they were counted.
   const size_t in_spans = snapshot->heap.span_pages * kPageSize;
   if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
+  snapshot->page_map = sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();
   if (sources.background != nullptr) {
     snapshot->background = sources.background->Stats();

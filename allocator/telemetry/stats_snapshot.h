@@ -13,7 +13,9 @@
 #include <cstdint>
 
 #include "allocator/cache/background_thread.h"
+#include "allocator/cache/explicit_caches.h"
 #include "allocator/cache/memory_limits.h"
+#include "allocator/cache/thread_counts.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
@@ -42,12 +44,15 @@ struct StatsSources {
   BackgroundThread* background = nullptr;  // may be absent
   MemoryLimits* limits = nullptr;          // may be absent
   const LibraryImage* image = nullptr;     // absent in a program that contains the allocator
+  ExplicitCaches* explicit_caches = nullptr;
+  const ThreadCountsPool* counts = nullptr;  // may be absent
 };
 
 struct ClassStats {
   uint64_t allocations;    // nmalloc; allocations - deallocations == live, always
   uint64_t deallocations;  // ndalloc
   uint64_t live;           // objects the program holds
+  uint64_t requests;       // if all threads count theirs; else as allocations
   uint64_t fills;          // batches given to thread caches
   uint64_t flushes;        // batches taken back
   uint64_t spans_made;
@@ -63,11 +68,14 @@ struct ClassStats {
 struct StatsSnapshot {
   ClassStats classes[kSizeClassEnd];  // from 1
   PageHeapStats heap;
+  LargeClassStats large_classes[kLargeClasses];
   size_t threads;          // threads that have a cache
+  size_t explicit_caches;  // caches that the program made
   size_t shards;           // CPUs that have central free lists
   size_t nodes;            // NUMA nodes that have a page heap
   size_t metadata_used;    // bytes
   size_t metadata_mapped;  // bytes
+  size_t page_map;         // bytes, of metadata_used
   BackgroundThreadStats background;
   MemoryLimitsStats limits;
   IdleCachesStats idle_caches;
@@ -76,6 +84,7 @@ struct StatsSnapshot {
   size_t small_live;
   uint64_t small_allocations;
   uint64_t small_deallocations;
+  uint64_t small_requests;
   uint64_t small_fills;
   uint64_t small_flushes;
   size_t thread_cached;

@@ -56,7 +56,7 @@ class StatsWriter {
   size_t size_ = 0;
 };
 
-// JSON without white space. Calls must nest properly; keys and strings need no escapes.
+// JSON without white space. Calls must nest properly; keys need no escapes.
 class JsonWriter {
  public:
   explicit JsonWriter(StatsWriter& out) : out_(out) {}
@@ -73,10 +73,23 @@ class JsonWriter {
   }
   void Field(std::string_view key, const char* value) {
     Key(key);
-    out_ << "\"" << value << "\"";
+    out_ << "\"";
+    for (; *value != '\0'; ++value) PutEscaped(*value);
+    out_ << "\"";
   }
 
  private:
+  void PutEscaped(char c) {
+    const auto code = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out_ << "\\";
+    } else if (code < 0x20) {
+      out_ << (code < 0x10 ? "\\u000" : "\\u001");
+      out_ << std::string_view(&"0123456789abcdef"[code % 16], 1);
+      return;
+    }
+    out_ << std::string_view(&c, 1);
+  }
   void Key(std::string_view key) {
     if (comma_) out_ << ",";
     comma_ = true;

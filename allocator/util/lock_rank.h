@@ -16,6 +16,8 @@ enum class LockRank : uint8_t {
   kMemoryLimits,     // the limits, what is given back for them, the reader of control groups
   kThreadRegistry,   // the list of live thread states
   kThreadState,      // one thread's bins while they are refilled, flushed, counted or torn down
+  kExplicitCaches,   // the table of explicit caches
+  kExplicitCache,    // one of them, while it is refilled, flushed or torn down
   kShardTable,       // creation of a CPU's central free lists
   kCentralFreeList,  // one size class on one CPU
   kNodeHeaps,        // the making of a node's page heap

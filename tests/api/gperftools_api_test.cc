@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <new>
+#include <string>
 
 extern "C" {
 void* tc_malloc(size_t size) noexcept;
@@ -45,7 +46,15 @@ void tc_delete_aligned_nothrow(void* block, std::align_val_t, const std::nothrow
 void tc_deletearray_aligned_nothrow(void* block, std::align_val_t, const std::nothrow_t&) noexcept;
 void tc_delete_sized_aligned(void* block, size_t size, std::align_val_t) noexcept;
 void tc_deletearray_sized_aligned(void* block, size_t size, std::align_val_t) noexcept;
-__attribute__((weak)) const char* tc_version(int*, int*, const char**);
+void tc_free_aligned_sized(void* block, size_t alignment, size_t size) noexcept;
+size_t tc_nallocx(size_t size, int flags) noexcept;
+struct mallinfo tc_mallinfo() noexcept;
+struct mallinfo2 tc_mallinfo2() noexcept;
+int tc_mallopt(int parameter, int value) noexcept;
+void tc_malloc_stats() noexcept;
+int tc_set_new_mode(int flag) noexcept;
+int tc_query_new_mode() noexcept;
+const char* tc_version(int* major, int* minor, const char** patch) noexcept;
 }
 
 namespace {
@@ -163,6 +172,49 @@ TEST(TcNew, CallsTheNewHandler) {
   std::set_new_handler(nullptr);
 }
 
-TEST(TcVersion, IsNotClaimed) { EXPECT_EQ(&tc_version, nullptr); }
+TEST(TcC, FreesAlignedBlocksBySize) {
+  tc_free_aligned_sized(Filled(tc_memalign(256, 300), 256), 256, 300);
+  tc_free_aligned_sized(Filled(tc_malloc(100)), 8, 100);
+  tc_free_aligned_sized(nullptr, 256, 300);
+}
+
+TEST(TcC, TellsSizesBeforehand) {
+  for (size_t size : {1, 100, 1000, 300000}) {
+    void* block = tc_malloc(size);
+    EXPECT_EQ(tc_nallocx(size, 0), tc_malloc_size(block)) << size;
+    tc_free(block);
+  }
+}
+
+TEST(TcGlibc, AnswersAsGlibcsFunctions) {
+  void* block = tc_malloc(1 << 20);
+  const struct mallinfo2 wide = mallinfo2();
+  const struct mallinfo2 tc_wide = tc_mallinfo2();
+  EXPECT_EQ(memcmp(&wide, &tc_wide, sizeof(wide)), 0);
+  EXPECT_EQ(static_cast<size_t>(tc_mallinfo().hblkhd), wide.hblkhd);
+  tc_free(block);
+  EXPECT_EQ(tc_mallopt(M_ARENA_MAX, 1), 1);
+  EXPECT_EQ(tc_mallopt(12345, 1), 0);
+  testing::internal::CaptureStderr();
+  tc_malloc_stats();
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("Bytes in use by application"), std::string::npos) << text;
+}
+
+TEST(TcNewMode, IsAlwaysTheUsualOne) {
+  EXPECT_EQ(tc_set_new_mode(1), 0);
+  EXPECT_EQ(tc_query_new_mode(), 0);
+}
+
+TEST(TcVersion, IsThatOfTheInterface) {
+  int major = 0;
+  int minor = 0;
+  const char* patch = nullptr;
+  EXPECT_STREQ(tc_version(&major, &minor, &patch), "gperftools 2.10-spanmalloc-0.1");
+  EXPECT_EQ(major, 2);
+  EXPECT_EQ(minor, 10);
+  EXPECT_STREQ(patch, "-spanmalloc-0.1");
+  EXPECT_NE(tc_version(nullptr, nullptr, nullptr), nullptr);
+}
 
 }  // namespace

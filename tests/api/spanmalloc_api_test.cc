@@ -60,13 +60,22 @@ TEST(ReleaseFreeMemory, ReturnsTheBytesGivenBack) {
   EXPECT_EQ(nothing_left, 0u);
 }
 
+size_t ThreadCached() {
+  uint64_t epoch = 1;
+  size_t cached = 0;
+  size_t length = sizeof(cached);
+  EXPECT_EQ(mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch)), 0);
+  EXPECT_EQ(mallctl("spanmalloc.thread_cached", &cached, &length, nullptr, 0), 0);
+  return cached;
+}
+
 TEST(FlushThreadCache, LeavesNothingInThisThreadsCache) {
   void* blocks[64];
   for (void*& block : blocks) block = mallocx(48, 0);
   for (void* block : blocks) dallocx(block, 0);
-  const size_t cached = mallinfo2().smblks;
+  const size_t cached = ThreadCached();
   spanmalloc_flush_thread_cache();
-  const size_t cached_after = mallinfo2().smblks;
+  const size_t cached_after = ThreadCached();
   EXPECT_GT(cached, 0u);
   EXPECT_EQ(cached_after, 0u);
 }

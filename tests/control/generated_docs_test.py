@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/options.md and docs/mallctl.md are what the tables say; tools/generate_docs/update.sh
+"""docs/options.md, docs/mallctl.md and docs/mallctl.schema.json are what the tables say; tools/generate_docs/update.sh
 writes them."""
 
 import subprocess
@@ -20,3 +20,6 @@ class GeneratedDocsTest(unittest.TestCase):
 
     def test_mallctl(self):
         self.check("mallctl", sys.argv[3])
+
+    def test_schema(self):
+        self.check("schema", sys.argv[4])

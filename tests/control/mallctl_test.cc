@@ -30,6 +30,9 @@ struct Calls {
   int flushes = 0;
   int purges = 0;
   int64_t decay_ms = 0;
+  unsigned caches = 3;
+  std::vector<unsigned> flushed_caches;
+  std::vector<unsigned> destroyed_caches;
 };
 
 Calls& calls() {
@@ -77,6 +80,21 @@ ControlTarget FakeTarget(TestHeap& heap, const Options& options) {
           [](unsigned index) {
             calls().thread_arena = index;
             return 0;
+          },
+      .cache_create =
+          [](unsigned* index) {
+            *index = calls().caches++;
+            return 0;
+          },
+      .cache_flush =
+          [](unsigned index) {
+            calls().flushed_caches.push_back(index);
+            return index < calls().caches ? 0 : EFAULT;
+          },
+      .cache_destroy =
+          [](unsigned index) {
+            calls().destroyed_caches.push_back(index);
+            return index < calls().caches ? 0 : EFAULT;
           },
   };
 }
@@ -136,7 +154,7 @@ TEST_F(MallctlTest, UnknownNamesAreNoEntries) {
                            "a.b.c.d.e.f.g.h.i.j",
                            "stats.cactive",
                            "opt.lg_chunk",
-                           "prof.active",
+                           "prof.stats",
                            "epo"}) {
     EXPECT_EQ(Do(name), ENOENT) << name;
     size_t mib[8];
@@ -252,6 +270,44 @@ TEST_F(MallctlTest, ActionsRefuseAnyArgument) {
   }
   EXPECT_EQ(calls().purged.size(), 1u);
   EXPECT_EQ(calls().flushes, 1);
+}
+
+TEST_F(MallctlTest, MakingACacheNeedsRoomForItsIndexFirst) {
+  unsigned index = 77;
+  size_t length = 8;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, nullptr, 0), EINVAL);
+  EXPECT_EQ(length, 0u);
+  length = 2;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, nullptr, 0), EINVAL);
+  EXPECT_EQ(length, 0u);
+  length = 4;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", nullptr, &length, nullptr, 0), EINVAL);
+  EXPECT_EQ(length, 0u);
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, nullptr, nullptr, 0), EINVAL);
+  length = 4;
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, &index, 4), EPERM);
+  EXPECT_EQ(MallctlByName(control_, "tcache.create", &index, &length, nullptr, 4), EPERM);
+  EXPECT_EQ(calls().caches, 3u) << "made before the arguments were looked at";
+  EXPECT_EQ(index, 77u);
+  EXPECT_EQ(Read<unsigned>("tcache.create"), 3u);
+  EXPECT_EQ(Read<unsigned>("tcache.create"), 4u);
+}
+
+TEST_F(MallctlTest, CachesAreFlushedAndDestroyedByWritingTheirIndex) {
+  for (const char* name : {"tcache.flush", "tcache.destroy"}) {
+    unsigned index = 2;
+    size_t length = sizeof(index);
+    EXPECT_EQ(MallctlByName(control_, name, &index, &length, &index, 4), EPERM) << name;
+    EXPECT_EQ(MallctlByName(control_, name, nullptr, &length, &index, 4), EPERM) << name;
+    EXPECT_EQ(MallctlByName(control_, name, nullptr, nullptr, nullptr, 4), EINVAL) << name;
+    EXPECT_EQ(Do(name), EINVAL) << name;
+    EXPECT_EQ(Write<uint64_t>(name, 2), EINVAL) << name;
+    EXPECT_EQ(Write<uint16_t>(name, 2), EINVAL) << name;
+    EXPECT_EQ(Write<unsigned>(name, 2), 0) << name;
+    EXPECT_EQ(Write<unsigned>(name, 9), EFAULT) << name;
+  }
+  EXPECT_EQ(calls().flushed_caches, (std::vector<unsigned>{2, 9}));
+  EXPECT_EQ(calls().destroyed_caches, (std::vector<unsigned>{2, 9}));
 }
 
 TEST_F(MallctlTest, AWrittenValueMustHaveItsSize) {
@@ -506,6 +562,94 @@ TEST_F(MallctlTest, ArenaStatisticsAreTheHeaps) {
   EXPECT_LE(Read<size_t>("stats.active"), Read<size_t>("stats.resident"));
   EXPECT_LE(Read<size_t>("stats.resident"), Read<size_t>("stats.mapped"));
   heap_->registry.Destroy(thread);
+}
+
+TEST_F(MallctlTest, LargeBlocksAreCountedByClass) {
+  Span* span = heap_->page_heap.AllocateLarge(48, kPageSize);  // 384 KiB, the bound of the second
+  ASSERT_NE(span, nullptr);
+  ASSERT_NE(heap_->page_heap.AllocateLarge(300, kPageSize), nullptr);
+  NextEpoch();
+  const std::string large = "stats.arenas.0.lextents.";
+  EXPECT_EQ(Read<size_t>(large + "0.curlextents"), 0u);
+  EXPECT_EQ(Read<size_t>(large + "1.curlextents"), 1u);
+  EXPECT_EQ(Read<size_t>("arenas.lextent.1.size"), 48 * kPageSize);
+  ASSERT_TRUE(heap_->page_heap.GrowLarge(span, 64, nullptr));
+  NextEpoch();
+  EXPECT_EQ(Read<uint64_t>(large + "1.ndalloc"), 1u);
+  EXPECT_EQ(Read<size_t>(large + "1.curlextents"), 0u);
+  EXPECT_EQ(Read<size_t>(large + "3.curlextents"), 1u) << "grown";
+  heap_->page_heap.ShrinkLarge(span, 40);
+  NextEpoch();
+  EXPECT_EQ(Read<size_t>(large + "0.curlextents"), 1u) << "shrunk";
+  EXPECT_EQ(heap_->page_heap.FreeLarge(reinterpret_cast<void*>(span->start)), LargeFault::kNone);
+  NextEpoch();
+  size_t live = 0;
+  for (unsigned k = 0; k < kLargeClasses; ++k) {
+    live += Read<size_t>(large + std::to_string(k) + ".curlextents");
+  }
+  EXPECT_EQ(live, 1u);
+}
+
+TEST_F(MallctlTest, RunsOfFreePagesAddUp) {
+  std::vector<Span*> spans;
+  for (size_t pages : {3, 20, 3, 60, 3, 300, 3, 700}) {
+    spans.push_back(heap_->page_heap.AllocateLarge(pages, kPageSize));
+    ASSERT_NE(spans.back(), nullptr);
+  }
+  for (size_t i = 1; i < spans.size(); i += 2) {
+    heap_->page_heap.FreeLarge(reinterpret_cast<void*>(spans[i]->start));
+  }
+  NextEpoch();
+  const auto sum = [this](const char* member) {
+    size_t bytes = 0;
+    for (size_t e = 0; e < kExtentClasses; ++e) {
+      bytes += Read<size_t>("stats.arenas.0.extents." + std::to_string(e) + "." + member);
+    }
+    return bytes;
+  };
+  const PageHeapStats heap = heap_->page_heap.Stats();
+  EXPECT_EQ(sum("dirty_bytes"), heap.dirty_pages * kPageSize);
+  EXPECT_EQ(sum("retained_bytes"), heap.clean_pages * kPageSize);
+  EXPECT_GE(sum("ndirty"), 3u);
+  EXPECT_GE(Read<size_t>("stats.arenas.0.extents.1.ndirty"), 0u);
+  EXPECT_EQ(Read<size_t>("stats.arenas.4097.extents.1.ndirty"), 0u);
+}
+
+TEST_F(MallctlTest, LocksAreCounted) {
+  NextEpoch();
+  const auto mallctls = Read<uint64_t>("stats.mutexes.ctl.num_ops");
+  const auto lists = Read<uint64_t>("spanmalloc.locks.central_free_list.num_ops");
+  const auto bin = Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops");
+  const auto heap = Read<uint64_t>("stats.arenas.4096.mutexes.extents_dirty.num_ops");
+  ThreadState* thread = heap_->registry.Create();
+  bool zeroed = false;
+  ASSERT_NE(thread->Refill(5, &zeroed), nullptr);
+  EXPECT_EQ(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), bin) << "of the epoch before";
+  NextEpoch();
+  EXPECT_GT(Read<uint64_t>("stats.mutexes.ctl.num_ops"), mallctls);
+  EXPECT_GT(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), bin);
+  EXPECT_EQ(Read<uint64_t>("stats.arenas.0.bins.5.mutex.num_ops"), 0u);
+  EXPECT_EQ(Read<uint64_t>("stats.arenas.4097.bins.4.mutex.num_ops"), 0u);
+  EXPECT_GT(Read<uint64_t>("spanmalloc.locks.central_free_list.num_ops"), lists);
+  EXPECT_GT(Read<uint64_t>("stats.arenas.4096.mutexes.extents_dirty.num_ops"), heap);
+  EXPECT_EQ(Read<unsigned>("stats.mutexes.prof.max_num_thds"), 0u);
+  heap_->registry.Destroy(thread);
+}
+
+TEST_F(MallctlTest, LocksAreCountedAnewAfterAReset) {
+  ThreadState* thread = heap_->registry.Create();
+  bool zeroed = false;
+  ASSERT_NE(thread->Refill(5, &zeroed), nullptr);
+  NextEpoch();
+  EXPECT_GT(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), 0u);
+  EXPECT_GT(Read<uint64_t>("spanmalloc.locks.thread_state.num_ops"), 0u);
+  EXPECT_EQ(Do("stats.mutexes.reset"), 0);
+  NextEpoch();
+  EXPECT_LT(Read<uint64_t>("stats.arenas.0.bins.4.mutex.num_ops"), 4u);
+  EXPECT_LT(Read<uint64_t>("spanmalloc.locks.thread_state.num_ops"), 4u);
+  heap_->registry.Destroy(thread);
+  NextEpoch();
+  EXPECT_LT(Read<uint64_t>("spanmalloc.locks.thread_state.num_ops"), 8u) << "none is lost or new";
 }
 
 TEST_F(MallctlTest, AForkedChildHasItsLock) {

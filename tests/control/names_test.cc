@@ -18,24 +18,32 @@ namespace {
 
 // A name with an index in every place for one.
 std::string Instance(std::string name) {
-  for (const char* place : {"<i>", "<j>", "<k>"}) {
+  for (const char* place : {"<i>", "<j>", "<k>", "<e>", "<n>"}) {
     const size_t at = name.find(place);
     if (at != std::string::npos) name.replace(at, 3, "0");
   }
   return name;
 }
 
+bool IsReadable(const CtlRow& row) {
+  return row.access == CtlAccess::kRead || row.access == CtlAccess::kReadWrite ||
+         row.access == CtlAccess::kReadOwn;
+}
+
+ThreadCounts counts;
+
 class NamesTest : public ::testing::Test {
  protected:
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
-  Control control_{{.sources = heap_->sources(), .options = options_}};
+  Control control_{
+      {.sources = heap_->sources(), .options = options_, .thread_counts = [] { return &counts; }}};
 };
 
 TEST_F(NamesTest, EveryReadableNameReads) {
   for (size_t row = 0; row < CtlRowCount(); ++row) {
     const CtlRow entry = CtlRowAt(row);
-    if (entry.access != CtlAccess::kRead && entry.access != CtlAccess::kReadWrite) continue;
+    if (!IsReadable(entry)) continue;
     const std::string name = Instance(std::string(entry.name));
     unsigned char value[16];
     size_t length = sizeof(value);  // larger than any value: filled, shortened, EINVAL
@@ -48,7 +56,7 @@ TEST_F(NamesTest, EveryReadableNameReads) {
 TEST_F(NamesTest, ANameAndItsMibAreTheSame) {
   for (size_t row = 0; row < CtlRowCount(); ++row) {
     const CtlRow entry = CtlRowAt(row);
-    if (entry.access != CtlAccess::kRead && entry.access != CtlAccess::kReadWrite) continue;
+    if (!IsReadable(entry)) continue;
     const std::string name = Instance(std::string(entry.name));
     size_t mib[kMaxCtlDepth];
     size_t miblen = kMaxCtlDepth;

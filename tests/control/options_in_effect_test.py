@@ -2,6 +2,7 @@
 """Options of the preloaded library: where they are read, what is said about bad ones, and what
 they do to a program."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,24 @@ class OptionsTest(unittest.TestCase):
         self.assertTrue(made.stderr.endswith("--- End jemalloc statistics ---\n"))
         self.assertNotIn("bins:", made.stderr)
         self.assertEqual(run("").stderr, "")
+
+    def test_statistics_every_so_many_bytes(self):
+        code = """
+import time
+def churn():
+    blocks = [bytearray(3000) for _ in range(5000)]
+    large = bytearray(10 << 20)
+    time.sleep(0.06)
+for i in range(20):
+    churn()
+"""
+        made = run(code, SPANMALLOC_CONF="stats_interval:100000000,stats_interval_opts:Jmdablxeg")
+        dumps = made.stderr.replace("}{", "}\n{").splitlines()
+        allocated = [json.loads(dump)["jemalloc"]["stats"]["allocated"] for dump in dumps]
+        # 25 MB at a time, 500 in all; blocks that pass through the thread's cache twice count once.
+        self.assertGreaterEqual(len(allocated), 2)
+        self.assertLessEqual(len(allocated), 6)
+        self.assertEqual(run(code).stderr, "")
 
     def test_without_thread_caches(self):
         made = run("print(read(b'spanmalloc.threads', ctypes.c_size_t))",

@@ -177,7 +177,9 @@ class ResidentMemoryTest(unittest.TestCase):
                     smaps = file.read()
             finally:
                 client("shutdown", "nosave")
-        rows = re.search(r"resident memory is.*?\n(.*?)spanmalloc: of that", text, re.DOTALL)
+        self.assertTrue(text.startswith("___ Begin jemalloc statistics ___\n"), text[:80])
+        self.assertTrue(text.rstrip().endswith("--- End jemalloc statistics ---"), text[-80:])
+        rows = re.search(r"resident memory is.*?\n(.*?)spanmalloc: ", text, re.DOTALL)
         values = [int(sign + digits) for sign, digits in
                   re.findall(r" (-?) +(\d+) bytes", rows[1])]
         self.assertEqual(len(values), 13, text)

@@ -6,9 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "allocator/control/mallctl.h"
+#include "allocator/control/stats_reader.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/telemetry/test_heap.h"
@@ -85,7 +87,10 @@ TEST_F(StatsPrintTest, HeadingsStandInOrder) {
                               "total:",
                               "bins:",
                               "large:",
+                              "extents:",
                               "spanmalloc: where the resident memory is",
+                              "spanmalloc: the other numbers",
+                              "spanmalloc.release.sweeps",
                               "--- End jemalloc statistics ---\n"}) {
     const size_t found = text.find(heading, at);
     ASSERT_NE(found, std::string::npos) << heading << " is missing after\n" << text.substr(0, at);
@@ -101,7 +106,9 @@ TEST_F(StatsPrintTest, LettersLeavePartsOut) {
   EXPECT_THAT(Print("a"), Not(HasSubstr("arenas[0]:")));
   EXPECT_THAT(Print("a"), HasSubstr("Merged arenas stats:"));
   EXPECT_THAT(Print("ma"), Not(HasSubstr("assigned threads")));
-  EXPECT_EQ(PrintSteady("?Z dhex"), PrintSteady(""));
+  EXPECT_THAT(Print("e"), Not(HasSubstr("extents:")));
+  EXPECT_THAT(Print("x"), Not(HasSubstr("n_lock_ops")));
+  EXPECT_EQ(PrintSteady("?Z d"), PrintSteady(""));
 }
 
 TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
@@ -117,6 +124,71 @@ TEST_F(StatsPrintTest, ThePrintedNumbersAreOfANewEpoch) {
   Print("J");
   heap_->page_heap.AllocateLarge(1000, kPageSize);
   EXPECT_THAT(Print("J"), HasSubstr("\"allocated\":16384000,"));
+}
+
+// What the rows of the table say is what the JSON says, and nothing has to be added to the printer
+// for a new row to appear.
+TEST_F(StatsPrintTest, EveryNameIsInTheJson) {
+  const std::string json = Print("J");
+  for (size_t row = 0; row < CtlRowCount(); ++row) {
+    const CtlPath path = CtlPathAt(row);
+    const std::string_view top = path.Part(0);
+    const bool printed = top == "version" || top == "config" || top == "opt" || top == "arenas" ||
+                         top == "stats" || top == "spanmalloc";
+    if (!printed || !StatsReader::IsPrintable(row) || path.name == "spanmalloc.names") continue;
+    CtlValue value;
+    if (!StatsReader(control_, nullptr).Read(row, {}, &value)) continue;
+    std::string key(path.Part(path.depth - 1));
+    if (key == "uptime") key = "uptime_ns";
+    EXPECT_THAT(json, HasSubstr("\"" + key + "\":")) << path.name;
+  }
+}
+
+TEST_F(StatsPrintTest, OpenMetricsHasEveryNumberAndAnEnd) {
+  const std::string text = Print("O");
+  EXPECT_THAT(text, HasSubstr("# TYPE spanmalloc_stats_allocated_bytes gauge\n"
+                              "# UNIT spanmalloc_stats_allocated_bytes bytes\n"
+                              "# HELP spanmalloc_stats_allocated_bytes Held by the program"));
+  EXPECT_THAT(text, HasSubstr("\nspanmalloc_stats_allocated_bytes 8192000\n"));
+  EXPECT_THAT(text, HasSubstr("\nspanmalloc_stats_arenas_large_nmalloc_blocks_total"
+                              "{arena=\"0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("\nspanmalloc_stats_arenas_bins_curregs_blocks"
+                              "{arena=\"0\",size=\"262144\"} 0\n"));
+  EXPECT_THAT(text, EndsWith("\n# EOF\n"));
+  EXPECT_THAT(Print("Ob"), Not(HasSubstr("size=")));
+  EXPECT_THAT(Print("Oa"), HasSubstr("arena=\"merged\""));
+  EXPECT_THAT(Print("Oma"), Not(HasSubstr("arena=")));
+}
+
+TEST_F(StatsPrintTest, TheCallbackMayPrintStatistics) {
+  struct Context {
+    Control& control;
+    std::vector<std::string> inner;
+  } context = {control_, {}};
+  PrintStats(
+      control_,
+      [](void* opaque, const char*) {
+        auto* seen = static_cast<Context*>(opaque);
+        PrintStats(seen->control, Append, &seen->inner, "J");
+      },
+      &context, "J");
+  ASSERT_EQ(context.inner.size(), 1u);
+  EXPECT_THAT(context.inner[0], StartsWith("{\"jemalloc\""));
+}
+
+TEST_F(StatsPrintTest, AnotherThreadMayPrintMeanwhile) {
+  struct Context {
+    Control& control;
+    std::vector<std::string> others;
+  } context = {control_, {}};
+  PrintStats(
+      control_,
+      [](void* opaque, const char*) {
+        auto* seen = static_cast<Context*>(opaque);
+        std::thread([&] { PrintStats(seen->control, Append, &seen->others, "J"); }).join();
+      },
+      &context, "J");
+  EXPECT_EQ(context.others.size(), 1u);
 }
 
 TEST_F(StatsPrintTest, TheCallbackMayAskForStatistics) {

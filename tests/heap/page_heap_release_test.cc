@@ -2,8 +2,11 @@
 //
 // Memory on its way back to the kernel: what is given, what is kept, and that pages called zero
 // really read zero.
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "allocator/heap/page_heap.h"
@@ -162,6 +165,49 @@ TEST_F(PageHeapReleaseTest, PagesThatAreBeingReleasedCountForNoLimit) {
   EXPECT_EQ(held, 50u);
   EXPECT_FALSE(refuses);
   EXPECT_EQ(page_heap_.HeldPages(), 50u);
+}
+
+// A huge page that becomes empty after most of it went back counts for what is left of it.
+TEST_F(PageHeapReleaseTest, WhatWentBackOfAHugePageIsntHeldWhenItIsEmpty) {
+  std::vector<Span*> others;
+  std::vector<Span*> last;
+  for (int i = 0; i < 8; ++i) {
+    others.push_back(Written(240));
+    last.push_back(Written(16));
+  }
+  for (Span* span : others) Free(span);
+  EXPECT_EQ(page_heap_.Release(~size_t{0}), 8 * 240u);
+  for (Span* span : last) Free(span);
+  EXPECT_EQ(page_heap_.FreeDirtyPages(), 8 * 16u);
+  EXPECT_EQ(page_heap_.HeldPages(), 8 * 16u);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  EXPECT_EQ(page_heap_.Release(~size_t{0}), 8 * 16u);
+  EXPECT_EQ(page_heap_.Stats().huge_pages_cut, 0u);
+}
+
+// A child in which they are on their way to the kernel would have lost them.
+TEST_F(PageHeapReleaseTest, AForkWaitsForPagesThatAreBeingReleased) {
+  for (size_t pages : {100u, 300u}) {
+    Span* freed = Written(pages);
+    Written(50);  // stays, so that its huge page stays cut
+    Free(freed);
+    std::atomic<bool> forks = false;
+    bool forked_meanwhile = true;
+    std::thread forker;
+    heap_.memory.DuringNextRelease([&] {
+      forker = std::thread([&] {
+        page_heap_.LockForFork();
+        forks = true;
+        page_heap_.UnlockAfterFork();
+      });
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      forked_meanwhile = forks;
+    });
+    EXPECT_GE(page_heap_.Release(~size_t{0}), pages);
+    forker.join();
+    EXPECT_FALSE(forked_meanwhile) << pages;
+    EXPECT_TRUE(forks);
+  }
 }
 
 TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {

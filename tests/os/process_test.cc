@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <string>
+
 #include "gtest/gtest.h"
 
 namespace spanmalloc::os {
@@ -44,6 +46,19 @@ TEST(ProcessTest, EnvironmentMayBeGone) {
   environ = nullptr;
   EXPECT_EQ(Environment("PATH"), nullptr);
   environ = old;
+}
+
+TEST(ProcessTest, LinkTargetIsReadWholeOrNotAtAll) {
+  const std::string link = ::testing::TempDir() + "/link";
+  unlink(link.c_str());
+  char text[16] = "untouched";
+  EXPECT_FALSE(LinkTarget(link.c_str(), text, sizeof(text)));
+  EXPECT_STREQ(text, "untouched");
+  ASSERT_EQ(symlink("fifteen letters", link.c_str()), 0);
+  EXPECT_TRUE(LinkTarget(link.c_str(), text, sizeof(text)));
+  EXPECT_STREQ(text, "fifteen letters");
+  EXPECT_FALSE(LinkTarget(link.c_str(), text, sizeof(text) - 1));
+  ASSERT_EQ(unlink(link.c_str()), 0);
 }
 
 TEST(ProcessTest, PageSizeIsTheSystems) {

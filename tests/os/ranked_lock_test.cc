@@ -38,6 +38,42 @@ TEST(RankedLockTest, HolderUnlocksAtTheEndOfItsScope) {
   LockHolder hold(lock);
 }
 
+TEST(RankedLockTest, ItIsCountedHowOftenItIsTaken) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  RankedLock lock(LockRank::kPageHeap);
+  EXPECT_EQ(lock.taken(), 0u);
+  for (int i = 0; i < 10; ++i) LockHolder hold(lock);
+  EXPECT_EQ(lock.taken(), 10u);
+  ASSERT_TRUE(lock.TryLock());
+  std::thread([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { EXPECT_FALSE(lock.TryLock()); }).join();
+  lock.Unlock();
+  EXPECT_EQ(lock.taken(), 11u);
+}
+
+TEST(RankedLockTest, SleepsAreCountedByKind) {
+  constexpr LockKind kKind = KindOfClass(7);
+  RankedLock lock(LockRank::kCentralFreeList);
+  lock.SetKind(kKind);
+  ResetLockMaxima();
+  const LockWaits before = LockWaitsOf(kKind);
+  const LockWaits others = LockWaitsOf(KindOf(LockRank::kCentralFreeList));
+  std::thread threads[2];
+  {
+    LockHolder hold(lock);
+    for (std::thread& thread : threads) thread = std::thread([&lock] { LockHolder inner(lock); });
+    while (LockWaitsOf(kKind).max_waiting < 2) std::this_thread::yield();
+  }
+  for (std::thread& thread : threads) thread.join();
+  const LockWaits after = LockWaitsOf(kKind);
+  EXPECT_EQ(after.slept - before.slept, 2u);
+  EXPECT_GT(after.sleep_ns - before.sleep_ns, after.max_ns / 2);
+  EXPECT_GT(after.max_ns, 0u);
+  EXPECT_EQ(after.max_waiting, 2u);
+  EXPECT_EQ(LockWaitsOf(KindOf(LockRank::kCentralFreeList)).slept, others.slept);
+  ResetLockMaxima();
+  EXPECT_EQ(LockWaitsOf(kKind).max_ns, 0u);
+  EXPECT_EQ(LockWaitsOf(kKind).slept, after.slept);
+}
+
 // Threads that would lose updates of plain variables if two of them ever held the lock at once.
 TEST(RankedLockTest, OneThreadAtATime) {
   RankedLock lock(LockRank::kPageHeap);

@@ -46,9 +46,8 @@ class Cgroup {
     for (int attempt = 0; rmdir(folder_) != 0 && attempt < 100; ++attempt) usleep(10000);
   }
 
-  // Runs this program again, with an argument, in the group, and removes that. Returns the status,
-  // or the signal by which it was killed as a negative number.
-  int TryInside(const char* program) const {
+  // Runs this program again, with an argument, in the group, and removes that. Returns the status.
+  int RunInside(const char* program) const {
     pid_t child = fork();
     if (child == 0) {
       if (!Write("cgroup.procs", "0\n")) _exit(kSkipped);
@@ -58,13 +57,8 @@ class Cgroup {
     int status = 0;
     waitpid(child, &status, 0);
     Remove();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  // As above; a signal is a failure.
-  int RunInside(const char* program) const {
-    const int status = TryInside(program);
-    CHECK(status >= 0, "killed by signal %d", -status);
-    return status;
+    CHECK(!WIFSIGNALED(status), "killed by signal %d", WTERMSIG(status));
+    return WEXITSTATUS(status);
   }
 
  private:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs real programs under the preloaded library and compares them with their glibc runs.
+"""Runs real programs under the library and compares them with their runs on another allocator.
 
     SPANMALLOC_LIBRARY=bazel-bin/libspanmalloc.so tests/programs/runner.py [program...]
     tests/programs/runner.py --library bazel-bin/libspanmalloc.so sqlite redis

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the program tests share: run a program under glibc and under the library, and compare.
+"""What the program tests share: run a program under another allocator and under the library, and
+compare.
 
 A test derives from ProgramTest, names its `programs` (the executables that must have been seen
 with the library mapped) and passes a workload to same_under_both(). The workload is called twice,
 each time with a Session, in a fresh directory of the same path, and returns whatever must be equal.
+
+The library is preloaded, and the other run is on glibc's malloc; or, in a LinkedProgramTest, the
+library takes the place of the one that the program was linked with, and the other run is on that.
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import pathlib
@@ -39,6 +44,14 @@ def library():
     return os.path.realpath(path)
 
 
+def system_library(soname):
+    """The real path of the library of this name that Debian installs."""
+    paths = glob.glob(f"/usr/lib/*-linux-gnu/{soname}")
+    if not paths:
+        raise RuntimeError(f"no {soname}; see tests/programs/packages.txt")
+    return os.path.realpath(paths[0])
+
+
 def system_libc():
     """The real path of the C library that this interpreter itself runs on."""
     with open("/proc/self/maps", encoding="utf-8") as maps:
@@ -60,21 +73,35 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def resident_bytes(process):
+    """The kernel's account of a process."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
 def forbidden_lines(stderr):
     """The lines of `stderr` that no run may have."""
     return [line for line in stderr.splitlines() if line.startswith(_FORBIDDEN_PREFIXES)]
 
 
 class Session:
-    """The processes of one workload: how to start them, and what was seen of them."""
+    """The processes of one workload: how to start them, and what was seen of them.
 
-    def __init__(self, test, name, preload, directory):
+    variables:  those of the environment by which they get their allocator.
+    watched:    the library that they are expected to have mapped, or not to have.
+    displaced:  the library that must not be mapped where the other one is.
+    """
+
+    def __init__(self, test, name, directory, variables, watched, displaced=None):
         self.name = name
         self.directory = directory
         self.mapped = set()
+        self.displaced_mapped = set()
         self.peak_kib = 0
         self._test = test
-        self._preload = preload
+        self._variables = variables
+        self._watched = watched
+        self._displaced = displaced
 
     def environment(self, **extra):
         """A small environment, the same in every run but for the preloaded library."""
@@ -87,8 +114,7 @@ class Session:
         }
         if "SPANMALLOC_CONF" in os.environ:
             variables["SPANMALLOC_CONF"] = os.environ["SPANMALLOC_CONF"]
-        if self._preload:
-            variables["LD_PRELOAD"] = self._preload
+        variables.update(self._variables)
         variables.update(extra)
         return variables
 
@@ -112,11 +138,11 @@ class Session:
         return stdout
 
     @contextlib.contextmanager
-    def server(self, argv, port, **extra_environment):
+    def server(self, argv, port, status=0, **extra_environment):
         """Runs a server that listens on `port`, for the length of a with block.
 
         The block may end the server itself; otherwise SIGTERM does. Either way the server must
-        exit with status 0 and print no report.
+        exit with that status and print no report.
         """
         argv = [str(word) for word in argv]
         log = self.directory / f"{os.path.basename(argv[0])}.{port}.log"
@@ -128,7 +154,8 @@ class Session:
                     process.send_signal(signal.SIGTERM)
                 process.wait(HANG_SECONDS)
         text = log.read_text("utf-8", "replace")
-        self._test.assertEqual(process.returncode, 0, f"{self.name}: {argv[0]}\n{text[-2000:]}")
+        complaint = f"{self.name}: {argv[0]}\n{text[-2000:]}"
+        self._test.assertEqual(process.returncode, status, complaint)
         self._test.assertEqual(forbidden_lines(text), [], f"{self.name}: {argv[0]}")
 
     def _wait_until_listening(self, process, port, log):
@@ -157,12 +184,16 @@ class Session:
             stderr=stderr,
             start_new_session=True,
         )
-        watch = ProcessWatch(process.pid, library())
+        watch = ProcessWatch(process.pid, self._watched)
+        displaced = ProcessWatch(process.pid, self._displaced) if self._displaced else None
         try:
             yield process
         finally:
             watch.stop()
             self.mapped |= watch.mapped
+            if displaced:
+                displaced.stop()
+                self.displaced_mapped |= displaced.mapped
             self.peak_kib = max(self.peak_kib, watch.peak_kib)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -187,22 +218,69 @@ class ProgramTest(unittest.TestCase):
             prefix="programs-", dir=os.environ.get("TEST_TMPDIR"), ignore_cleanup_errors=True
         ) as scratch:
             directory = pathlib.Path(scratch) / "work"
-            expected = self._run_workload(workload, "glibc", self.baseline_preload, directory)
-            actual = self._run_workload(workload, "preload", library(), directory)
-        self.assertEqual(actual, expected, "the program's output differs from its glibc run")
+            expected = self._run_without(workload, directory)
+            actual = self._run_with(workload, directory)
+        self.assertEqual(actual, expected, "the program's output differs from its other run")
         return actual
 
-    def _run_workload(self, workload, name, preload, directory):
-        directory.mkdir()
-        session = Session(self, name, preload, directory)
+    def _run_without(self, workload, directory):
+        preload = {"LD_PRELOAD": self.baseline_preload} if self.baseline_preload else {}
+        session = Session(self, "glibc", directory, preload, library())
+        result = self._run_workload(workload, session)
+        if not preload:
+            self.assertEqual(session.mapped, set(), "the library was mapped without preload")
+        return result
+
+    def _run_with(self, workload, directory):
+        session = Session(self, "preload", directory, {"LD_PRELOAD": library()}, library())
+        result = self._run_workload(workload, session)
+        self.check_mapped(session, library())
+        return result
+
+    def check_mapped(self, session, path):
+        missing = set(self.programs) - session.mapped
+        self.assertEqual(missing, set(), f"{path} was not mapped in these programs")
+
+    def _run_workload(self, workload, session):
+        session.directory.mkdir()
         started = time.monotonic()
         result = workload(session)
         seconds = time.monotonic() - started
-        measurements.append((self.id(), name, seconds, session.peak_kib / 1024))
-        if preload == library():
-            missing = set(self.programs) - session.mapped
-            self.assertEqual(missing, set(), f"{preload} was not mapped in these programs")
-        elif not preload:
-            self.assertEqual(session.mapped, set(), "the library was mapped without preload")
-        shutil.rmtree(directory)
+        measurements.append((self.id(), session.name, seconds, session.peak_kib / 1024))
+        shutil.rmtree(session.directory)
+        return result
+
+
+class LinkedProgramTest(ProgramTest):
+    """Base of the tests of programs that were linked with another allocator's shared library."""
+
+    # The name under which they ask for it.
+    soname = "libjemalloc.so.2"
+
+    def _run_without(self, workload, directory):
+        displaced = system_library(self.soname)
+        session = Session(self, "linked", directory, {}, displaced)
+        result = self._run_workload(workload, session)
+        self.check_mapped(session, displaced)
+        return result
+
+    def _run_with(self, workload, directory):
+        # The library of that name lies beside the one that is preloaded.
+        replacement = pathlib.Path(library()).parent / self.soname
+        if not replacement.exists():
+            self.fail(f"no {replacement}: bazel build //:{self.soname}")
+        folder = directory.parent / "libraries"
+        folder.mkdir()
+        (folder / self.soname).symlink_to(replacement)
+        session = Session(
+            self,
+            "replaced",
+            directory,
+            {"LD_LIBRARY_PATH": str(folder)},
+            os.path.realpath(replacement),
+            system_library(self.soname),
+        )
+        result = self._run_workload(workload, session)
+        self.check_mapped(session, replacement)
+        self.assertEqual(session.displaced_mapped, set(), f"{self.soname} was not replaced")
         return result

@@ -2,10 +2,36 @@
 """The checks of support.py must fail when they should: each case is one way to be wrong."""
 
 import itertools
+import pathlib
 
 import support
 
 SHELL = "/bin/sh"
+
+
+class ReplacementTest(support.LinkedProgramTest):
+    programs = ("redis-check-rdb",)
+
+    def serve(self, **variables):
+        def workload(session):
+            port = support.free_port()
+            command = ["redis-server", "--bind", "127.0.0.1", "--port", port, "--save", ""]
+            with session.server(command, port, **variables):
+                return session.run(["sleep", "0.2"])
+
+        return self.same_under_both(workload)
+
+    def test_a_replaced_library_passes(self):
+        self.assertEqual(self.serve(), b"")
+
+    def test_a_library_that_is_not_replaced_fails(self):
+        with self.assertRaisesRegex(AssertionError, "was not mapped in these programs"):
+            self.serve(LD_LIBRARY_PATH="")
+
+    def test_a_library_that_is_there_beside_ours_fails(self):
+        ours = pathlib.Path(support.library()).parent / self.soname
+        with self.assertRaisesRegex(AssertionError, "was not replaced"):
+            self.serve(LD_PRELOAD=f"{support.system_library(self.soname)}:{ours}")
 
 
 class SupportTest(support.ProgramTest):
@@ -28,7 +54,7 @@ class SupportTest(support.ProgramTest):
             session.run(["sleep", "0.2"])
             return next(answers)
 
-        self.expect_failure(workload, "differs from its glibc run")
+        self.expect_failure(workload, "differs from its other run")
 
     def test_exit_status_fails(self):
         self.expect_failure(lambda session: session.run([SHELL, "-c", "exit 3"]), "3 != 0")

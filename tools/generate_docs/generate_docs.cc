@@ -3,9 +3,11 @@
 // Prints a page of the documentation made from a table:
 //   generate_docs options     from allocator/params/options.def
 //   generate_docs mallctl     from allocator/control/names.def
+//   generate_docs schema      the same as a JSON schema
 #include <cstring>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "allocator/control/ctl_table.h"
 #include "allocator/params/options.h"
@@ -18,11 +20,16 @@ constexpr char kOptionsHead[] = R"(# Options
 <!-- Made by tools/generate_docs/update.sh from allocator/params/options.def. Don't edit. -->
 
 Options are `name:value` pairs with commas between them. They are read once, before the first
-allocation, from three places; where two set the same option, the later of this list wins:
+allocation, from these places; where two set the same option, the later of this list wins:
 
 1. the program's own `const char* malloc_conf = "...";`
-2. the environment variable `MALLOC_CONF`
-3. the environment variable `SPANMALLOC_CONF`
+2. the target of the symbolic link `/etc/malloc.conf`
+3. the environment variable `MALLOC_CONF`
+4. the program's own `const char* malloc_conf_2_conf_harder = "...";`
+5. the environment variable `SPANMALLOC_CONF`
+
+In a build with a prefix all these names carry it: `je_malloc_conf`, `/etc/je_malloc.conf`,
+`JE_MALLOC_CONF`.
 
 ```
 SPANMALLOC_CONF=dirty_decay_ms:10000,stats_print:true ./server
@@ -51,14 +58,19 @@ by name. They follow jemalloc 5.3's rules; they return an error number and leave
   absent, or a call from a signal handler that interrupted the allocator.
 * `<i>` is the index of an arena: below `arenas.narenas`, or 4096 for all arenas; `arena.<i>` takes
   `arenas.narenas` for all arenas too, and `stats.arenas.<i>` takes 4097 for destroyed ones. `<j>`
-  is a size class below `arenas.nbins`, `<k>` a large one below `arenas.nlextents`.
+  is a size class below `arenas.nbins`, `<k>` a large one below `arenas.nlextents`, `<e>` a length of
+  free runs below `arenas.nlextents` + 3.
 * Counts of blocks are made where batches pass between thread caches and central free lists:
   `nmalloc` doesn't count blocks that a cache hands out again, and a block in a cache counts as
   free. `nmalloc - ndalloc` is exactly what the program holds.
 * Names of jemalloc's that aren't listed answer `ENOENT`: their value isn't known here.
 
-Types: `b` bool, `u` unsigned (4 bytes), `u64` uint64_t, `z` size_t, `s` ssize_t, `str` const char*.
-Access: `r` read, `rw` read and write, `-` an action.
+* The same as a JSON schema: [mallctl.schema.json](mallctl.schema.json). A running program lists the
+  names by `spanmalloc.names`, and tells their types, access, units and help by `spanmalloc.name.*`.
+
+Types: `b` bool, `u` unsigned (4 bytes), `u64` uint64_t, `z` size_t, `s` ssize_t, `str` const char*,
+`p` a pointer. Access: `r` read, `w` write, `rw` read and write, `-` an action, `absent`: the name has
+a MIB and answers `ENOENT`, as jemalloc's do where the feature is off.
 )";
 
 std::string DefaultText(size_t row) {
@@ -93,48 +105,118 @@ void PrintOptionsPage() {
   PrintOptions(OptionEffect::kFixed);
 }
 
-const char* TypeText(CtlType type) {
-  switch (type) {
-    case CtlType::kNone:
-      return "";
-    case CtlType::kBool:
-      return "b";
-    case CtlType::kUnsigned:
-      return "u";
-    case CtlType::kUint64:
-      return "u64";
-    case CtlType::kSize:
-      return "z";
-    case CtlType::kSigned:
-      return "s";
-    case CtlType::kString:
-      return "str";
-  }
-  return "";
+// The default of an option that a name reads; its row, or OptionCount() if it reads none.
+size_t OptionRowOf(std::string_view name) {
+  size_t row = 0;
+  while (row < OptionCount() && name != "opt." + std::string(OptionAt(row).name)) ++row;
+  return row;
 }
 
-const char* AccessText(CtlAccess access) {
-  switch (access) {
-    case CtlAccess::kRead:
-    case CtlAccess::kCreate:
-      return "r";
-    case CtlAccess::kReadWrite:
-    case CtlAccess::kLookUp:
-    case CtlAccess::kBuffer:
-      return "rw";
-    case CtlAccess::kAction:
-      return "-";
-  }
-  return "";
+std::string MarkedDefault(std::string_view name) {
+  const size_t row = OptionRowOf(name);
+  const std::string text = row == OptionCount() ? "" : DefaultText(row);
+  return text.empty() ? "" : "`" + text + "`";
 }
 
 void PrintMallctlPage() {
-  std::cout << kMallctlHead << "\n| name | type | access | unit | |\n|---|---|---|---|---|\n";
+  std::cout << kMallctlHead
+            << "\n| name | type | access | unit | default | |\n|---|---|---|---|---|---|\n";
   for (size_t row = 0; row < CtlRowCount(); ++row) {
     const CtlRow entry = CtlRowAt(row);
-    std::cout << "| `" << entry.name << "` | " << TypeText(entry.type) << " | "
-              << AccessText(entry.access) << " | " << entry.unit << " | " << entry.help << " |\n";
+    std::cout << "| `" << entry.name << "` | " << CtlTypeText(entry.type) << " | "
+              << CtlAccessText(entry.access) << " | " << entry.unit << " | "
+              << MarkedDefault(entry.name) << " | " << entry.help << " |\n";
   }
+}
+
+std::string Quoted(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+// A name as a regular expression, with a number for each index; in JSON, which doubles backslashes.
+std::string PatternOf(std::string_view name) {
+  std::string pattern = "^";
+  for (size_t i = 0; i < name.size(); ++i) {
+    if (name[i] == '<') {
+      pattern += "[0-9]+";
+      i = name.find('>', i);
+    } else if (name[i] == '.') {
+      pattern += "\\\\.";
+    } else {
+      pattern += name[i];
+    }
+  }
+  return pattern + "$";
+}
+
+const char* SchemaOf(CtlType type) {
+  switch (type) {
+    case CtlType::kNone:
+      return R"("type": "null")";
+    case CtlType::kBool:
+      return R"("type": "boolean")";
+    case CtlType::kUnsigned:
+      return R"("type": "integer", "minimum": 0, "maximum": 4294967295)";
+    case CtlType::kUint64:
+    case CtlType::kSize:
+    case CtlType::kPointer:
+      return R"("type": "integer", "minimum": 0, "maximum": 18446744073709551615)";
+    case CtlType::kSigned:
+      return R"("type": "integer", "minimum": -9223372036854775808,)"
+             R"( "maximum": 9223372036854775807)";
+    case CtlType::kString:
+      return R"("type": "string")";
+  }
+  return "";
+}
+
+void PrintSchemaRow(const CtlRow& entry) {
+  std::cout << "{" << SchemaOf(entry.type) << ", \"description\": " << Quoted(entry.help)
+            << ", \"x-name\": " << Quoted(entry.name)
+            << ", \"x-type\": " << Quoted(CtlTypeText(entry.type))
+            << ", \"x-access\": " << Quoted(CtlAccessText(entry.access));
+  if (*entry.unit != '\0') std::cout << ", \"x-unit\": " << Quoted(entry.unit);
+  const std::string_view access = CtlAccessText(entry.access);
+  if (access == "r") std::cout << ", \"readOnly\": true";
+  if (access == "w") std::cout << ", \"writeOnly\": true";
+  if (const size_t option = OptionRowOf(entry.name); option < OptionCount()) {
+    const bool text = entry.type == CtlType::kString;
+    std::cout << ", \"default\": " << (text ? Quoted(DefaultText(option)) : DefaultText(option));
+  }
+  std::cout << "}";
+}
+
+// The names with or without an index.
+void PrintSchemaRows(bool indexed) {
+  const char* separator = "\n";
+  for (size_t row = 0; row < CtlRowCount(); ++row) {
+    const CtlRow entry = CtlRowAt(row);
+    if ((entry.name.find('<') != std::string_view::npos) != indexed) continue;
+    std::cout << separator << "    "
+              << (indexed ? "\"" + PatternOf(entry.name) + "\"" : Quoted(entry.name)) << ": ";
+    PrintSchemaRow(entry);
+    separator = ",\n";
+  }
+  std::cout << "\n  }";
+}
+
+void PrintSchema() {
+  std::cout << R"({
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "$comment": "Made by tools/generate_docs/update.sh from allocator/control/names.def.",
+  "title": "mallctl",
+  "description": "An object of mallctl's names and their values. x-name is the name, with <i> and the like where an index stands; x-type, x-access and x-unit are as in mallctl.md.",
+  "type": "object",
+  "properties": {)";
+  PrintSchemaRows(/*indexed=*/false);
+  std::cout << ",\n  \"patternProperties\": {";
+  PrintSchemaRows(/*indexed=*/true);
+  std::cout << ",\n  \"additionalProperties\": false\n}\n";
 }
 
 }  // namespace
@@ -149,6 +231,10 @@ int main(int argc, char** argv) {
     spanmalloc::PrintMallctlPage();
     return 0;
   }
-  std::cerr << "usage: generate_docs options|mallctl\n";
+  if (argc == 2 && strcmp(argv[1], "schema") == 0) {
+    spanmalloc::PrintSchema();
+    return 0;
+  }
+  std::cerr << "usage: generate_docs options|mallctl|schema\n";
   return 2;
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Writes docs/options.md and docs/mallctl.md anew; call it after a change to options.def or
+# Writes docs/options.md, docs/mallctl.md and docs/mallctl.schema.json anew; call it after a change to options.def or
 # names.def. tests/control/generated_docs_test.py fails until that is done.
 
 set -euo pipefail
@@ -11,3 +11,4 @@ bazel build --noshow_progress --ui_event_filters=-info //tools/generate_docs
 for page in options mallctl; do
   bazel-bin/tools/generate_docs/generate_docs "$page" >"docs/$page.md"
 done
+bazel-bin/tools/generate_docs/generate_docs schema >docs/mallctl.schema.json

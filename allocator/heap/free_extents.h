@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The heap's runs of free pages, counted by length and by whether they may be resident. The page
+// heap fills it in when somebody asks; the statistics keep it.
+#ifndef SPANMALLOC_ALLOCATOR_HEAP_FREE_EXTENTS_H_
+#define SPANMALLOC_ALLOCATOR_HEAP_FREE_EXTENTS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/params/large_classes.h"
+
+namespace spanmalloc {
+
+// The runs of one class.
+struct ExtentStats {
+  uint64_t dirty;  // runs that may be resident
+  uint64_t dirty_bytes;
+  uint64_t retained;  // runs that aren't
+  uint64_t retained_bytes;
+};
+
+struct FreeExtents {
+  ExtentStats classes[kExtentClasses] = {};
+
+  void Add(size_t bytes, bool dirty) {
+    if (bytes == 0) return;
+    ExtentStats& of = classes[ExtentClassOf(bytes)];
+    ++(dirty ? of.dirty : of.retained);
+    (dirty ? of.dirty_bytes : of.retained_bytes) += bytes;
+  }
+};
+
+// Large blocks of one class, since the start. A block that grew or shrank into another class counts
+// as freed in the one and made in the other.
+struct LargeClassStats {
+  uint64_t made;
+  uint64_t freed;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_HEAP_FREE_EXTENTS_H_
