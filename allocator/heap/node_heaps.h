@@ -143,6 +143,13 @@ class NodeHeaps {
   }
   bool CheckInvariants();
 
+  // Calls visit(const os::RankedLock&) for all locks.
+  template <typename Visit>
+  void ForEachLock(Visit visit) {
+    visit(making_);
+    ForEach([&visit](PageHeap& heap) { visit(heap.lock()); });
+  }
+
   // Takes all locks for a fork; see PageHeap. Afterwards one of the other two is called, in the
   // parent and in the child.
   void LockForFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {

@@ -292,6 +292,8 @@ class PageHeap {
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
+  const os::RankedLock& lock() const ABSL_LOCK_RETURNED(lock_) { return lock_; }
+
   // Takes the lock for a fork, when no pages are on their way to the kernel: they would be nobody's
   // in the child, for ever. Then one of the others is called, in the parent and in the child.
   void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_);
