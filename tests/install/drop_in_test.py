@@ -26,9 +26,7 @@ NEWER_JEMALLOC = {
 # sbrk, the parts that its own tools and tests use, and its interfaces in C++.
 NOT_OFFERED = re.compile(
     r"MallocHook_|TCMalloc|tcmalloc_sys_alloc|RunningOnValgrind|mmap|mmap64|mremap|munmap|sbrk|"
-    r"_Z(?!n[wa]|d[la])|"
-    r"MallocExtension_|malloc_size|"
-    r"tc_(mallinfo|malloc_stats|mallopt|nallocx|query_new_mode|set_new_mode|version)"
+    r"_Z(?!n[wa]|d[la])|malloc_size"
 )
 
 CLIENT = """
