@@ -110,7 +110,7 @@ GroupLimits UseOfGroups(std::string_view cgroup_memory) {
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
-                &library_image, &runtime.explicit_caches, &runtime.counts},
+                &library_image, &runtime.explicit_caches, &runtime.counts, &runtime.regions},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,

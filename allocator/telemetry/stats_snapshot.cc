@@ -71,6 +71,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->background = sources.background->Stats();
     snapshot->idle_caches = sources.background->idle_caches().Stats();
   }
+  if (sources.regions != nullptr) snapshot->regions = sources.regions->Stats();
   snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
 }
 
