@@ -12,9 +12,9 @@ LIBRARY = os.environ.get("SPANMALLOC_SO", "libspanmalloc.so")
 # take more of it fail with "cannot allocate memory in static TLS block".
 MAX_TLS_BYTES = 64
 
-# Each costs time at every start, and the pages they are in are private ones. Nearly all of those
-# there are point the empty cache's stacks at the empty stack.
-MAX_RELATIVE_RELOCATIONS = 250
+# Each costs time at every start, and the pages they are in are private ones. Most of those there are
+# point the empty cache's stacks at the empty stack, others wire the floors together.
+MAX_RELATIVE_RELOCATIONS = 280
 
 # What a program may rely on when the library is preloaded in the place of another malloc.
 ENTRY_POINTS = """
