@@ -138,7 +138,7 @@ constinit Control instance({
 Control& control() { return instance; }
 
 void LoadControl() {
-  LoadOptions(option_sources, malloc_conf, malloc_conf_2_conf_harder, &options);
+  LoadOptions(NamesOfSources(), malloc_conf, malloc_conf_2_conf_harder, &options);
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));
