@@ -156,15 +156,16 @@ void PutObject(size_t c, void* object) {
 }
 
 // Whether a block may have been asked for with `size` bytes, for which `claimed` is the class. Up
-// to kMaxTableSize it must have just that class; beyond, realloc may have left it in place with a
-// size of half as much as it holds, or a few pages less. What the page map doesn't know is left for
-// free to judge.
+// to kMaxTableSize it must have just that class, unless it was borrowed from another; beyond,
+// realloc may have left it in place with a size of half as much as it holds, or a few pages less.
+// What the page map doesn't know is left for free to judge.
 bool SizeFits(const void* block, size_t size, size_t claimed) {
   const SizeClass actual = runtime.page_map.ClassOf(block);
-  if (actual != kNoSizeClass) {
-    return actual == claimed || MayKeepClass(actual, size);
-  }
+  if (actual != kNoSizeClass && (actual == claimed || MayKeepClass(actual, size))) return true;
   const Span* span = runtime.page_map.SpanOf(block);
+  if (actual != kNoSizeClass) {
+    return span != nullptr && span->MayHaveLentAs(static_cast<SizeClass>(claimed));
+  }
   if (span == nullptr || span->size_class != kNoSizeClass ||
       span->start != reinterpret_cast<uintptr_t>(block)) {
     return true;

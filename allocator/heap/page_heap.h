@@ -210,6 +210,12 @@ class PageHeap {
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
   HeapGrowth TakeGrowth() ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Whether `pages` more would make it hold more than it ever did.
+  bool WouldGrow(size_t pages) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return Held() + pages > peak_resident_.load(std::memory_order_relaxed);
+  }
+
   // Caches have given back what they held idle.
   void NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
 
