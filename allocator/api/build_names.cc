@@ -11,14 +11,16 @@
 
 namespace spanmalloc {
 
-constinit const OptionSources option_sources = {
-    .trim_threshold = SPANMALLOC_UPPER_PREFIX "MALLOC_TRIM_THRESHOLD_",
-    .perturb = SPANMALLOC_UPPER_PREFIX "MALLOC_PERTURB_",
-    .symbol = SPANMALLOC_PREFIX "malloc_conf",
-    .link = "/etc/" SPANMALLOC_PREFIX "malloc.conf",
-    .variable = SPANMALLOC_UPPER_PREFIX "MALLOC_CONF",
-    .last_symbol = SPANMALLOC_PREFIX "malloc_conf_2_conf_harder",
-    .own_variable = SPANMALLOC_UPPER_PREFIX "SPANMALLOC_CONF",
-};
+OptionSources NamesOfSources() {
+  return {
+      .trim_threshold = SPANMALLOC_UPPER_PREFIX "MALLOC_TRIM_THRESHOLD_",
+      .perturb = SPANMALLOC_UPPER_PREFIX "MALLOC_PERTURB_",
+      .symbol = SPANMALLOC_PREFIX "malloc_conf",
+      .link = "/etc/" SPANMALLOC_PREFIX "malloc.conf",
+      .variable = SPANMALLOC_UPPER_PREFIX "MALLOC_CONF",
+      .last_symbol = SPANMALLOC_PREFIX "malloc_conf_2_conf_harder",
+      .own_variable = SPANMALLOC_UPPER_PREFIX "SPANMALLOC_CONF",
+  };
+}
 
 }  // namespace spanmalloc

@@ -9,7 +9,7 @@
 
 namespace spanmalloc {
 
-extern __attribute__((visibility("hidden"))) const OptionSources option_sources;
+OptionSources NamesOfSources();
 
 }  // namespace spanmalloc
 

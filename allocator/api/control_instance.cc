@@ -113,7 +113,7 @@ GroupLimits UseOfGroups(std::string_view cgroup_memory) {
 constinit Control instance({
     .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
                 runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
-                &library_image, &runtime.explicit_caches, &runtime.counts},
+                &library_image, &runtime.explicit_caches, &runtime.counts, &runtime.regions},
     .options = options,
     .initialize = &InitializeRuntime,
     .run_inside = &RunInSlowPath,
@@ -144,7 +144,7 @@ constinit Control instance({
 Control& control() { return instance; }
 
 void LoadControl() {
-  LoadOptions(option_sources, malloc_conf, malloc_conf_2_conf_harder, &options);
+  LoadOptions(NamesOfSources(), malloc_conf, malloc_conf_2_conf_harder, &options);
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));

@@ -30,10 +30,12 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
   runtime.page_heap.LockForFork();
   runtime.metadata.lock().Lock();
+  runtime.regions.lock().Lock();
 }
 
 void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
+  runtime.regions.lock().Unlock();
   runtime.metadata.lock().Unlock();
   runtime.page_heap.UnlockAfterFork();
   ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
@@ -48,6 +50,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachListLock([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.page_heap.ResetAfterFork();
   runtime.metadata.lock().ResetAfterFork();
+  runtime.regions.lock().ResetAfterFork();
   runtime.explicit_caches.ResetAfterFork();
   runtime.arenas.ResetAfterFork(thread_locals.arena);
   runtime.registry.ResetAfterFork(thread_locals.state);

@@ -90,6 +90,7 @@ SPANMALLOC_EXPORT void* tc_pvalloc(size_t size) noexcept { return spanmalloc::Wh
 SPANMALLOC_EXPORT size_t tc_malloc_size(void* block) noexcept {
   return spanmalloc::UsableSize(block);
 }
+SPANMALLOC_EXPORT size_t malloc_size(void* block) noexcept { return spanmalloc::UsableSize(block); }
 
 SPANMALLOC_EXPORT void tc_free_aligned_sized(void* block, size_t alignment, size_t size) noexcept {
   if (block != nullptr) spanmalloc::FreeSizedAligned(block, size, alignment);

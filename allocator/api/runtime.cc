@@ -18,7 +18,7 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false,
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0,      false,
                                                      true,         0,       nullptr};
 constinit Runtime runtime{&ReportBadPointer};
 

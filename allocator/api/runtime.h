@@ -22,6 +22,7 @@
 #include "allocator/heap/metadata_allocator.h"
 #include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_map.h"
+#include "allocator/heap/region_set.h"
 #include "allocator/os/clock.h"
 #include "allocator/os/control_groups.h"
 #include "allocator/os/group_memory.h"
@@ -41,6 +42,7 @@ struct Runtime {
         central(Heap{metadata, page_map, page_heap, report, &arenas}),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
+        regions(memory, metadata),
         explicit_caches(ExplicitCacheContext{central, arenas, metadata, budget}),
         groups(files),
         group_memory(groups),
@@ -129,6 +131,7 @@ struct Runtime {
   ArenaSet arenas;
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
+  RegionSet regions;
   ExplicitCaches explicit_caches;
   ThreadCountsPool counts;
   os::KernelFiles files;

@@ -17,14 +17,8 @@
 namespace spanmalloc {
 namespace {
 
-// An object of class `c`, from this thread's cache or, for a thread that has none, from the
-// central free lists. `*zeroed`: it is known to read as zeros.
-void* TakeObject(size_t c, bool* zeroed) {
-  *zeroed = false;
-  if (ThreadState* state = runtime.ThreadStateOrNull()) {
-    void* object = state->cache.Pop(c);
-    return object != nullptr ? object : state->Refill(c, zeroed);
-  }
+// As TakeObject, of a thread that has no cache.
+ALLOC_SLOW_PATH void* TakeWithoutCache(size_t c, bool* zeroed) {
   void* object = nullptr;
   runtime.central.Remove(static_cast<SizeClass>(c), &object, 1, zeroed);
   if (FillsBlocks() && object != nullptr) {
@@ -34,13 +28,26 @@ void* TakeObject(size_t c, bool* zeroed) {
   return object;
 }
 
+ALLOC_SLOW_PATH void FillLarge(Span* span) {
+  FillAllocated(reinterpret_cast<void*>(span->start), span->bytes());
+  span->zeroed = false;
+}
+
+// An object of class `c`, from this thread's cache or, for a thread that has none, from the
+// central free lists. `*zeroed`: it is known to read as zeros.
+void* TakeObject(size_t c, bool* zeroed) {
+  *zeroed = false;
+  if (ThreadState* state = runtime.ThreadStateOrNull()) {
+    void* object = state->cache.Pop(c);
+    return object != nullptr ? object : state->Refill(c, zeroed);
+  }
+  return TakeWithoutCache(c, zeroed);
+}
+
 void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
   Span* span = runtime.page_heap.AllocateLarge(PagesFor(size), alignment);
   if (span == nullptr) return nullptr;
-  if (FillsBlocks()) {
-    FillAllocated(reinterpret_cast<void*>(span->start), span->bytes());
-    span->zeroed = false;
-  }
+  if (FillsBlocks()) FillLarge(span);
   *zeroed = span->zeroed;
   return reinterpret_cast<void*>(span->start);
 }
@@ -136,28 +143,34 @@ void Report(Fault fault, const void* pointer, const Span* span, size_t claimed_s
 
 Fault MissingFault(const void* pointer) { return runtime.page_heap.MissingFault(pointer); }
 
+// As PutObject, of a thread that has no cache.
+ALLOC_SLOW_PATH void PutWithoutCache(size_t c, void* object) {
+  if (FillsBlocks()) FillFreed(object);
+  runtime.central.Insert(static_cast<SizeClass>(c), &object, 1);
+}
+
 // Puts an object of class `c` into the thread's cache, flushing if need be. A bad pointer that its
 // page's class doesn't give away is found when it gets to its span (see PerCpuCentral::Insert).
 void PutObject(size_t c, void* object) {
   ThreadState* state = runtime.ThreadStateOrNull();
   if (state == nullptr) {
-    if (FillsBlocks()) FillFreed(object);
-    runtime.central.Insert(static_cast<SizeClass>(c), &object, 1);
+    PutWithoutCache(c, object);
   } else if (!state->cache.Push(c, object)) {
     state->Overflow(c, object);
   }
 }
 
 // Whether a block may have been asked for with `size` bytes, for which `claimed` is the class. Up
-// to kMaxTableSize it must have just that class; beyond, realloc may have left it in place with a
-// size of half as much as it holds, or a few pages less. What the page map doesn't know is left for
-// free to judge.
+// to kMaxTableSize it must have just that class, unless it was borrowed from another; beyond,
+// realloc may have left it in place with a size of half as much as it holds, or a few pages less.
+// What the page map doesn't know is left for free to judge.
 bool SizeFits(const void* block, size_t size, size_t claimed) {
   const SizeClass actual = runtime.page_map.ClassOf(block);
-  if (actual != kNoSizeClass) {
-    return actual == claimed || MayKeepClass(actual, size);
-  }
+  if (actual != kNoSizeClass && (actual == claimed || MayKeepClass(actual, size))) return true;
   const Span* span = runtime.page_map.SpanOf(block);
+  if (actual != kNoSizeClass) {
+    return span != nullptr && span->MayHaveLentAs(static_cast<SizeClass>(claimed));
+  }
   if (span == nullptr || span->size_class != kNoSizeClass ||
       span->start != reinterpret_cast<uintptr_t>(block)) {
     return true;

@@ -7,11 +7,13 @@
  *   jemalloc's   mallocx, rallocx, xallocx, sallocx, dallocx, sdallocx, nallocx
  *                mallctl, mallctlnametomib, mallctlbymib, malloc_stats_print,
  *                malloc_message, malloc_conf
- *   spanmalloc's spanmalloc_version, spanmalloc_release_free_memory, spanmalloc_flush_thread_cache
+ *   spanmalloc's spanmalloc_version, spanmalloc_release_free_memory, spanmalloc_flush_thread_cache;
+ *                regions: spanmalloc_region_*
  *
  * All sizes are in bytes. Every function is thread-safe and may be called before main, from a
- * destructor at exit and in the child of a fork. Blocks of all these functions and of
- * malloc, new and the rest are of one heap: any of them may be freed by free.
+ * destructor at exit and in the child of a fork; regions have rules of their own. Blocks of all
+ * these functions and of malloc, new and the rest are of one heap: any of them may be freed by
+ * free, but for what comes from a region, which is never freed by itself.
  *
  * A pointer that isn't a live block of this heap is a fault of the program; docs/trust.md says
  * which faults are found and how they are reported.
@@ -55,6 +57,88 @@ size_t spanmalloc_release_free_memory(void) SPANMALLOC_NOEXCEPT;
 /* Gives the free blocks in the calling thread's cache to the CPUs' lists, where any thread finds
  * them. For a thread that is about to be idle for long. */
 void spanmalloc_flush_thread_cache(void) SPANMALLOC_NOEXCEPT;
+
+/* ---- Regions: memory that is handed out from one end and freed all at once ---- */
+
+/* A region reserves address space when it is made, and takes memory for it as it fills.
+ * docs/regions.md has more.
+ *
+ * Threads: a region is used by one thread at a time. One that is SPANMALLOC_REGION_SHARED may be
+ * allocated from by several threads at once, but the other functions need it to themselves too.
+ * None may be called from a signal handler.
+ *
+ * Zeros: fresh memory reads as zeros; after a rewind or a reset, the program's old bytes are there.
+ *
+ * A region that isn't one, or is NULL or destroyed, and a mark that isn't the region's, are faults
+ * of the program, reported like a bad pointer. */
+
+/* Private: read and changed by the inline function below only. */
+typedef struct spanmalloc_region {
+  size_t next_;
+  size_t limit_;
+} spanmalloc_region;
+
+/* A place in a region; its members are private. */
+typedef struct spanmalloc_region_mark {
+  size_t position_;
+  unsigned long long time_;
+} spanmalloc_region_mark;
+
+/* In bytes. */
+typedef struct spanmalloc_region_sizes {
+  size_t used;      /* handed out, what alignment cost included */
+  size_t committed; /* of the address space, what may be written by now */
+  size_t reserved;  /* the address space */
+} spanmalloc_region_sizes;
+
+/* For the flags of spanmalloc_region_create: several threads may allocate at once. */
+#define SPANMALLOC_REGION_SHARED 1
+
+/* A region of `reserve` bytes, rounded up to pages, of which no memory is in use yet. NULL, and
+ * errno = ENOMEM, if the kernel refuses the address space. */
+spanmalloc_region* spanmalloc_region_create(size_t reserve, int flags) SPANMALLOC_NOEXCEPT;
+
+/* Gives back the memory and the address space of a region; its blocks are gone. */
+void spanmalloc_region_destroy(spanmalloc_region* region) SPANMALLOC_NOEXCEPT;
+
+/* What spanmalloc_region_allocate does, as a call. */
+void* spanmalloc_region_allocate_slow(spanmalloc_region* region, size_t size,
+                                      size_t alignment) SPANMALLOC_NOEXCEPT;
+
+/* `size` bytes aligned to `alignment`, a power of two (1 is allowed), behind what was handed out
+ * before; for size 0 one byte. NULL, and errno = ENOMEM, if what is reserved doesn't hold them, or
+ * the kernel refuses the memory. */
+static inline void* spanmalloc_region_allocate(spanmalloc_region* region, size_t size,
+                                               size_t alignment) SPANMALLOC_NOEXCEPT {
+  const size_t next = region->next_;
+  const size_t room = region->limit_ - next;
+  const size_t padding = ((size_t)0 - next) & (alignment - 1);
+  const size_t bytes = size + (size == 0);
+  if (__builtin_expect(bytes > room || padding > room - bytes, 0)) {
+    return spanmalloc_region_allocate_slow(region, size, alignment);
+  }
+  /* The statistics may look at it. */
+  __atomic_store_n(&region->next_, next + padding + bytes, __ATOMIC_RELAXED);
+  return (void*)(next + padding);
+}
+
+/* Remembers how far the region is handed out. */
+spanmalloc_region_mark spanmalloc_region_get_mark(spanmalloc_region* region) SPANMALLOC_NOEXCEPT;
+
+/* Frees what was handed out since `mark`, with all marks since then. A mark may be rewound to more
+ * than once. Memory stays with the region. */
+void spanmalloc_region_rewind(spanmalloc_region* region,
+                              spanmalloc_region_mark mark) SPANMALLOC_NOEXCEPT;
+
+/* Frees all that was handed out. Memory stays with the region. */
+void spanmalloc_region_reset(spanmalloc_region* region) SPANMALLOC_NOEXCEPT;
+
+/* Gives memory back to the kernel, all but what is handed out and the first `keep` bytes. It reads
+ * as zeros then. Returns how many bytes of it were resident. */
+size_t spanmalloc_region_trim(spanmalloc_region* region, size_t keep) SPANMALLOC_NOEXCEPT;
+
+/* How large the region is. Of a shared one, thread-safe. */
+spanmalloc_region_sizes spanmalloc_region_get_sizes(spanmalloc_region* region) SPANMALLOC_NOEXCEPT;
 
 /* ---- jemalloc's extended allocation functions, after jemalloc(3) ---- */
 

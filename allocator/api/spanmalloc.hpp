@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// spanmalloc for C++ containers: an allocator for the standard's containers, and a
-// std::pmr::memory_resource. Header-only, over the C functions of spanmalloc.h; C++17 and later.
+// spanmalloc for C++ containers: an allocator for the standard's containers, a
+// std::pmr::memory_resource, and regions. Header-only, over the C functions of spanmalloc.h; C++17
+// and later.
 //
 //   std::vector<int, spanmalloc::allocator<int>> v;
 //   std::pmr::vector<int> w(spanmalloc::default_resource());
@@ -10,7 +11,15 @@
 // programs that want this heap whatever operator new is, and for the size: every block is freed
 // with its size, whether or not the compiler was told to use sized delete.
 //
-// Both are stateless and thread-safe, and both throw std::bad_alloc when memory can't be had
+//
+//   spanmalloc::region scratch(std::size_t{1} << 30);
+//   spanmalloc::region_resource in_scratch(scratch);
+//   {
+//     spanmalloc::region_scope scope(scratch);  // what is allocated in here is freed at its end
+//     std::pmr::vector<int> x(&in_scratch);
+//   }
+//
+// The first two are stateless and thread-safe. All throw std::bad_alloc when memory can't be had
 // (compiled without exceptions: std::abort). Over-aligned types are served.
 //
 // And an explicit arena, a heap apart whose blocks can be freed all at once, with a memory resource
@@ -31,6 +40,7 @@
 #include <memory_resource>
 #include <new>
 #include <type_traits>
+#include <utility>
 
 namespace spanmalloc {
 namespace detail {
@@ -151,6 +161,78 @@ inline memory_resource* default_resource() noexcept {
   static memory_resource* const resource = new (storage) memory_resource;
   return resource;
 }
+
+// A region (spanmalloc.h), owned: destroyed at the end of its scope. Who uses it from several
+// threads keeps to the rules there.
+class region {
+ public:
+  // Reserves `reserve` bytes of address space; `shared`: several threads may allocate at once.
+  explicit region(std::size_t reserve, bool shared = false)
+      : region_(::spanmalloc_region_create(reserve, shared ? SPANMALLOC_REGION_SHARED : 0)) {
+    if (region_ == nullptr) detail::fail();
+  }
+  region(region&& other) noexcept : region_(other.region_) { other.region_ = nullptr; }
+  region& operator=(region&& other) noexcept {
+    std::swap(region_, other.region_);
+    return *this;
+  }
+  ~region() {
+    if (region_ != nullptr) ::spanmalloc_region_destroy(region_);
+  }
+
+  // `bytes` bytes at `alignment`, a power of two.
+  [[nodiscard]] void* allocate(std::size_t bytes,
+                               std::size_t alignment = alignof(std::max_align_t)) {
+    void* block = ::spanmalloc_region_allocate(region_, bytes, alignment);
+    if (block == nullptr) detail::fail();
+    return block;
+  }
+
+  using mark = ::spanmalloc_region_mark;
+  mark get_mark() noexcept { return ::spanmalloc_region_get_mark(region_); }
+  void rewind(const mark& to) noexcept { ::spanmalloc_region_rewind(region_, to); }
+  void reset() noexcept { ::spanmalloc_region_reset(region_); }
+  std::size_t trim(std::size_t keep = 0) noexcept {
+    return ::spanmalloc_region_trim(region_, keep);
+  }
+  ::spanmalloc_region_sizes sizes() noexcept { return ::spanmalloc_region_get_sizes(region_); }
+
+  // For the C functions; still owned.
+  ::spanmalloc_region* get() const noexcept { return region_; }
+
+ private:
+  ::spanmalloc_region* region_;
+};
+
+// At its end, rewinds a region to where it was.
+class region_scope {
+ public:
+  explicit region_scope(region& of) noexcept : region_(of), mark_(of.get_mark()) {}
+  ~region_scope() { region_.rewind(mark_); }
+  region_scope(const region_scope&) = delete;
+  region_scope& operator=(const region_scope&) = delete;
+
+ private:
+  region& region_;
+  const region::mark mark_;
+};
+
+// As std::pmr::monotonic_buffer_resource: deallocation does nothing. As thread-safe as its region.
+class region_resource final : public std::pmr::memory_resource {
+ public:
+  explicit region_resource(region& from) noexcept : region_(from) {}
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return region_.allocate(bytes, alignment);
+  }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+
+  region& region_;
+};
 
 namespace detail {
 

@@ -45,7 +45,7 @@ size_t CentralFreeList::Take(Heap& heap, void** out, size_t want, size_t reserve
     memcpy(out, array_ + count_, taken * sizeof(void*));
     if (count_ < low_water_) low_water_ = count_;
   } else if (totals_.nonfull_spans != 0) {
-    for (size_t list = 0; list <= kSearched && taken < want; ++list) {
+    for (size_t list = 0; list <= kReleased && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
         Span* span = nonfull_[list].front();
         const uint32_t released = span->released;
@@ -154,7 +154,34 @@ void CentralFreeList::TickSpans() {
 void CentralFreeList::EndSpanTick() {
   spans_low_before_ = spans_low_;
   if (spans_low_ < spans_low_in_period_) spans_low_in_period_ = spans_low_;
+  lends_.store(IdleBytes() >= kMinIdleBytes, std::memory_order_relaxed);
   spans_low_ = static_cast<uint32_t>(totals_.span_objects);
+}
+
+// What was free since the tick before the last and the kernel doesn't have.
+size_t CentralFreeList::IdleBytes() const {
+  const uint32_t least = spans_low_ < spans_low_before_ ? spans_low_ : spans_low_before_;
+  const size_t idle = size_t{least} * info().size;
+  const size_t released = totals_.released_parts * kReleaseUnit;
+  return idle > released ? idle - released : 0;
+}
+
+void* CentralFreeList::Lend() {
+  os::LockHolder hold(lock_);
+  lends_.store(IdleBytes() >= kMinIdleBytes, std::memory_order_relaxed);
+  if (!lends()) return nullptr;
+  for (size_t list = 0; list <= kSearched; ++list) {
+    Span* span = nonfull_[list].front();
+    if (span == nullptr || span->released != 0) continue;
+    void* object;
+    span->TakeObjects(&object, 1);
+    --totals_.span_objects;
+    if (!span->lent) span->lent = true;
+    Relist(span);
+    NoteTaken(1);
+    return object;
+  }
+  return nullptr;
 }
 
 void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, size_t count) {
@@ -202,8 +229,8 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
       released += gave;
       if (gave != 0 || ++search->fruitless % SpanSearch::kFruitless == 0) --search->spans;
       nonfull_[list].Remove(span);
-      span->list = kSearched;
-      nonfull_[kSearched].PushFront(span);
+      span->list = span->released != 0 ? kReleased : kSearched;
+      nonfull_[span->list].PushFront(span);
       // Nobody shall wait for all of it.
       lock_.Unlock();
       lock_.Lock();
@@ -271,9 +298,9 @@ void CentralFreeList::BeginAnew(CentralFreeListStats* stats) {
   UpdateHint();
 }
 
-void CentralFreeList::NoteReturned(size_t count) {
+void CentralFreeList::NoteReturned(ptrdiff_t count) {
   os::LockHolder hold(lock_);
-  totals_.returned += count;
+  totals_.returned += static_cast<uint64_t>(count);
   ++totals_.flushes;
 }
 
@@ -358,7 +385,7 @@ bool CentralFreeList::CheckInvariants() {
     for (Span* span = list.front(); span != nullptr; span = span->next) {
       if (span->free_objects == 0 || span->free().Count() != span->free_objects ||
           span->state != SpanState::kListed ||
-          (span->list != kSearched && ListOf(span) != span->list) ||
+          (span->list < kSearched && ListOf(span) != span->list) ||
           (span->released & ~span->FreeParts()) != 0) {
         return false;
       }

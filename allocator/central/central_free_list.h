@@ -126,6 +126,13 @@ class CentralFreeList {
   // traffic with thread caches, and not counted as such.
   size_t DrainArray(void** out, size_t want) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Takes an object to be given out as one of another class, out of those that were free in the
+  // spans since the tick before the last. nullptr if there are too few.
+  void* Lend() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether, at the last tick, there were enough of them. Reads one variable.
+  bool lends() const { return lends_.load(std::memory_order_relaxed); }
+
   // A tick: the number of objects that lay in the array untouched since the last one.
   size_t TakeLowWater() ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -137,8 +144,9 @@ class CentralFreeList {
   void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Counts objects that a thread returned past the array, straight to their spans.
-  void NoteReturned(size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  // Counts objects that a thread returned past the array, straight to their spans. Fewer, if
+  // `count` is negative: some were of another class.
+  void NoteReturned(ptrdiff_t count) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Gives empty spans back to the page heap.
   void FreeEmptySpans(Heap& heap) ABSL_LOCKS_EXCLUDED(lock_);
@@ -174,8 +182,10 @@ class CentralFreeList {
   // Spans are listed by how full they are; the fullest give objects first, so that the others may
   // become empty and go back to the page heap.
   static constexpr size_t kLists = 8;
-  // Behind those: spans that were searched for parts to release, and left alone since.
+  // Behind those: spans that were searched for parts to release, and left alone since. In those of
+  // the last list the kernel has some.
   static constexpr size_t kSearched = kLists;
+  static constexpr size_t kReleased = kSearched + 1;
   // Fewer free bytes aren't worth the search.
   static constexpr size_t kMinIdleBytes = 64 * 1024;
   static constexpr uint32_t kFirstCapacity = 32;
@@ -184,6 +194,7 @@ class CentralFreeList {
   static uint8_t ListOf(const Span* span);
   size_t Take(Heap& heap, void** out, size_t want, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t IdleBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void EndSpanTick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -204,6 +215,7 @@ class CentralFreeList {
 
   os::RankedLock lock_{LockRank::kCentralFreeList};
   std::atomic<uint32_t> held_hint_{0};
+  std::atomic<bool> lends_{false};
   SizeClass size_class_ = kNoSizeClass;
   uint16_t shard_ = 0;
   uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;      // objects in the array
@@ -215,7 +227,7 @@ class CentralFreeList {
   uint32_t spans_low_ ABSL_GUARDED_BY(lock_) = 0;
   uint32_t spans_low_before_ ABSL_GUARDED_BY(lock_) = 0;
   uint32_t spans_low_in_period_ ABSL_GUARDED_BY(lock_) = 0;
-  SpanList nonfull_[kLists + 1] ABSL_GUARDED_BY(lock_);
+  SpanList nonfull_[kReleased + 1] ABSL_GUARDED_BY(lock_);
   CentralFreeListStats totals_ ABSL_GUARDED_BY(lock_) = {};
 };
 

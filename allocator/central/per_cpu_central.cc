@@ -103,6 +103,49 @@ size_t PerCpuCentral::RemoveFromOthers(const CentralFreeList& home, uint64_t gro
   return 0;
 }
 
+bool PerCpuCentral::AnyLends() const {
+  uint64_t any = 0;
+  for (const std::atomic<uint64_t>& word : lenders_) any |= word.load(std::memory_order_relaxed);
+  return any != 0;
+}
+
+// Notes after a tick whether a list has objects to lend.
+void PerCpuCentral::NoteLender(const CentralFreeList& list) {
+  const SizeClass c = list.size_class();
+  std::atomic<uint64_t>& word = lenders_[c / 64];
+  const uint64_t bit = uint64_t{1} << (c % 64);
+  if (!list.lends() || (word.load(std::memory_order_relaxed) & bit) != 0) return;
+  word.fetch_or(bit, std::memory_order_relaxed);
+}
+
+// An object that a list of `lender` and of `node` has idle.
+void* PerCpuCentral::BorrowFrom(SizeClass lender, uint32_t node) {
+  for (size_t s = 0; s < shards(); ++s) {
+    CentralFreeList* list = ListAt(s, lender);
+    if (list == nullptr || !list->lends() ||
+        CentralFreeList::NodeOfShard(heap_.page_heap, s) != node) {
+      continue;
+    }
+    if (void* object = list->Lend()) return object;
+  }
+  return nullptr;
+}
+
+// An object of a larger class that has some idle, if the heap would else be larger than ever.
+bool PerCpuCentral::Borrow(const CentralFreeList& home, void** out) {
+  const SizeClass c = home.size_class();
+  const uint32_t node = CentralFreeList::NodeOfShard(heap_.page_heap, home.shard());
+  for (size_t lender = c + size_t{1}; lender < kSizeClassEnd && HoldsOne(lender, c); ++lender) {
+    std::atomic<uint64_t>& word = lenders_[lender / 64];
+    const uint64_t bit = uint64_t{1} << (lender % 64);
+    if ((word.load(std::memory_order_relaxed) & bit) == 0 || !MayLend(lender, c)) continue;
+    if (!heap_.page_heap.WouldGrow(kSizeClassTable[c].pages, node)) return false;
+    if ((*out = BorrowFrom(static_cast<SizeClass>(lender), node)) != nullptr) return true;
+    word.fetch_and(~bit, std::memory_order_relaxed);
+  }
+  return false;
+}
+
 size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool* zeroed) {
   bool fresh = false;
   if (zeroed == nullptr) zeroed = &fresh;
@@ -116,6 +159,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   const uint64_t groups = GroupsOf(CentralFreeList::NodeOfShard(heap_.page_heap, home->shard()));
   size_t taken = RemoveFromOthers(*home, groups, out, want);
   if (taken != 0) return taken;
+  if (ABSL_PREDICT_FALSE(AnyLends()) && Borrow(*home, out)) return 1;
   taken = home->RemoveOrCarve(heap_, out, want, zeroed);
   NoteSurplus(*home);
   return taken != 0 ? taken : RemoveFromOthers(*home, ~groups, out, want);
@@ -168,7 +212,7 @@ void PerCpuCentral::InsertByNode(SizeClass size_class, void* const* objects, siz
 
 void PerCpuCentral::InsertInSpans(SizeClass size_class, void* const* objects, size_t count) {
   CentralFreeList* home = HomeList(size_class);
-  if (home != nullptr) home->NoteReturned(count);
+  if (home != nullptr) home->NoteReturned(static_cast<ptrdiff_t>(count));
   PutInSpans(size_class, objects, count);
 }
 
@@ -201,6 +245,11 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
   if (span != nullptr && span->size_class == size_class) {
     // A sized free, which looks nothing up, may bring an object of an explicit arena.
     return heap_.arenas->Free(span, object);
+  }
+  if (span != nullptr && span->MayHaveLentAs(size_class)) {
+    // Or one that was borrowed. Until now it counted as returned to the class that was named.
+    if (CentralFreeList* list = HomeList(size_class)) list->NoteReturned(-1);
+    return InsertInSpans(span->size_class, &object, 1);
   }
   heap_.report(
       {.fault = span != nullptr ? Fault::kSizeMismatch : heap_.page_heap.MissingFault(object),
@@ -258,12 +307,15 @@ void PerCpuCentral::ReturnIdle() {
   ForEachList([this](CentralFreeList& list) {
     if (list.held_hint() == 0) return;
     DrainList(list, list.TakeLowWater());
+    NoteLender(list);
   });
 }
 
 void PerCpuCentral::TickSpans() {
-  ForEachList([](CentralFreeList& list) {
-    if (list.held_hint() != 0) list.TickSpans();
+  ForEachList([this](CentralFreeList& list) {
+    if (list.held_hint() == 0) return;
+    list.TickSpans();
+    NoteLender(list);
   });
   if (heap_.arenas != nullptr) heap_.arenas->TickSpans();
 }

@@ -31,8 +31,9 @@ class PerCpuCentral {
   static constexpr size_t kMaxBatch = 64;
 
   // Takes up to `want` (<= kMaxBatch) free objects of `size_class` into `out`: from this CPU's
-  // list, else from what another CPU of its node has to spare, else from a new span, else from what
-  // another node's CPU has to spare. 0 if out of memory.
+  // list, else from what another CPU of its node has to spare, else, a single object, from what a
+  // larger class has idle, if the heap would grow, else from a new span, else from what another
+  // node's CPU has to spare. 0 if out of memory.
   // `*zeroed`, where asked for, tells whether the objects read as zeros.
   size_t Remove(SizeClass size_class, void** out, size_t want, bool* zeroed = nullptr);
 
@@ -138,6 +139,10 @@ class PerCpuCentral {
                          void** out, size_t want);
   uint64_t GroupsOf(uint32_t node) const;
   size_t RemoveFromOthers(const CentralFreeList& home, uint64_t groups, void** out, size_t want);
+  bool AnyLends() const;
+  void NoteLender(const CentralFreeList& list);
+  bool Borrow(const CentralFreeList& home, void** out);
+  void* BorrowFrom(SizeClass lender, uint32_t node);
   void InsertAt(CentralFreeList* list, SizeClass size_class, void* const* objects, size_t count);
   void InsertByNode(SizeClass size_class, void* const* objects, size_t count);
   size_t FindRuns(void* const* objects, size_t count, ObjectRun* runs) const;
@@ -153,6 +158,8 @@ class PerCpuCentral {
   // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
   // objects come.
   std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
+  // Bit c is set if a list of class c may lend.
+  std::atomic<uint64_t> lenders_[(kSizeClassEnd + 63) / 64] = {};
   std::atomic<size_t> pass_at_{0};  // the list at which ReleaseIdle goes on
   std::atomic<size_t> shard_end_{0};
   std::atomic<size_t> shard_limit_{kMaxShards};

@@ -4,8 +4,8 @@
 // entry points' floor can do, as function pointers that it fills in. Any of them may be nullptr:
 // the names that need it then answer as if the feature were absent.
 //
-// flush_thread_cache, the purges and what makes, resets, flushes or destroys an arena or a cache are
-// called with no lock held; the others inside run_inside, with the control lock held.
+// flush_thread_cache, the purges and what makes, resets, flushes or destroys an arena or a cache
+// are called with no lock held; the others inside run_inside, with the control lock held.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 

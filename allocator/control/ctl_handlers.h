@@ -81,6 +81,12 @@ int IdleCachesStat(const CtlCall& call) {
 }
 
 template <auto kMember>
+int RegionStat(const CtlCall& call) {
+  call.value->number = call.state->snapshot.regions.*kMember;
+  return 0;
+}
+
+template <auto kMember>
 int HeapStat(const CtlCall& call) {
   call.value->number = call.state->snapshot.heap.*kMember;
   return 0;

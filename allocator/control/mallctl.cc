@@ -271,7 +271,7 @@ int MallctlByMib(Control& control, const size_t* mib, size_t miblen, void* oldp,
 int ReadCtlRow(Control& control, ControlState* state, size_t row, const size_t* indices,
                CtlValue* value) {
   const CtlPath path = CtlPathAt(row);
-  CtlCall call = {control, state, {}, nullptr, value};
+  CtlCall call = {control, state, {}, nullptr, value, true};
   size_t count = 0;
   for (size_t d = 0; d < path.depth; ++d) {
     if (!path.IsIndex(d)) continue;

@@ -22,7 +22,9 @@ class FreedSpans {
 
   // Longer spans aren't kept: 4 MiB.
   static constexpr size_t kMaxPages = 512;
-  static constexpr size_t kMaxSpans = 64;
+  static constexpr size_t kMaxSpans = 2048;
+  // All of them together: up to 260 MiB.
+  static constexpr size_t kEnoughPages = 64 * kMaxPages;
 
   // Whether a span of that extent is likely to be asked for: it was one of the last few.
   bool Expects(size_t pages) const {
@@ -32,7 +34,7 @@ class FreedSpans {
     return false;
   }
 
-  bool full() const { return count_ == kMaxSpans; }
+  bool full() const { return count_ == kMaxSpans || pages_ >= kEnoughPages; }
   size_t pages() const { return pages_; }
 
   // A span's pages and those of its reserve.
@@ -51,7 +53,8 @@ class FreedSpans {
   // lies at a multiple of `alignment` bytes; nullptr if there is none.
   Span* Take(size_t pages, size_t huge_pages, size_t alignment) {
     if (!Expects(pages)) asked_[next_asked_++ % kAsked] = pages;
-    for (Span* span = lists_[ListOf(pages)].front(); span != nullptr; span = span->next) {
+    Span* span = lists_[ListOf(pages)].front();
+    for (size_t i = 0; i < kSearched && span != nullptr; ++i, span = span->next) {
       if (Extent(span) == pages && span->huge_pages == huge_pages && span->start % alignment == 0) {
         Remove(span);
         return span;
@@ -93,6 +96,7 @@ class FreedSpans {
  private:
   static constexpr size_t kLists = 32;
   static constexpr size_t kAsked = 4;
+  static constexpr size_t kSearched = 32;  // of a list, which may have other lengths
 
   // Powers of two, which programs like, are in lists of their own up to 16 times the shortest.
   static size_t ListOf(size_t pages) { return (pages ^ pages / kLists) % kLists; }

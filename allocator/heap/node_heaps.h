@@ -136,6 +136,8 @@ class NodeHeaps {
     return AnyNode([](PageHeap& heap) { return heap.HasGrown(); });
   }
   HeapGrowth TakeGrowth();
+  // Of a node's heap.
+  bool WouldGrow(size_t pages, uint32_t node) { return HeapOn(node).WouldGrow(pages); }
   void NoteIdleReturned() {
     ForEach([](PageHeap& heap) { heap.NoteIdleReturned(); });
   }

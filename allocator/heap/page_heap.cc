@@ -199,10 +199,13 @@ void PageHeap::NotePeak() {
   }
 }
 
-// A huge page with room for `pages` pages, cut if need be; nullptr if out of memory.
+// A huge page with room for `pages` pages, one of kept spans or a new one if need be; nullptr if
+// out of memory.
 HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
-  HugePage* huge_page =
-      pages <= kPagesPerHugePage ? fillers_[static_cast<size_t>(kind)].Find(pages) : nullptr;
+  if (pages > kPagesPerHugePage) return GrowFiller(kind);
+  const HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
+  HugePage* huge_page = filler.Find(pages);
+  while (huge_page == nullptr && DropFreed(kDroppedAtOnce)) huge_page = filler.Find(pages);
   return huge_page != nullptr ? huge_page : GrowFiller(kind);
 }
 
@@ -225,6 +228,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   const size_t count = HugePagesFor(pages);
   Span* span = ReuseFreed(pages, pages, count, alignment);
   if (span != nullptr) return span;
+  DropFreed();
   if (!HoldLimits(pages)) return nullptr;
   span = NewSpan(kNoSizeClass);
   if (span == nullptr) return nullptr;

@@ -230,6 +230,12 @@ class PageHeap {
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
   HeapGrowth TakeGrowth() ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Whether `pages` more would make it hold more than it ever did.
+  bool WouldGrow(size_t pages) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return Held() + pages > peak_resident_.load(std::memory_order_relaxed);
+  }
+
   // Caches have given back what they held idle.
   void NoteIdleReturned() ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -345,6 +351,9 @@ class PageHeap {
   // Huge pages released under one madvise, at most: 64 MiB.
   static constexpr size_t kMaxReleaseBatch = 32;
 
+  // Kept spans that are dropped at once for a request that found none of its length.
+  static constexpr size_t kDroppedAtOnce = 64;
+
   // A span that is expected to grow gets room for this many times its pages.
   static constexpr size_t kReserveFactor = 16;
 
@@ -363,7 +372,7 @@ class PageHeap {
   Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void KeepFreed(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool DropFreed(size_t most = FreedSpans::kMaxSpans) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteExtent(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

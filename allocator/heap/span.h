@@ -55,6 +55,9 @@ struct alignas(kCacheLine) Span {
   uint8_t list;     // which of the central free list's lists it is in, if kListed
   bool zeroed : 1;  // large: the pages were zero when handed out
   bool moved : 1;   // large: its pages came by mremap, so its mapping can't merge with neighbours
+  // Of a size class: one of its objects was once given out as one of another class. Read without
+  // the lock by whoever holds such an object.
+  bool lent : 1;
   uint16_t free_objects;
 
   // The shard that owns the span: written under that shard's lock, read without it to find which
@@ -90,6 +93,8 @@ struct alignas(kCacheLine) Span {
   size_t object_size() const { return info().size; }
   size_t bytes() const { return size_t{pages} << kPageShift; }
   bool Contains(uintptr_t address) const { return address - start < bytes(); }
+  // Whether one of its objects may have been given out as one of class `c`.
+  bool MayHaveLentAs(SizeClass c) const { return lent && MayLend(size_class, c); }
   size_t live_objects() const { return objects() - free_objects; }
   // Requires: the span is of a size class.
   BitmapView free() { return {words(), (objects() + 63) / 64 * 64}; }

@@ -3,8 +3,14 @@
 // The allocator's only lock: one 32-bit word, a short spin, then a futex wait. A waiter sleeps
 // rather than spins, so a preempted holder costs its time slice to nobody. Debug builds check that
 // locks are taken in the order of util/lock_rank.h. Constant-initialised; not recursive.
+//
+// While the process has a single thread, as the C library knows, the word is read and stored
+// without a read-modify-write: nobody else is there, and a signal handler that interrupts it leaves
+// the lock as it found it. A lock may be taken before there is a second thread and released after.
 #ifndef SPANMALLOC_ALLOCATOR_OS_RANKED_LOCK_H_
 #define SPANMALLOC_ALLOCATOR_OS_RANKED_LOCK_H_
+
+#include <sys/single_threaded.h>
 
 #include <atomic>
 #include <cstdint>
@@ -25,6 +31,11 @@ class ABSL_LOCKABLE RankedLock {
   RankedLock& operator=(const RankedLock&) = delete;
 
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
+    if (Alone() && word_.load(std::memory_order_relaxed) == kFree) {
+      word_.store(kHeld, std::memory_order_relaxed);
+      Count();
+      return NoteAcquired();
+    }
     uint32_t expected = kFree;
     // Acquire: pairs with the release in Unlock.
     if (ABSL_PREDICT_FALSE(!word_.compare_exchange_strong(
@@ -50,6 +61,7 @@ class ABSL_LOCKABLE RankedLock {
 
   void Unlock() ABSL_UNLOCK_FUNCTION() {
     NoteReleased();
+    if (Alone()) return word_.store(kFree, std::memory_order_relaxed);
     // Release: pairs with the acquire of the next holder.
     if (ABSL_PREDICT_FALSE(word_.exchange(kFree, std::memory_order_release) == kContended)) {
       Wake();
@@ -85,6 +97,10 @@ class ABSL_LOCKABLE RankedLock {
     RelaxedStore(taken_, taken_ + 1);
 #endif
   }
+
+  // Whether the process has no other thread. Threads that start later see what was stored before.
+  static bool Alone() { return __libc_single_threaded != 0; }
+
   void LockSlow();
   void Wake();
 #ifdef SPANMALLOC_COUNTING

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/numeric/bits.h"
 #include "allocator/params/memory_geometry.h"
 
 namespace spanmalloc {
@@ -115,6 +116,18 @@ inline constexpr std::array<SizeClassInfo, kSizeClassEnd> kSizeClassTable =
 
 // Objects of any one class that a thread cache may hold at most: the smallest's.
 inline constexpr uint32_t kMaxCacheLimit = kSizeClassTable[1].cache_limit;
+
+// Whether an object of class `lender` holds one of class `c` and not two.
+constexpr bool HoldsOne(size_t lender, size_t c) {
+  return lender > c && kSizeClassTable[lender].size <= 2 * kSizeClassTable[c].size;
+}
+
+// Whether objects of class `lender` may be given out as such of class `c`, whose callers may count
+// on its alignment, too.
+constexpr bool MayLend(size_t lender, size_t c) {
+  return HoldsOne(lender, c) && absl::countr_zero(kSizeClassTable[lender].size) >=
+                                    absl::countr_zero(kSizeClassTable[c].size);
+}
 
 static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
 static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 32);  // for Span::released

@@ -165,7 +165,8 @@ void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnaps
   own->heap = sources.page_heap.NodeStats();
   own->small_live = own->thread_cached = own->central_cached = 0;
   own->span_free = own->span_released = 0;
-  own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills = own->small_flushes = 0;
+  own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills =
+      own->small_flushes = 0;
   SumUp(own);
 }
 

@@ -56,9 +56,13 @@ void ReportBadPointer(const BadPointer& bad) {
   char storage[257] = {};
   TextBuffer line(storage, sizeof(storage) - 1);
   DescribeBadPointer(bad, &line);
-  if (const auto hook = abort_hook.load(std::memory_order_relaxed)) return hook(storage);
-  if (abort_on_error_option.load(std::memory_order_relaxed)) os::DieWith(line.text());
-  os::WriteToStderr(line.text());
+  ReportFault(storage);
+}
+
+void ReportFault(const char* line) {
+  if (const auto hook = abort_hook.load(std::memory_order_relaxed)) return hook(line);
+  if (abort_on_error_option.load(std::memory_order_relaxed)) os::DieWith(line);
+  os::WriteToStderr(line);
 }
 
 }  // namespace spanmalloc

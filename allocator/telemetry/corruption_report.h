@@ -14,15 +14,18 @@ namespace spanmalloc {
 // Composes the line, with its newline.
 void DescribeBadPointer(const BadPointer& bad, TextBuffer* line);
 
-// Whether ReportBadPointer ends the process (the default) or returns.
+// Whether a report ends the process (the default) or returns.
 void SetAbortOnError(bool abort_on_error);
 
-// What ReportBadPointer calls with the line, NUL-terminated, instead of writing it and ending the
+// What a report calls with the line, NUL-terminated, instead of writing it and ending the
 // process; nullptr: nothing. The hook must not allocate: locks may be held.
 void SetAbortHook(void (*hook)(const char* line));
 
 // Writes the line to stderr, then aborts unless told to carry on; then the pointer is dropped.
 void ReportBadPointer(const BadPointer& bad);
+
+// The same with a line that the caller composed, with its newline and NUL-terminated.
+void ReportFault(const char* line);
 
 }  // namespace spanmalloc
 

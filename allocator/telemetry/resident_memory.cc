@@ -36,6 +36,9 @@ RssTable MeasureRss(const StatsSources& sources, const StatsSnapshot& snapshot) 
   table[RssRow::kLargeLive] = Signed(snapshot.large_live());
   table[RssRow::kLargeAbsent] = Signed(heap.large) - Signed(snapshot.large_live());
   table[RssRow::kFreePages] = Signed(heap.free);
+  if (sources.regions != nullptr) {
+    table[RssRow::kRegions] = Signed(sources.regions->ResidentBytes());
+  }
   table[RssRow::kMetadata] = Signed(sources.metadata.ResidentBytes() + heap.tables);
   if (sources.image != nullptr) {
     table[RssRow::kLibrary] = Signed(os::PresentBytes(sources.image->begin, sources.image->end));

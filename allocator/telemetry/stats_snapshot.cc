@@ -28,6 +28,8 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     }
     // Between the caches' count and this one, objects may have moved. What a cache held at most
     // is what was taken and not yet returned.
+    // And sized frees may have brought borrowed objects, which were taken from another class.
+    if (central.returned > central.taken) central.returned = central.taken;
     const uint64_t outside = central.taken - central.returned;
     if (cached[c] > outside) cached[c] = outside;
     ClassStats& stats = snapshot->classes[c];
@@ -83,6 +85,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->background = sources.background->Stats();
     snapshot->idle_caches = sources.background->idle_caches().Stats();
   }
+  if (sources.regions != nullptr) snapshot->regions = sources.regions->Stats();
   snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
   if (arenas != nullptr) arenas->TakeAutomatic(sources, *snapshot);
 }

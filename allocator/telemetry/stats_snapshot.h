@@ -23,6 +23,7 @@
 #include "allocator/heap/node_heaps.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/page_map.h"
+#include "allocator/heap/region_set.h"
 #include "allocator/params/size_class_table.h"
 
 namespace spanmalloc {
@@ -46,6 +47,7 @@ struct StatsSources {
   const LibraryImage* image = nullptr;     // absent in a program that contains the allocator
   ExplicitCaches* explicit_caches = nullptr;
   const ThreadCountsPool* counts = nullptr;  // may be absent
+  RegionSet* regions = nullptr;
 };
 
 struct ClassStats {
@@ -79,6 +81,7 @@ struct StatsSnapshot {
   BackgroundThreadStats background;
   MemoryLimitsStats limits;
   IdleCachesStats idle_caches;
+  RegionStats regions;
 
   // Sums over the classes, bytes unless said otherwise.
   size_t small_live;

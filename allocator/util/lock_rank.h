@@ -24,9 +24,10 @@ enum class LockRank : uint8_t {
   kArenaHeap,        // the page heap of an explicit arena
   kPageHeap,         // spans, huge pages, the page map's writers
   kMetadata,         // the allocator's own memory
+  kRegions,          // the program's regions
 };
 
-inline constexpr int kLockRankCount = static_cast<int>(LockRank::kMetadata) + 1;
+inline constexpr int kLockRankCount = static_cast<int>(LockRank::kRegions) + 1;
 
 }  // namespace spanmalloc
 

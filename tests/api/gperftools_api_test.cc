@@ -24,6 +24,7 @@ int tc_posix_memalign(void** result, size_t alignment, size_t size) noexcept;
 void* tc_valloc(size_t size) noexcept;
 void* tc_pvalloc(size_t size) noexcept;
 size_t tc_malloc_size(void* block) noexcept;
+size_t malloc_size(void* block) noexcept;
 void* tc_new(size_t size);
 void* tc_newarray(size_t size);
 void* tc_new_nothrow(size_t size, const std::nothrow_t&) noexcept;
@@ -68,6 +69,7 @@ void* Filled(void* block, size_t alignment = 16) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % alignment, 0u);
   EXPECT_GE(tc_malloc_size(block), 100u);
   EXPECT_EQ(tc_malloc_size(block), malloc_usable_size(block));
+  EXPECT_EQ(malloc_size(block), malloc_usable_size(block));
   memset(block, 0x5a, tc_malloc_size(block));
   return block;
 }

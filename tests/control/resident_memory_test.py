@@ -182,7 +182,7 @@ class ResidentMemoryTest(unittest.TestCase):
         rows = re.search(r"resident memory is.*?\n(.*?)spanmalloc: ", text, re.DOTALL)
         values = [int(sign + digits) for sign, digits in
                   re.findall(r" (-?) +(\d+) bytes", rows[1])]
-        self.assertEqual(len(values), 13, text)
+        self.assertEqual(len(values), 14, text)
         self.assertEqual(sum(values[:-1]), values[-1])
         self.assert_close(values[-1], resident, resident, "RSS")
         # The heap is where most of the memory is.

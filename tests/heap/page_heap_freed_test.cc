@@ -128,7 +128,7 @@ TEST_F(PageHeapFreedTest, AnAlignedRequestGetsAnAlignedOne) {
 // blocks, be they as few as are kept or more.
 TEST_F(PageHeapFreedTest, ASteadyProgramNeedsNoKernel) {
   for (size_t pages : {48u, 64u, 87u, 128u, 256u, 512u}) {
-    for (size_t blocks : {size_t{16}, FreedSpans::kMaxSpans + 20}) {
+    for (size_t blocks : {size_t{16}, FreedSpans::kEnoughPages / pages + 20}) {
       size_t calls = 0;
       for (int round = 0; round < 8; ++round) {
         std::vector<Span*> spans;

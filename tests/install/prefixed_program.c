@@ -102,7 +102,18 @@ static void CheckThatEachCountsItsOwn(void) {
   CHECK(Allocated(&je_mallctl) == je);
 }
 
+// So that neither is in the way when the other grows.
+static void CheckThatTheHeapsLieApart(void) {
+  void* je = je_malloc(1 << 20);
+  void* my = my_malloc(1 << 20);
+  const intptr_t distance = (intptr_t)je - (intptr_t)my;
+  CHECK(distance > (64 << 20) || distance < -(64 << 20));
+  je_free(je);
+  my_free(my);
+}
+
 int main(void) {
+  CheckThatTheHeapsLieApart();
   CHECK(Decay(&je_mallctl) == 111);   // the program's
   CHECK(Decay(&my_mallctl) == 2222);  // MY_MALLOC_CONF's
   UseFromThreadsAndForks();

@@ -36,7 +36,7 @@ inline T Hide(T value) {
 
 inline void Announce(const void* pointer) {
   char line[32];
-  int length = snprintf(line, sizeof(line), "%#lx\n", reinterpret_cast<unsigned long>(pointer));
+  int length = snprintf(line, sizeof(line), "0x%lx\n", reinterpret_cast<unsigned long>(pointer));
   if (write(STDOUT_FILENO, line, static_cast<size_t>(length)) != length) _exit(3);
 }
 

@@ -34,6 +34,8 @@ INVALID = "invalid free"
 INTERIOR = "interior pointer"
 MISALIGNED = "misaligned pointer"
 MISMATCH = "size mismatch"
+REGION = "bad region"
+MARK = "bad mark"
 # A freed run of pages may have been merged or unmapped: then the pointer is just not a block.
 GONE = f"{DOUBLE}|{INVALID}"
 
@@ -82,6 +84,11 @@ TABLE = {
     "free_sized_wrong": (MISMATCH, EVENTUAL),
     "free_sized_wrong_large": (MISMATCH, IMMEDIATE),
     "free_aligned_sized_wrong": (MISMATCH, EVENTUAL),
+    "region_destroyed_twice": (REGION, IMMEDIATE),
+    "region_used_after_destroy": (REGION, IMMEDIATE),
+    "region_null": (REGION, IMMEDIATE),
+    "region_mark_of_another": (MARK, IMMEDIATE),
+    "region_mark_passed": (MARK, IMMEDIATE),
     "malloc_then_delete": (None, None),
     "new_then_free": (None, None),
     "aligned_new_plain_delete": (None, None),

@@ -19,6 +19,25 @@
 namespace spanmalloc::os {
 namespace {
 
+// Taken while the process has one thread, the lock is held for a second one that comes meanwhile,
+// which goes to sleep on it and is woken. (The first test: the process still has
+// one thread.)
+TEST(RankedLockTest, TakenAloneHeldAgainstTheNextThread) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  RankedLock lock(LockRank::kPageHeap);
+  lock.Lock();
+  EXPECT_FALSE(lock.TryLock());
+  std::atomic<bool> passed{false};
+  std::thread other([&] {
+    LockHolder hold(lock);
+    passed = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(passed);
+  lock.Unlock();
+  other.join();
+  EXPECT_TRUE(passed);
+}
+
 TEST(RankedLockTest, TryLockTellsWhetherItIsHeld) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   RankedLock lock(LockRank::kPageHeap);
   ASSERT_TRUE(lock.TryLock());
