@@ -199,8 +199,8 @@ void PageHeap::NotePeak() {
   }
 }
 
-// A huge page with room for `pages` pages, one of kept spans or a new one if need be; nullptr if out
-// of memory.
+// A huge page with room for `pages` pages, one of kept spans or a new one if need be; nullptr if
+// out of memory.
 HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
   if (pages > kPagesPerHugePage) return GrowFiller(kind);
   const HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];

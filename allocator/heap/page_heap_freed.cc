@@ -30,8 +30,8 @@ void PageHeap::KeepFreed(Span* span) {
 }
 
 // A kept span of so many pages, of which `written` are going to be written to and the rest are its
-// reserve. If there is none, some are dropped, mostly all there are, and nullptr: they are kept for a
-// program that wants the same again, and nobody else shall have to go round their pages.
+// reserve. If there is none, some are dropped, mostly all there are, and nullptr: they are kept for
+// a program that wants the same again, and nobody else shall have to go round their pages.
 Span* PageHeap::ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment) {
   Span* span = freed_.Take(pages, huge_pages, alignment);
   if (span == nullptr) {
@@ -55,8 +55,8 @@ Span* PageHeap::ReuseFreed(size_t pages, size_t written, size_t huge_pages, size
   return span;
 }
 
-// Makes the pages of kept spans free for everybody, of all if there are no more than `most`. Returns
-// whether there were any.
+// Makes the pages of kept spans free for everybody, of all if there are no more than `most`.
+// Returns whether there were any.
 bool PageHeap::DropFreed(size_t most) {
   freed_grown_pages_ = 0;
   bool any = false;
