@@ -52,7 +52,7 @@ void PrintOwnText(const StatsReader& reader, StatsWriter& out) {
   for (size_t row = 0; row < CtlRowCount(); ++row) {
     const CtlPath path = CtlPathAt(row);
     CtlValue value;
-    if (path.Part(0) != "spanmalloc" || path.Part(1) == "rss" || path.Part(1) == "names") continue;
+    if (path.Part(0) != "spanmalloc" || path.Part(1) == "rss" || path.Part(1) == "locks") continue;
     bool indexed = false;
     for (size_t d = 1; d < path.depth; ++d) indexed |= path.IsIndex(d);
     if (indexed || !StatsReader::IsPrintable(row) || !reader.Read(row, {}, &value)) continue;

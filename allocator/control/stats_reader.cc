@@ -20,6 +20,8 @@ size_t StatsReader::GroupEnd(size_t row, size_t depth) {
 
 bool StatsReader::IsPrintable(size_t row) {
   const CtlRow facts = CtlRowAt(row);
+  // What the table says of itself is no number of the allocator's.
+  if (facts.name.starts_with("spanmalloc.name")) return false;
   if (facts.access != CtlAccess::kRead && facts.access != CtlAccess::kReadWrite) return false;
   switch (facts.type) {
     case CtlType::kBool:

