@@ -37,9 +37,11 @@ class StatsPrintTest : public ::testing::Test {
   std::string Print(const char* letters) {
     std::vector<std::string> pieces;
     PrintStats(control_, Append, &pieces, letters);
-    EXPECT_EQ(pieces.size(), 1u) << "small outputs arrive in one piece";
     std::string all;
     for (const std::string& piece : pieces) all += piece;
+    if (all.size() < 64 * 1024) {
+      EXPECT_EQ(pieces.size(), 1u) << "small outputs arrive in one piece";
+    }
     return all;
   }
 
@@ -112,7 +114,11 @@ TEST_F(StatsPrintTest, LettersLeavePartsOut) {
   EXPECT_THAT(Print("ma"), Not(HasSubstr("assigned threads")));
   EXPECT_THAT(Print("e"), Not(HasSubstr("extents:")));
   EXPECT_THAT(Print("x"), Not(HasSubstr("n_lock_ops")));
+<<<<<<< HEAD
   EXPECT_EQ(PrintSteady("x?Z d"), PrintSteady("x"));
+=======
+  EXPECT_EQ(PrintSteady("?Z dx"), PrintSteady("x"));
+>>>>>>> names
 }
 
 TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
@@ -159,7 +165,11 @@ TEST_F(StatsPrintTest, OpenMetricsHasEveryNumberAndAnEnd) {
   EXPECT_THAT(text, HasSubstr("\nspanmalloc_stats_arenas_bins_curregs_blocks"
                               "{arena=\"0\",size=\"262144\"} 0\n"));
   EXPECT_THAT(text, EndsWith("\n# EOF\n"));
+<<<<<<< HEAD
   EXPECT_THAT(Print("Obl"), Not(HasSubstr("size=")));
+=======
+  EXPECT_THAT(Print("Oblex"), Not(HasSubstr("size=")));
+>>>>>>> names
   EXPECT_THAT(Print("Oa"), HasSubstr("arena=\"merged\""));
   EXPECT_THAT(Print("Oma"), Not(HasSubstr("arena=")));
 }
