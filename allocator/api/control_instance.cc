@@ -63,9 +63,9 @@ ThreadCounts* CountThread() {
 bool SetThreadCounting(bool counting) { return runtime.SetCounting(counting); }
 
 // jemalloc's answers: EAGAIN where an arena can't be made, EFAULT where there is none to steer.
-int CreateArena(unsigned* index) {
+int CreateArena(const ArenaSettings& settings, unsigned* index) {
   SlowPathScope scope;
-  return !scope.nested() && runtime.arenas.Create(index) ? 0 : EAGAIN;
+  return !scope.nested() && runtime.arenas.Create(settings, index) ? 0 : EAGAIN;
 }
 
 int DestroyArena(unsigned index) {
@@ -97,6 +97,9 @@ int DestroyCache(unsigned index) {
   return !scope.nested() && runtime.explicit_caches.Destroy(index) ? 0 : EFAULT;
 }
 
+// Inside the allocator (see ControlTarget::run_inside).
+int BindThread(unsigned index) { return runtime.BindThread(index) ? 0 : EFAULT; }
+
 HugePageWish WishFor(std::string_view thp) {
   if (thp == "never") return HugePageWish::kNever;
   return thp == "always" ? HugePageWish::kAlways : HugePageWish::kOnEvidence;
@@ -121,6 +124,7 @@ constinit Control instance({
     .thread_counting = &IsThreadCounting,
     .set_thread_counting = &SetThreadCounting,
     .purge = &PurgeAll,
+    .purge_arena = &PurgeArena,
     .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
     .zero_reallocs = &ZeroReallocCount,
     .arena_count = [] { return runtime.arenas.end(); },
@@ -128,6 +132,8 @@ constinit Control instance({
     .arena_create = &CreateArena,
     .arena_destroy = &DestroyArena,
     .arena_reset = &ResetArena,
+    .thread_arena = [] { return unsigned{thread_locals.arena}; },
+    .set_thread_arena = &BindThread,
     .cache_create = &CreateCache,
     .cache_flush = &FlushCache,
     .cache_destroy = &DestroyCache,

@@ -52,6 +52,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.metadata.lock().ResetAfterFork();
   runtime.regions.lock().ResetAfterFork();
   runtime.explicit_caches.ResetAfterFork();
+  runtime.arenas.ResetAfterFork(thread_locals.arena);
   runtime.registry.ResetAfterFork(thread_locals.state);
   runtime.counts.ResetAfterFork(thread_locals.counts);
   runtime.background.ResetAfterFork();

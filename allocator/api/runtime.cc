@@ -18,8 +18,8 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0,
-                                                     false,        true,    nullptr};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0,      false,
+                                                     true,         0,       nullptr};
 constinit Runtime runtime{&ReportBadPointer};
 
 namespace {
@@ -40,6 +40,7 @@ int64_t CacheBytes() {
 
 void OnThreadExit(void*) {
   SlowPathScope scope;
+  runtime.BindThread(0);
   runtime.EndThread();
   runtime.EndCounting();
 }
@@ -128,7 +129,7 @@ ThreadState* Runtime::MakeThreadState() {
   ThreadState* own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
   thread_locals.state = own;
-  if (thread_locals.counts != nullptr && thread_locals.counting) own->SetHidden(true);
+  if (HidesCache()) own->SetHidden(true);
   thread_exit.Arm(own);
   cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
   return own;
@@ -145,6 +146,18 @@ void Runtime::EndThread() {
   background.NoteThreadEnded();
 }
 
+bool Runtime::BindThread(unsigned arena) {
+  const unsigned old = thread_locals.arena;
+  if (arena == old) return true;
+  if (arena != 0 && !arenas.Bind(arena)) return false;
+  if (old != 0) arenas.Unbind(old);
+  // Somebody must tell of the thread's end, if it has no state.
+  if (arena != 0) thread_exit.Arm(this);
+  thread_locals.arena = static_cast<uint16_t>(arena);
+  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
+  return true;
+}
+
 bool Runtime::SetCounting(bool counting) {
   if (counting && thread_locals.counts == nullptr) {
     thread_locals.counts = counts.Acquire(metadata);
@@ -152,7 +165,7 @@ bool Runtime::SetCounting(bool counting) {
     thread_exit.Arm(this);
   }
   thread_locals.counting = counting;
-  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(counting);
+  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
   return true;
 }
 

@@ -68,6 +68,10 @@ struct Runtime {
   // The calling thread is ending: returns its cache.
   void EndThread();
 
+  // The calling thread allocates from an explicit arena from now on, or from the common heap if
+  // `arena` is 0. False, and nothing changed, if there is no such arena.
+  bool BindThread(unsigned arena);
+
   // The calling thread's counts, in a slow path of a thread for which `counting` holds; nullptr if
   // it turns out that it doesn't count.
   ThreadCounts* CountsOrNull() {
@@ -78,6 +82,11 @@ struct Runtime {
   // In a slow path: the calling thread counts its calls from now on, or no longer. False if there
   // is no memory for that. Its counts stay.
   bool SetCounting(bool counting);
+
+  // Whether the calling thread's fast paths are to find the empty cache.
+  static bool HidesCache() {
+    return thread_locals.arena != 0 || (thread_locals.counts != nullptr && thread_locals.counting);
+  }
 
   // The calling thread is ending: its counts are another's.
   void EndCounting();

@@ -63,9 +63,30 @@ size_t PagesOfSpan(size_t c, size_t size) {
   return c != kNoSizeClass ? kSizeClassTable[c].pages : PagesFor(size);
 }
 
+// As Take, in an explicit arena.
+void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed) {
+  if (size > kMaxRequest) return nullptr;
+  SlowPathScope scope;
+  if (scope.nested() || !runtime.EnsureInitialized()) {
+    *zeroed = true;
+    return runtime.reentrant.Allocate(size, alignment);
+  }
+  void* block = nullptr;
+  for (bool again : {true, false}) {
+    block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
+  }
+  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
+  runtime.Maintain();
+  return block;
+}
+
 // A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
 // can't be had.
 void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
+  if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) {
+    return TakeInArena(thread_locals.arena, c, size, alignment, zeroed);
+  }
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {
@@ -85,28 +106,12 @@ void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
 
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   const bool counting = thread_locals.counting;
-  if (ABSL_PREDICT_FALSE(counting)) {
+  if (ABSL_PREDICT_FALSE(counting) && thread_locals.arena == 0) {
     *zeroed = false;
     if (void* object = PopCounted(c)) return object;
   }
   void* block = TakeUncounted(c, size, alignment, zeroed);
   if (ABSL_PREDICT_FALSE(counting)) CountAllocated(block);
-  return block;
-}
-
-// As Take, in an explicit arena, which has nothing for a signal handler.
-void* TakeInArena(unsigned arena, size_t size, size_t alignment, bool* zeroed) {
-  if (size > kMaxRequest) return nullptr;
-  SlowPathScope scope;
-  if (scope.nested() || !runtime.EnsureInitialized()) return nullptr;
-  const size_t c = ClassFor(size, alignment);
-  void* block = nullptr;
-  for (bool again : {true, false}) {
-    block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
-    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
-  }
-  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
-  runtime.Maintain();
   return block;
 }
 
@@ -183,12 +188,16 @@ void ReportSize(const void* block, size_t size) {
 // Frees a block whose page shows no class: a large one, or one of an explicit arena.
 void FreeUnclassed(void* block) {
   if (FillsBlocks()) FillFreed(block);
+  if (ABSL_PREDICT_FALSE(runtime.arenas.end() != 1)) {
+    Span* object_span = runtime.page_map.SpanOf(block);
+    if (object_span != nullptr && object_span->size_class != kNoSizeClass &&
+        ArenaSet::Owns(object_span)) {
+      return runtime.arenas.Free(object_span, block);
+    }
+  }
   const LargeFault fault = runtime.page_heap.FreeLarge(block);
   if (ABSL_PREDICT_TRUE(fault == LargeFault::kNone)) return;
   Span* span = runtime.page_map.SpanOf(block);
-  if (span != nullptr && span->size_class != kNoSizeClass && ArenaSet::Owns(span)) {
-    return runtime.arenas.Free(span, block);
-  }
   if (runtime.reentrant.Free(block)) return;
   if (fault == LargeFault::kInterior) {
     return Report(InteriorFault(block), block, span, 0);
@@ -213,7 +222,7 @@ void* AllocateGrowingBlock(size_t size) {
   {
     SlowPathScope scope;
     const ThreadState* state = thread_locals.state;
-    if (!scope.nested() && state != nullptr) {
+    if (!scope.nested() && state != nullptr && thread_locals.arena == 0) {
       Span* span = runtime.page_heap.AllocateGrowing(PagesFor(size), state);
       runtime.Maintain();
       if (span != nullptr) block = reinterpret_cast<void*>(span->start);
@@ -276,7 +285,7 @@ void FreeSlow(void* block) {
 
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
   *zeroed = false;
-  void* block = TakeInArena(arena, size, alignment, zeroed);
+  void* block = TakeInArena(arena, ClassFor(size, alignment), size, alignment, zeroed);
   if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
   if (block == nullptr) errno = ENOMEM;
   return block;
@@ -285,7 +294,7 @@ void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroe
 unsigned ArenaOf(const void* block) {
   const Span* span = runtime.page_map.SpanOf(block);
   if (span == nullptr || !ArenaSet::Owns(span)) return 0;
-  return span->shard.load(std::memory_order_relaxed) - unsigned{PerCpuCentral::kMaxShards};
+  return ArenaSet::IndexOf(span);
 }
 
 bool IsZeroedLarge(const void* block) {
@@ -346,6 +355,16 @@ size_t PurgeAll() {
   runtime.central.ReleaseAll(&resident);
   runtime.page_heap.Release(~size_t{0}, &resident);
   return resident;
+}
+
+void PurgeArena(unsigned arena) {
+  SlowPathScope scope;
+  if (scope.nested() || !runtime.EnsureInitialized()) return;
+  if (arena != 0) return runtime.arenas.Purge(arena);
+  if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+  runtime.central.Drain();
+  runtime.central.ReleaseOwn();
+  runtime.page_heap.ReleaseNodes(~size_t{0});
 }
 
 }  // namespace spanmalloc

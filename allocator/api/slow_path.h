@@ -91,6 +91,9 @@ void FlushThreadCache();
 // Returns the number of bytes returned to the kernel.
 size_t PurgeAll();
 
+// The same for one arena: the heap that all threads share (0), or an explicit one.
+void PurgeArena(unsigned arena);
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_API_SLOW_PATH_H_

@@ -21,6 +21,13 @@
 //
 // The first two are stateless and thread-safe. All throw std::bad_alloc when memory can't be had
 // (compiled without exceptions: std::abort). Over-aligned types are served.
+//
+// And an explicit arena, a heap apart whose blocks can be freed all at once, with a memory resource
+// over it:
+//
+//   spanmalloc::arena arena;
+//   spanmalloc::arena_resource resource(arena);
+//   std::pmr::vector<int> x(&resource);
 #ifndef SPANMALLOC_SPANMALLOC_HPP_
 #define SPANMALLOC_SPANMALLOC_HPP_
 
@@ -225,6 +232,103 @@ class region_resource final : public std::pmr::memory_resource {
   }
 
   region& region_;
+};
+
+namespace detail {
+
+// mallctl of arena.<index>.<action>. False if it fails.
+inline bool act_on_arena(const char* name, unsigned index) noexcept {
+  std::size_t mib[3];
+  std::size_t length = 3;
+  if (::mallctlnametomib(name, mib, &length) != 0) return false;
+  mib[1] = index;
+  return ::mallctlbymib(mib, length, nullptr, nullptr, nullptr, 0) == 0;
+}
+
+}  // namespace detail
+
+// An explicit arena, made and destroyed with its handle. It shares no huge page (2 MiB) with
+// another heap. Allocating and deallocating are thread-safe; the rest isn't: nobody may use the
+// arena or its blocks meanwhile. Its blocks may be freed by free and its like, too, on any thread.
+class arena {
+ public:
+  // Throws std::bad_alloc if there is no memory, or there are too many arenas.
+  arena() {
+    std::size_t size = sizeof(index_);
+    if (::mallctl("arenas.create", &index_, &size, nullptr, 0) != 0) detail::fail();
+  }
+  arena(arena&& other) noexcept : index_(other.index_) { other.index_ = kNone; }
+  arena& operator=(arena&& other) noexcept {
+    arena moved(static_cast<arena&&>(other));
+    const unsigned index = index_;
+    index_ = moved.index_;
+    moved.index_ = index;
+    return *this;
+  }
+  arena(const arena&) = delete;
+  arena& operator=(const arena&) = delete;
+
+  // Frees all blocks. Threads must not be bound to the arena (mallctl's thread.arena): it would
+  // stay.
+  ~arena() {
+    if (index_ != kNone) detail::act_on_arena("arena.0.destroy", index_);
+  }
+
+  // What MALLOCX_ARENA and mallctl's names take. Of a handle that was moved from: 0.
+  unsigned index() const noexcept { return index_; }
+
+  // `bytes` bytes at `alignment`, a power of two; std::bad_alloc if they can't be had. Requires:
+  // the handle wasn't moved from.
+  [[nodiscard]] void* allocate(std::size_t bytes,
+                               std::size_t alignment = detail::kMallocAlignment) {
+    const int flags =
+        detail::alignment_flags(alignment) | MALLOCX_ARENA(index_) | MALLOCX_TCACHE_NONE;
+    void* block = ::mallocx(bytes != 0 ? bytes : 1, flags);
+    if (block == nullptr) detail::fail();
+    return block;
+  }
+
+  // Takes back what allocate(bytes, alignment) returned.
+  void deallocate(void* block, std::size_t bytes,
+                  std::size_t alignment = detail::kMallocAlignment) noexcept {
+    ::sdallocx(block, bytes != 0 ? bytes : 1,
+               detail::alignment_flags(alignment) | MALLOCX_TCACHE_NONE);
+  }
+
+  // Frees all blocks at once, in time that depends on how much memory they take, not on how many
+  // they are. The arena stays usable. Destructors of objects in them aren't called.
+  void reset() noexcept { detail::act_on_arena("arena.0.reset", index_); }
+
+ private:
+  static constexpr unsigned kNone = 0;  // the heap of all threads, which nobody makes
+
+  unsigned index_ = kNone;
+};
+
+// [mem.res.class] over an arena, which must outlive it. Equal to those over the same arena.
+class arena_resource final : public std::pmr::memory_resource {
+ public:
+  explicit arena_resource(arena& from) noexcept : arena_(&from) {}
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return arena_->allocate(bytes, alignment);
+  }
+
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    arena_->deallocate(block, bytes, alignment);
+  }
+
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+#ifdef __cpp_rtti
+    const auto* same = dynamic_cast<const arena_resource*>(&other);
+    return same != nullptr && same->arena_ == arena_;
+#else
+    return this == &other;
+#endif
+  }
+
+  arena* arena_;
 };
 
 }  // namespace spanmalloc

@@ -32,6 +32,8 @@ struct ThreadLocals {
   // The thread counts its calls in `counts`; or that is nullptr, and the thread hasn't found out
   // yet whether it is to (Runtime::CountsOrNull).
   bool counting = false;
+  // The explicit arena that the thread allocates from; 0: none. Its cache is hidden then.
+  uint16_t arena = 0;
   ThreadCounts* counts = nullptr;
 };
 

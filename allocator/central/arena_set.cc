@@ -1,54 +1,128 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/central/arena_set.h"
 
+#include "allocator/os/clock.h"
+
 namespace spanmalloc {
 
-bool ArenaSet::Create(unsigned* index) {
+// The index that was destroyed last, else the next one; kMaxArenas if there is none.
+unsigned ArenaSet::TakeIndex() {
+  if (last_destroyed_ == 0) return end();
+  const unsigned index = last_destroyed_;
+  last_destroyed_ = At(index)->next_free;
+  return index;
+}
+
+bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
   os::LockHolder hold(table_lock_);
-  unsigned free_index = 1;
-  while (free_index < kMaxArenas && Find(free_index) != nullptr) ++free_index;
-  if (free_index == kMaxArenas) return false;
-  auto* arena = heap_.metadata.New<Arena>();
-  if (arena == nullptr) return false;
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    arena->lists[c].Init(static_cast<SizeClass>(c), OwnerOf(free_index), InPageMap::kNo);
+  if (!heap_.page_heap.AdmitArenas()) return false;
+  if (destroyed_ == nullptr) destroyed_ = heap_.metadata.New<DestroyedArenas>();
+  if (destroyed_ == nullptr) return false;
+  const unsigned taken = TakeIndex();
+  if (taken == kMaxArenas) return false;
+  Arena* arena = At(taken);
+  if (arena == nullptr) {
+    arena = heap_.metadata.New<Arena>();
+    if (arena == nullptr) return false;
+    // Release: pairs with the acquire in At.
+    arenas_[taken].store(arena, std::memory_order_release);
+    end_.store(taken + 1, std::memory_order_relaxed);
   }
-  // Release: pairs with the acquire in Find.
-  arenas_[free_index].store(arena, std::memory_order_release);
-  if (free_index >= end()) end_.store(free_index + 1, std::memory_order_relaxed);
-  *index = free_index;
+  heap_.page_heap.SetArenaDecay(taken, settings.dirty_decay_ms);
+  arena->dirty_decay_ms.store(settings.dirty_decay_ms, std::memory_order_relaxed);
+  arena->muzzy_decay_ms.store(settings.muzzy_decay_ms, std::memory_order_relaxed);
+  arena->created_ns.store(os::MonotonicNs(), std::memory_order_relaxed);
+  arena->generation.fetch_add(1, std::memory_order_relaxed);
+  arena->notes = {};
+  arena->exists.store(true, std::memory_order_relaxed);
+  *index = taken;
   return true;
+}
+
+// Takes all spans from the lists and the page heap.
+void ArenaSet::FreeBlocks(Arena* arena, unsigned index) {
+  arena->generation.fetch_add(1, std::memory_order_relaxed);
+  arena->ForEachList([](CentralFreeList& list) { list.Forget(); });
+  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) heap->FreeAll();
 }
 
 bool ArenaSet::Reset(unsigned index) {
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
   if (arena == nullptr) return false;
-  for (size_t c = 1; c < kSizeClassEnd; ++c) arena->lists[c].Forget();
-  heap_.page_heap.FreeSpansOf(OwnerOf(index));
+  FreeBlocks(arena, index);
   return true;
 }
 
 bool ArenaSet::Destroy(unsigned index) {
-  if (!Reset(index)) return false;
+  os::LockHolder hold(table_lock_);
+  Arena* arena = Find(index);
+  if (arena == nullptr || arena->threads.load(std::memory_order_relaxed) != 0) return false;
+  FreeBlocks(arena, index);
+  arena->exists.store(false, std::memory_order_relaxed);
+  arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    list.BeginAnew(&destroyed_->classes[list.size_class()]);
+  });
+  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
+    destroyed_->heap.Add(heap->Stats());
+    heap->AddLargeClasses(destroyed_->large_classes);
+    heap->BeginAnew();
+  }
+  arena->next_free = last_destroyed_;
+  last_destroyed_ = index;
+  return true;
+}
+
+bool ArenaSet::Bind(unsigned index) {
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
   if (arena == nullptr) return false;
-  arenas_[index].store(nullptr, std::memory_order_relaxed);
-  heap_.metadata.Delete(arena);
+  arena->threads.fetch_add(1, std::memory_order_relaxed);
   return true;
+}
+
+void ArenaSet::Unbind(unsigned index) {
+  os::LockHolder hold(table_lock_);
+  if (Arena* arena = Find(index)) arena->threads.fetch_sub(1, std::memory_order_relaxed);
+}
+
+unsigned ArenaSet::Threads(unsigned index) const {
+  const Arena* arena = Find(index);
+  return arena == nullptr ? 0 : arena->threads.load(std::memory_order_relaxed);
+}
+
+void ArenaSet::ResetAfterFork(unsigned index) {
+  for (unsigned i = 1; i < end(); ++i) {
+    if (Arena* arena = At(i)) arena->threads.store(i == index ? 1 : 0, std::memory_order_relaxed);
+  }
+}
+
+uint64_t ArenaSet::Generation(unsigned index) const {
+  const Arena* arena = Find(index);
+  return arena == nullptr ? 0 : arena->generation.load(std::memory_order_relaxed);
+}
+
+CentralFreeList* ArenaSet::MakeList(Arena* arena, unsigned index, SizeClass size_class) {
+  os::LockHolder hold(table_lock_);
+  CentralFreeList* list = arena->ListAt(size_class);
+  if (list != nullptr) return list;
+  list = heap_.metadata.New<CentralFreeList>();
+  if (list == nullptr) return nullptr;
+  list->Init(size_class, OwnerOf(index));
+  // Release: pairs with the acquire in ListAt.
+  arena->lists[size_class].store(list, std::memory_order_release);
+  return list;
 }
 
 void* ArenaSet::Allocate(unsigned index, size_t size_class, size_t size, size_t alignment,
                          bool* zeroed) {
-  Arena* arena = Find(index);
-  if (arena == nullptr) return nullptr;
   if (size_class != kNoSizeClass) {
     void* object = nullptr;
-    arena->lists[size_class].RemoveOrCarve(heap_, &object, 1, zeroed);
+    AllocateBatch(index, static_cast<SizeClass>(size_class), &object, 1, zeroed);
     return object;
   }
-  Span* span = heap_.page_heap.AllocateLarge(PagesFor(size), alignment);
+  if (Find(index) == nullptr) return nullptr;
+  Span* span = heap_.page_heap.AllocateLargeIn(index, PagesFor(size), alignment);
   if (span == nullptr) return nullptr;
   span->shard.store(OwnerOf(index), std::memory_order_relaxed);
   *zeroed = span->zeroed;
@@ -56,22 +130,23 @@ void* ArenaSet::Allocate(unsigned index, size_t size_class, size_t size, size_t 
 }
 
 void ArenaSet::Free(Span* span, void* object) {
-  FreeBatch(span->shard.load(std::memory_order_relaxed) - unsigned{PerCpuCentral::kMaxShards},
-            span->size_class, &object, 1);
+  FreeBatch(IndexOf(span), span->size_class, &object, 1);
 }
 
 size_t ArenaSet::AllocateBatch(unsigned index, SizeClass size_class, void** out, size_t want,
                                bool* zeroed) {
   Arena* arena = Find(index);
-  return arena == nullptr ? 0 : arena->lists[size_class].RemoveOrCarve(heap_, out, want, zeroed);
+  CentralFreeList* list = arena == nullptr ? nullptr : ListOf(arena, index, size_class);
+  return list == nullptr ? 0 : list->RemoveOrCarve(heap_, out, want, zeroed);
 }
 
 void ArenaSet::FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count) {
   Arena* arena = Find(index);
-  if (arena == nullptr) return;
+  CentralFreeList* list = arena == nullptr ? nullptr : ListOf(arena, index, size_class);
+  if (list == nullptr) return;
   for (size_t done = 0; done < count; done += PerCpuCentral::kMaxBatch) {
     const size_t left = count - done;
-    PutBatch(arena->lists[size_class], objects + done,
+    PutBatch(*list, objects + done,
              left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch);
   }
 }
@@ -94,10 +169,153 @@ void ArenaSet::PutBatch(CentralFreeList& list, void* const* objects, size_t coun
   list.PutOwned(heap_, objects, runs, end);
 }
 
+ArenaSettings ArenaSet::Settings(unsigned index) const {
+  const Arena* arena = At(index);
+  if (arena == nullptr) return {};
+  return {arena->dirty_decay_ms.load(std::memory_order_relaxed),
+          arena->muzzy_decay_ms.load(std::memory_order_relaxed)};
+}
+
+void ArenaSet::SetDirtyDecay(unsigned index, int64_t ms) {
+  os::LockHolder hold(table_lock_);
+  Arena* arena = Find(index);
+  if (arena == nullptr) return;
+  arena->dirty_decay_ms.store(ms, std::memory_order_relaxed);
+  heap_.page_heap.SetArenaDecay(index, ms);
+}
+
+void ArenaSet::SetMuzzyDecay(unsigned index, int64_t ms) {
+  os::LockHolder hold(table_lock_);
+  if (Arena* arena = Find(index)) arena->muzzy_decay_ms.store(ms, std::memory_order_relaxed);
+}
+
+uint64_t ArenaSet::CreatedNs(unsigned index) const {
+  const Arena* arena = Find(index);
+  return arena == nullptr ? 0 : arena->created_ns.load(std::memory_order_relaxed);
+}
+
+void ArenaSet::Purge(unsigned index, size_t* resident) {
+  os::LockHolder hold(table_lock_);
+  Arena* arena = Find(index);
+  if (arena == nullptr) return;
+  arena->ForEachList([this, resident](CentralFreeList& list) {
+    SpanSearch search = {.bytes = ~size_t{0}, .spans = ~size_t{0}, .resident = resident};
+    list.FreeEmptySpans(heap_);
+    list.ReleaseAll(heap_, &search);
+  });
+  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) heap->Release(~size_t{0}, resident);
+}
+
+void ArenaSet::Decay(unsigned index, uint64_t now_ms) {
+  os::LockHolder hold(table_lock_);
+  if (Find(index) == nullptr) return;
+  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) heap->ReleaseExcess(now_ms);
+}
+
+void ArenaSet::FreeEmptySpans() {
+  if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
+  ForEach([this](Arena& arena) {
+    arena.ForEachList([this](CentralFreeList& list) { list.FreeEmptySpans(heap_); });
+  });
+}
+
+void ArenaSet::TickSpans() {
+  if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
+  ForEach([](Arena& arena) {
+    arena.ForEachList([](CentralFreeList& list) {
+      if (list.held_hint() != 0) list.TickSpans();
+    });
+  });
+}
+
+void ArenaSet::ReleaseIdle(IdleSince since, SpanSearch* search) {
+  if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
+  ForEach([&](Arena& arena) {
+    if (arena.dirty_decay_ms.load(std::memory_order_relaxed) < 0) return;
+    arena.ForEachList([&](CentralFreeList& list) {
+      if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
+      list.ReleaseIdle(heap_, since, search);
+    });
+  });
+}
+
+void ArenaSet::ReleaseFree(SpanSearch* search) {
+  if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
+  ForEach([&](Arena& arena) {
+    arena.ForEachList([&](CentralFreeList& list) {
+      if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
+      list.ReleaseAll(heap_, search);
+    });
+  });
+}
+
+void ArenaSet::AddStats(unsigned index, SizeClass size_class, CentralFreeListStats* stats) {
+  Arena* arena = Find(index);
+  CentralFreeList* list = arena == nullptr ? nullptr : arena->ListAt(size_class);
+  if (list != nullptr) list->AddStats(stats);
+}
+
+size_t ArenaSet::MetadataBytes(unsigned index) const {
+  Arena* arena = Find(index);
+  if (arena == nullptr) return 0;
+  size_t bytes = sizeof(Arena);
+  arena->ForEachList([&bytes](CentralFreeList&) { bytes += sizeof(CentralFreeList); });
+  if (heap_.page_heap.ArenaHeapAt(index) != nullptr) bytes += sizeof(ArenaHeap);
+  return bytes;
+}
+
 void ArenaSet::AddStats(SizeClass size_class, CentralFreeListStats* stats) {
-  for (unsigned i = 1; i < end(); ++i) {
-    if (Arena* arena = Find(i)) arena->lists[size_class].AddStats(stats);
+  if (end() == 1) return;
+  for (unsigned i = 1; i < end(); ++i) AddStats(i, size_class, stats);
+  AddDestroyed(size_class, stats);
+}
+
+void ArenaSet::AddHeapStats(PageHeapStats* stats) {
+  if (end() == 1) return;
+  for (unsigned i = 1; i < end(); ++i) stats->Add(heap_.page_heap.ArenaStats(i));
+  AddDestroyed(stats);
+}
+
+void ArenaSet::AddDestroyed(SizeClass size_class, CentralFreeListStats* stats) {
+  os::LockHolder hold(table_lock_);
+  if (destroyed_ != nullptr) stats->Add(destroyed_->classes[size_class]);
+}
+
+void ArenaSet::AddDestroyed(PageHeapStats* stats) {
+  os::LockHolder hold(table_lock_);
+  if (destroyed_ != nullptr) stats->Add(destroyed_->heap);
+}
+
+void ArenaSet::AddDestroyed(LargeClassStats* stats) {
+  if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
+  if (destroyed_ == nullptr) return;
+  for (size_t k = 0; k < kLargeClasses; ++k) {
+    stats[k].made += destroyed_->large_classes[k].made;
+    stats[k].freed += destroyed_->large_classes[k].freed;
   }
+}
+
+bool ArenaSet::CheckInvariants() {
+  os::LockHolder hold(table_lock_);
+  bool good = true;
+  ForEachList([&good](CentralFreeList& list) { good = good && list.CheckInvariants(); });
+  unsigned free = 0;
+  for (unsigned i = last_destroyed_; i != 0; i = At(i)->next_free) {
+    ++free;
+    good = good && Find(i) == nullptr && free < end();
+    if (!good) return false;
+    // Nothing is left where there is no arena.
+    PageHeap* heap = heap_.page_heap.ArenaHeapAt(i);
+    good = good && (heap == nullptr || heap->Stats().mapped_pages == 0);
+  }
+  unsigned live = 0;
+  ForEach([&live](Arena&) { ++live; });
+  return good && live + free + 1 == end();
 }
 
 }  // namespace spanmalloc

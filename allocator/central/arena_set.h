@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Explicit arenas: heaps apart, made and destroyed by the program, whose objects share no span with
-// any other's. Their pages have no size class in the page map, so frees of their objects come to
-// the slow path and are told by their span; the default heap's fast paths know nothing of them.
+// Explicit arenas: heaps apart, made and destroyed by the program. Each has central free lists of
+// its own over a page heap of its own (heap/arena_heap.h), so its objects share no huge page with
+// any other's, and all of them are freed in time proportional to its spans. Their pages have no
+// size class in the page map, so frees of their objects come to the slow path and are told by their
+// span; the default heap's fast paths know nothing of them.
 //
-// Called by mallocx with an arena, by the slow path of free, and by mallctl. Each list has its own
-// lock; the table has the rank of the shard table's.
+// Called by mallocx with an arena, by threads that are bound to one, by the slow path of free, by
+// maintenance, and by mallctl. Each list has its own lock; the table has the rank of the shard
+// table's. An index's structures are kept for the next arena of that index, so that whoever uses an
+// arena while it is destroyed finds an empty one.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_ARENA_SET_H_
 #define SPANMALLOC_ALLOCATOR_CENTRAL_ARENA_SET_H_
 
@@ -20,27 +24,59 @@
 
 namespace spanmalloc {
 
+// What the program may set for an arena.
+struct ArenaSettings {
+  // For how long free memory is kept: milliseconds, -1 for ever, 0 not at all.
+  int64_t dirty_decay_ms;
+  // Remembered only.
+  int64_t muzzy_decay_ms;
+};
+
+// What is remembered of an arena for the program and means nothing here. Guarded by whoever uses
+// it.
+struct ArenaNotes {
+  static constexpr size_t kNameBytes = 32;
+
+  size_t oversize_threshold = 0;  // 0: never set, as the others
+  size_t retain_grow_limit = 0;
+  char name[kNameBytes] = {};
+};
+
 class ArenaSet {
  public:
   // Arena 0 is the automatic one, the heap of all threads; the explicit ones follow it.
-  static constexpr unsigned kMaxArenas = 1024;
+  static constexpr unsigned kMaxArenas = NodeHeaps::kMaxArenas;
 
   explicit constexpr ArenaSet(const Heap& heap) : heap_(heap) {}
 
-  // Makes an arena. False if there are too many, or no memory.
-  bool Create(unsigned* index) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // Makes an arena; of the indices that are free, the one that was destroyed last. False if there
+  // are too many, or no memory.
+  bool Create(const ArenaSettings& settings, unsigned* index) ABSL_LOCKS_EXCLUDED(table_lock_);
 
-  // Frees every block of the arena at once. Nobody may use the arena or its blocks meanwhile. False
-  // if there is no such arena.
+  // Frees every block of the arena at once. Nobody may use the arena or its blocks meanwhile; what
+  // threads bound to it keep is forgotten. False if there is no such arena.
   bool Reset(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
 
-  // As Reset; the arena is gone, and its index may be given to a new one.
+  // As Reset; the arena is gone, and its index may be given to a new one. False, too, if threads
+  // are bound to it.
   bool Destroy(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
 
   bool Exists(unsigned index) const { return Find(index) != nullptr; }
 
   // One more than the highest index ever in use, arena 0 included.
   unsigned end() const { return end_.load(std::memory_order_relaxed); }
+
+  // Counts a thread that allocates from an explicit arena by default. False if there is no such
+  // arena.
+  bool Bind(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
+  void Unbind(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
+  unsigned Threads(unsigned index) const;
+  // In a child after fork: of all threads one is left, bound to arena `index`, or to none if 0.
+  void ResetAfterFork(unsigned index);
+
+  // How often the arena's blocks were all freed: what was kept before is gone. 0 if there is no
+  // such arena.
+  uint64_t Generation(unsigned index) const;
 
   // A block of class `size_class`, or a large one of `size` bytes for kNoSizeClass, aligned to
   // `alignment` if large. nullptr if there is no such arena or no memory.
@@ -54,40 +90,121 @@ class ArenaSet {
   // arena, under one lock for up to kMaxBatch of them. Faulty pointers are reported.
   void FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count);
 
-  // Whether `span` belongs to an explicit arena.
+  // Whether `span` belongs to an explicit arena, and to which.
   static bool Owns(const Span* span) {
     return span->shard.load(std::memory_order_relaxed) >= PerCpuCentral::kMaxShards;
+  }
+  static unsigned IndexOf(const Span* span) {
+    return span->shard.load(std::memory_order_relaxed) - unsigned{PerCpuCentral::kMaxShards};
   }
 
   // Takes back an object, not a large block, of such a span. Faults are reported.
   void Free(Span* span, void* object);
 
-  // Adds the arenas' figures for a class.
-  void AddStats(SizeClass size_class, CentralFreeListStats* stats);
+  // Of an arena that exists.
+  ArenaSettings Settings(unsigned index) const;
+  void SetDirtyDecay(unsigned index, int64_t ms) ABSL_LOCKS_EXCLUDED(table_lock_);
+  void SetMuzzyDecay(unsigned index, int64_t ms) ABSL_LOCKS_EXCLUDED(table_lock_);
+  ArenaNotes& Notes(unsigned index) { return index == 0 ? automatic_notes_ : At(index)->notes; }
+  // When it was made, by the monotonic clock.
+  uint64_t CreatedNs(unsigned index) const;
+
+  // Gives all free memory of an arena back to the kernel, and its huge pages to the common heap.
+  // `resident` as for PageHeap::Release.
+  void Purge(unsigned index, size_t* resident = nullptr) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // Gives back what hasn't been needed for its decay time.
+  void Decay(unsigned index, uint64_t now_ms) ABSL_LOCKS_EXCLUDED(table_lock_);
+
+  // As PerCpuCentral's, for all arenas.
+  void FreeEmptySpans() ABSL_LOCKS_EXCLUDED(table_lock_);
+  void TickSpans() ABSL_LOCKS_EXCLUDED(table_lock_);
+  void ReleaseIdle(IdleSince since, SpanSearch* search) ABSL_LOCKS_EXCLUDED(table_lock_);
+  void ReleaseFree(SpanSearch* search) ABSL_LOCKS_EXCLUDED(table_lock_);
+
+  // Adds an arena's figures for a class.
+  void AddStats(unsigned index, SizeClass size_class, CentralFreeListStats* stats);
+  // The allocator's own structures that exist for the sake of an arena, in bytes.
+  size_t MetadataBytes(unsigned index) const;
+  // The same, and of its page heap, for all arenas together, those that are gone included.
+  void AddStats(SizeClass size_class, CentralFreeListStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
+  void AddHeapStats(PageHeapStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // What arenas that are gone have counted.
+  void AddDestroyed(SizeClass size_class, CentralFreeListStats* stats)
+      ABSL_LOCKS_EXCLUDED(table_lock_);
+  void AddDestroyed(PageHeapStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // To stats[large class].
+  void AddDestroyed(LargeClassStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
+
+  bool CheckInvariants() ABSL_LOCKS_EXCLUDED(table_lock_);
 
   os::RankedLock& table_lock() ABSL_LOCK_RETURNED(table_lock_) { return table_lock_; }
+  // Calls visit(CentralFreeList&) for every list, those of indices without an arena included.
   template <typename Visit>
   void ForEachList(Visit visit) {
     for (unsigned i = 1; i < end(); ++i) {
-      Arena* arena = Find(i);
-      if (arena == nullptr) continue;
-      for (size_t c = 1; c < kSizeClassEnd; ++c) visit(arena->lists[c]);
+      if (Arena* arena = At(i)) arena->ForEachList(visit);
     }
   }
 
  private:
+  struct DestroyedArenas {
+    PageHeapStats heap;
+    CentralFreeListStats classes[kSizeClassEnd];
+    LargeClassStats large_classes[kLargeClasses];
+  };
   struct Arena {
-    CentralFreeList lists[kSizeClassEnd];
+    // Each made when it is first needed.
+    std::atomic<CentralFreeList*> lists[kSizeClassEnd] = {};
+    std::atomic<bool> exists{false};
+    std::atomic<uint32_t> threads{0};
+    std::atomic<uint64_t> generation{0};
+    std::atomic<int64_t> dirty_decay_ms{0};
+    std::atomic<int64_t> muzzy_decay_ms{0};
+    std::atomic<uint64_t> created_ns{0};
+    ArenaNotes notes;
+    unsigned next_free = 0;  // the index that was destroyed before this one; 0: none
+
+    CentralFreeList* ListAt(size_t size_class) const {
+      // Acquire: pairs with the release in MakeList.
+      return lists[size_class].load(std::memory_order_acquire);
+    }
+    template <typename Visit>
+    void ForEachList(Visit visit) {
+      for (size_t c = 1; c < kSizeClassEnd; ++c) {
+        if (CentralFreeList* list = ListAt(c)) visit(*list);
+      }
+    }
   };
 
   static uint16_t OwnerOf(unsigned index) {
     return static_cast<uint16_t>(PerCpuCentral::kMaxShards + index);
   }
-  void PutBatch(CentralFreeList& list, void* const* objects, size_t count);
-  Arena* Find(unsigned index) const {
+  // What stands at an index, whether there is an arena now or not.
+  Arena* At(unsigned index) const {
     // Acquire: pairs with the release in Create.
     return index == 0 || index >= kMaxArenas ? nullptr
                                              : arenas_[index].load(std::memory_order_acquire);
+  }
+  Arena* Find(unsigned index) const {
+    Arena* arena = At(index);
+    return arena == nullptr || !arena->exists.load(std::memory_order_relaxed) ? nullptr : arena;
+  }
+  CentralFreeList* ListOf(Arena* arena, unsigned index, SizeClass size_class) {
+    CentralFreeList* list = arena->ListAt(size_class);
+    return ABSL_PREDICT_TRUE(list != nullptr) ? list : MakeList(arena, index, size_class);
+  }
+  CentralFreeList* MakeList(Arena* arena, unsigned index, SizeClass size_class)
+      ABSL_LOCKS_EXCLUDED(table_lock_);
+  unsigned TakeIndex() ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
+  void FreeBlocks(Arena* arena, unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
+  void PutBatch(CentralFreeList& list, void* const* objects, size_t count);
+
+  // Calls visit(Arena&) for every arena there is.
+  template <typename Visit>
+  void ForEach(Visit visit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_) {
+    for (unsigned i = 1; i < end(); ++i) {
+      if (Arena* arena = Find(i)) visit(*arena);
+    }
   }
 
   // Ahead of the members that refer to others, which are relocated at load: it makes their page the
@@ -96,6 +213,9 @@ class ArenaSet {
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};
   std::atomic<unsigned> end_{1};
+  ArenaNotes automatic_notes_;
+  unsigned last_destroyed_ ABSL_GUARDED_BY(table_lock_) = 0;
+  DestroyedArenas* destroyed_ ABSL_GUARDED_BY(table_lock_) = nullptr;
 };
 
 }  // namespace spanmalloc

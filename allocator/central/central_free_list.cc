@@ -81,10 +81,11 @@ size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool*
   *zeroed = false;
   const size_t held = Take(heap, out, want, 0);
   if (held != 0) return held;
-  // An explicit arena belongs to no node.
-  const uint32_t node = in_page_map_ == InPageMap::kYes ? NodeOfShard(heap.page_heap, shard_)
-                                                        : heap.page_heap.CurrentNode();
-  Span* span = heap.page_heap.AllocateShared(size_class_, in_page_map_, node);
+  Span* span =
+      ABSL_PREDICT_TRUE(shard_ < kFirstArenaShard)
+          ? heap.page_heap.AllocateShared(size_class_, InPageMap::kYes,
+                                          NodeOfShard(heap.page_heap, shard_))
+          : heap.page_heap.AllocateSharedIn(shard_ - unsigned{kFirstArenaShard}, size_class_);
   if (span == nullptr) return 0;
   span->shard.store(shard_, std::memory_order_relaxed);
   *zeroed = span->zeroed;
@@ -289,6 +290,14 @@ void CentralFreeList::Forget() {
   UpdateHint();
 }
 
+void CentralFreeList::BeginAnew(CentralFreeListStats* stats) {
+  Forget();
+  AddStats(stats);
+  os::LockHolder hold(lock_);
+  totals_ = {};
+  UpdateHint();
+}
+
 void CentralFreeList::NoteReturned(ptrdiff_t count) {
   os::LockHolder hold(lock_);
   totals_.returned += static_cast<uint64_t>(count);
@@ -363,18 +372,8 @@ void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs
 
 void CentralFreeList::AddStats(CentralFreeListStats* stats) {
   os::LockHolder hold(lock_);
-  stats->taken += totals_.taken;
-  stats->returned += totals_.returned;
-  stats->fills += totals_.fills;
-  stats->flushes += totals_.flushes;
-  stats->spans_made += totals_.spans_made;
-  stats->spans_freed += totals_.spans_freed;
-  stats->spans_reused += totals_.spans_reused;
+  stats->Add(totals_);
   stats->array_objects += count_;
-  stats->span_objects += totals_.span_objects;
-  stats->spans += totals_.spans;
-  stats->nonfull_spans += totals_.nonfull_spans;
-  stats->released_parts += totals_.released_parts;
 }
 
 bool CentralFreeList::CheckInvariants() {

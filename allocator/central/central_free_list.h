@@ -50,6 +50,21 @@ struct CentralFreeListStats {
   size_t spans;           // spans owned now
   size_t nonfull_spans;   // of them, those with free objects
   size_t released_parts;  // parts of spans, of kReleaseUnit bytes, given back to the kernel
+
+  void Add(const CentralFreeListStats& other) {
+    taken += other.taken;
+    returned += other.returned;
+    fills += other.fills;
+    flushes += other.flushes;
+    spans_made += other.spans_made;
+    spans_freed += other.spans_freed;
+    spans_reused += other.spans_reused;
+    array_objects += other.array_objects;
+    span_objects += other.span_objects;
+    spans += other.spans;
+    nonfull_spans += other.nonfull_spans;
+    released_parts += other.released_parts;
+  }
 };
 
 enum class IdleSince : uint8_t { kTick, kPeriod };
@@ -76,18 +91,23 @@ class CentralFreeList {
  public:
   constexpr CentralFreeList() = default;
 
-  // Requires: called once, before any other call. `in_page_map`: whether the pages of its spans
-  // show their class to the fast path of free.
-  void Init(SizeClass size_class, uint16_t shard, InPageMap in_page_map) {
+  // Shards from this number on are explicit arenas; the pages of their spans don't show their class
+  // to the fast path of free.
+  static constexpr uint16_t kFirstArenaShard = 1024;
+
+  // Requires: called once, before any other call.
+  void Init(SizeClass size_class, uint16_t shard) {
     size_class_ = size_class;
     shard_ = shard;
-    in_page_map_ = in_page_map;
     lock_.SetKind(os::KindOfClass(size_class));
   }
 
   // Forgets all spans, which the caller gives back to the page heap. Their live objects count as
   // returned. Requires: the array is empty.
   void Forget() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // As Forget, and begins to count anew. What was counted is added to `stats`.
+  void BeginAnew(CentralFreeListStats* stats) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Takes up to `want` objects, at most what the list holds beyond `reserve` in its array, into
   // `out`, lowest addresses first where they come from a span. Returns how many.
@@ -198,7 +218,6 @@ class CentralFreeList {
   std::atomic<bool> lends_{false};
   SizeClass size_class_ = kNoSizeClass;
   uint16_t shard_ = 0;
-  InPageMap in_page_map_ = InPageMap::kYes;
   uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;      // objects in the array
   uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;   // of the array
   uint32_t low_water_ ABSL_GUARDED_BY(lock_) = 0;  // least count_ since TakeLowWater

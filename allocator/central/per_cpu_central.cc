@@ -32,7 +32,7 @@ CentralFreeList* PerCpuCentral::MakeList(size_t index, SizeClass size_class) {
     for (size_t i = 0; i < shards() && list == nullptr; ++i) list = ListAt(i, size_class);
     return list;
   }
-  list->Init(size_class, static_cast<uint16_t>(index), InPageMap::kYes);
+  list->Init(size_class, static_cast<uint16_t>(index));
   // Release: pairs with the acquire in ListAt.
   shard->lists[size_class].store(list, std::memory_order_release);
   return list;
@@ -300,6 +300,7 @@ void PerCpuCentral::DrainList(CentralFreeList& list, size_t count) {
 void PerCpuCentral::Drain() {
   ForEachList([this](CentralFreeList& list) { DrainList(list, ~size_t{0}); });
   ForEachList([this](CentralFreeList& list) { list.FreeEmptySpans(heap_); });
+  if (heap_.arenas != nullptr) heap_.arenas->FreeEmptySpans();
 }
 
 void PerCpuCentral::ReturnIdle() {
@@ -316,6 +317,7 @@ void PerCpuCentral::TickSpans() {
     list.TickSpans();
     NoteLender(list);
   });
+  if (heap_.arenas != nullptr) heap_.arenas->TickSpans();
 }
 
 bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
@@ -333,15 +335,26 @@ bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
     // A list that took the search to its end has more, perhaps.
     if (search.spans != 0) ++at;
   }
+  if (at >= end && heap_.arenas != nullptr) heap_.arenas->ReleaseIdle(since, &search);
   if (in_passes) pass_at_.store(at < end ? at : 0, std::memory_order_relaxed);
   return at >= end;
 }
 
-void PerCpuCentral::ReleaseFree(SpanSearch* search) {
+void PerCpuCentral::ReleaseOwnFree(SpanSearch* search) {
   ForEachList([this, search](CentralFreeList& list) {
     if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
     list.ReleaseAll(heap_, search);
   });
+}
+
+void PerCpuCentral::ReleaseFree(SpanSearch* search) {
+  ReleaseOwnFree(search);
+  if (heap_.arenas != nullptr) heap_.arenas->ReleaseFree(search);
+}
+
+void PerCpuCentral::ReleaseOwn() {
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = ~size_t{0}};
+  ReleaseOwnFree(&search);
 }
 
 void PerCpuCentral::ReleaseAll(size_t* resident) {

@@ -25,7 +25,7 @@ class PerCpuCentral {
   explicit constexpr PerCpuCentral(const Heap& heap) : heap_(heap) {}
 
   // CPUs beyond this share shards.
-  static constexpr size_t kMaxShards = 1024;
+  static constexpr size_t kMaxShards = CentralFreeList::kFirstArenaShard;
 
   // Objects moved in one call to the lists, at most.
   static constexpr size_t kMaxBatch = 64;
@@ -66,6 +66,9 @@ class PerCpuCentral {
 
   // As above without bounds. `resident` as for PageHeap::Release.
   void ReleaseAll(size_t* resident = nullptr);
+
+  // As ReleaseAll, but not in explicit arenas, which the others are for as well.
+  void ReleaseOwn();
 
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
@@ -146,6 +149,7 @@ class PerCpuCentral {
   void PutElsewhere(SizeClass size_class, void* object, Span* span);
   void PutInSpans(SizeClass size_class, void* const* objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
+  void ReleaseOwnFree(SpanSearch* search);
 
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};

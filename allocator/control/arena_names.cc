@@ -3,11 +3,13 @@
 // Handlers of arena.<i>.*. An index is that of an arena, kAllArenas, kDestroyedArenas, or, for the
 // actions on memory only, arenas.narenas as an older name of all arenas.
 #include <errno.h>
+#include <string.h>
 
 #include <string_view>
 
 #include "allocator/control/ctl_handlers.h"
 #include "allocator/os/clock.h"
+#include "allocator/util/text_buffer.h"
 
 namespace spanmalloc {
 namespace {
@@ -28,6 +30,21 @@ bool NamesOwnArena(const CtlCall& call) {
 
 bool IsDecay(const CtlValue& value) { return static_cast<int64_t>(value.number) >= -1; }
 
+// One explicit arena, not the automatic one and not several.
+bool IsExplicit(size_t index) { return index != 0 && index < kAllArenas; }
+
+unsigned Index(const CtlCall& call) { return static_cast<unsigned>(call.arena()); }
+
+// A number that is remembered for each arena; 0 in the notes is `fallback`.
+int Remembered(const CtlCall& call, size_t ArenaNotes::* note, size_t fallback) {
+  ArenaSet* arenas = call.target().sources.arenas;
+  if (arenas == nullptr || !call.target().ArenaInitialized(call.arena())) return EFAULT;
+  size_t& number = arenas->Notes(Index(call)).*note;
+  call.value->number = number == 0 ? fallback : number;
+  if (call.write != nullptr) number = call.write->number;
+  return 0;
+}
+
 }  // namespace
 
 int ArenaInitialized(const CtlCall& call) {
@@ -37,8 +54,13 @@ int ArenaInitialized(const CtlCall& call) {
 
 int ArenaPurge(const CtlCall& call) {
   if (!NamesMemory(call)) return EFAULT;
-  if (call.target().purge == nullptr) return EAGAIN;
-  call.target().purge();
+  const ControlTarget& target = call.target();
+  if (target.purge == nullptr || target.purge_arena == nullptr) return EAGAIN;
+  if (target.ArenaInitialized(call.arena())) {
+    target.purge_arena(Index(call));
+  } else {
+    target.purge();
+  }
   return 0;
 }
 
@@ -46,7 +68,12 @@ int ArenaDecay(const CtlCall& call) {
   if (!NamesMemory(call)) return EFAULT;
   const ControlTarget& target = call.target();
   const uint64_t now_ms = os::MonotonicNs() / 1'000'000;
-  const bool done = target.RunInside([&] { target.sources.page_heap.ReleaseExcess(now_ms); });
+  const bool done = target.RunInside([&] {
+    NodeHeaps& heaps = target.sources.page_heap;
+    if (!target.ArenaInitialized(call.arena())) return heaps.ReleaseExcess(now_ms);
+    if (call.arena() == 0) return heaps.ReleaseNodesExcess(now_ms);
+    target.sources.arenas->Decay(Index(call), now_ms);
+  });
   return done ? 0 : EAGAIN;
 }
 
@@ -69,25 +96,71 @@ int ArenaDss(const CtlCall& call) {
   return wanted == "primary" || wanted == "secondary" ? EFAULT : EINVAL;
 }
 
+// Several arenas read as the automatic one.
 int ArenaDirtyDecay(const CtlCall& call) {
   if (call.arena() != kDestroyedArenas && !NamesArenas(call)) return EFAULT;
-  call.value->number = static_cast<uint64_t>(call.state->dirty_decay_ms);
+  ControlState& state = *call.state;
+  ArenaSet* arenas = call.target().sources.arenas;
+  const bool is_explicit = IsExplicit(call.arena());
+  call.value->number = static_cast<uint64_t>(
+      is_explicit ? arenas->Settings(Index(call)).dirty_decay_ms : state.dirty_decay_ms);
   if (call.write == nullptr) return 0;
   if (!NamesArenas(call) || !IsDecay(*call.write)) return EFAULT;
-  call.state->dirty_decay_ms = static_cast<int64_t>(call.write->number);
-  if (call.target().set_dirty_decay_ms != nullptr) {
-    call.target().set_dirty_decay_ms(call.state->dirty_decay_ms);
+  const auto wanted = static_cast<int64_t>(call.write->number);
+  if (!is_explicit) {
+    state.dirty_decay_ms = wanted;
+    if (call.target().set_dirty_decay_ms != nullptr) call.target().set_dirty_decay_ms(wanted);
+  }
+  for (unsigned i = 1; i < call.target().ArenaCount(); ++i) {
+    if (call.arena() == i || call.arena() == kAllArenas) arenas->SetDirtyDecay(i, wanted);
   }
   return 0;
 }
 
 int ArenaMuzzyDecay(const CtlCall& call) {
   if (call.arena() != kDestroyedArenas && !NamesArenas(call)) return EFAULT;
-  call.value->number = static_cast<uint64_t>(call.state->muzzy_decay_ms);
+  ControlState& state = *call.state;
+  ArenaSet* arenas = call.target().sources.arenas;
+  const bool is_explicit = IsExplicit(call.arena());
+  call.value->number = static_cast<uint64_t>(
+      is_explicit ? arenas->Settings(Index(call)).muzzy_decay_ms : state.muzzy_decay_ms);
   if (call.write == nullptr) return 0;
   if (!NamesArenas(call) || !IsDecay(*call.write)) return EFAULT;
-  call.state->muzzy_decay_ms = static_cast<int64_t>(call.write->number);
+  const auto wanted = static_cast<int64_t>(call.write->number);
+  if (!is_explicit) state.muzzy_decay_ms = wanted;
+  for (unsigned i = 1; i < call.target().ArenaCount(); ++i) {
+    if (call.arena() == i || call.arena() == kAllArenas) arenas->SetMuzzyDecay(i, wanted);
+  }
   return 0;
+}
+
+int ArenaName(const CtlCall& call) {
+  if (call.arena() >= call.target().ArenaCount()) return EINVAL;
+  ArenaSet* arenas = call.target().sources.arenas;
+  if (arenas == nullptr || !call.target().ArenaInitialized(call.arena())) return EFAULT;
+  char* name = arenas->Notes(Index(call)).name;
+  if (call.value->string != nullptr) {
+    TextBuffer text(const_cast<char*>(call.value->string), ArenaNotes::kNameBytes);
+    if (name[0] != '\0') {
+      text << name;
+    } else {
+      text << (call.arena() == 0 ? "auto_" : "manual_") << uint64_t{call.arena()};
+    }
+  }
+  if (call.write == nullptr) return 0;
+  if (call.write->string == nullptr) return EINVAL;
+  const size_t length = strnlen(call.write->string, ArenaNotes::kNameBytes - 1);
+  memcpy(name, call.write->string, length);
+  name[length] = '\0';
+  return 0;
+}
+
+int ArenaOversizeThreshold(const CtlCall& call) {
+  return Remembered(call, &ArenaNotes::oversize_threshold, size_t{8} << 20);
+}
+
+int ArenaRetainGrowLimit(const CtlCall& call) {
+  return Remembered(call, &ArenaNotes::retain_grow_limit, kWindowSize);
 }
 
 }  // namespace spanmalloc

@@ -36,10 +36,24 @@ int ArenasMuzzyDecay(const CtlCall& call) {
 
 int ArenasCreate(const CtlCall& call) {
   if (call.write != nullptr || call.target().arena_create == nullptr) return EAGAIN;
+  ArenaSettings settings = {};
+  int error = call.control.WithState([&settings](const ControlState& state) {
+    settings = {state.default_dirty_decay_ms, state.default_muzzy_decay_ms};
+    return 0;
+  });
   unsigned index = 0;
-  const int error = call.target().arena_create(&index);
+  if (error == 0) error = call.target().arena_create(settings, &index);
   call.value->number = index;
   return error;
+}
+
+int ArenasLookup(const CtlCall& call) {
+  if (call.write == nullptr) return EINVAL;
+  const Span* span =
+      call.target().sources.page_map.SpanOf(reinterpret_cast<const void*>(call.write->number));
+  if (span == nullptr) return EINVAL;
+  call.value->number = ArenaSet::Owns(span) ? ArenaSet::IndexOf(span) : 0;
+  return 0;
 }
 
 int BinSize(const CtlCall& call) {

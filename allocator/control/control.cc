@@ -4,6 +4,11 @@
 #include "allocator/os/clock.h"
 
 namespace spanmalloc {
+namespace {
+
+constinit const StatsSnapshot kNothing = {};
+
+}  // namespace
 
 void Control::Start() {
   os::LockHolder hold(lock_);
@@ -16,7 +21,7 @@ void Control::Start() {
 }
 
 void Control::NextEpoch(ControlState* state) {
-  collector_.Collect(target_.sources, &state->snapshot);
+  collector_.Collect(target_.sources, &state->snapshot, &arenas_);
   state->locks.Take(target_.sources, lock_);
   ++state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
@@ -29,6 +34,13 @@ const RssTable& Control::Rss(ControlState* state) {
     state->rss_epoch = state->epoch;
   }
   return state->rss;
+}
+
+const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) const {
+  if (index == kAllArenas) return state.snapshot;
+  const StatsSnapshot* arena = index == kDestroyedArenas ? arenas_.destroyed() : arenas_.Of(index);
+  if (arena != nullptr) return *arena;
+  return index == 0 ? state.snapshot : kNothing;
 }
 
 const FreeExtents& Control::Extents(ControlState* state) {

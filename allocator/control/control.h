@@ -13,6 +13,7 @@
 
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
+#include "allocator/telemetry/arena_snapshots.h"
 #include "allocator/telemetry/lock_use.h"
 #include "allocator/telemetry/resident_memory.h"
 
@@ -70,6 +71,11 @@ class Control {
   // WithState.
   const RssTable& Rss(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
+  // An arena's numbers of the current epoch; all zero if there was no such arena. Requires: inside
+  // WithState.
+  const StatsSnapshot& ArenaAt(const ControlState& state, size_t index) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
   // The runs of free pages, the same way. Requires: inside WithState.
   const FreeExtents& Extents(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
@@ -87,6 +93,7 @@ class Control {
   const ControlTarget target_;
   os::RankedLock lock_{LockRank::kControl};
   StatsCollector collector_ ABSL_GUARDED_BY(lock_);
+  ArenaSnapshots arenas_ ABSL_GUARDED_BY(lock_);
   ControlState state_ ABSL_GUARDED_BY(lock_);
 };
 

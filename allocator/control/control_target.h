@@ -4,8 +4,8 @@
 // entry points' floor can do, as function pointers that it fills in. Any of them may be nullptr:
 // the names that need it then answer as if the feature were absent.
 //
-// flush_thread_cache, purge and what makes, resets, flushes or destroys an arena or a cache are
-// called with no lock held; the others inside run_inside, with the control lock held.
+// flush_thread_cache, the purges and what makes, resets, flushes or destroys an arena or a cache
+// are called with no lock held; the others inside run_inside, with the control lock held.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 #define SPANMALLOC_ALLOCATOR_CONTROL_CONTROL_TARGET_H_
 
@@ -51,7 +51,10 @@ struct ControlTarget {
   // how many bytes.
   size_t (*purge)() = nullptr;
 
-  // Changes for how long free memory is kept; -1 is for ever, 0 not at all.
+  // The same for one arena alone, 0 for the automatic one.
+  void (*purge_arena)(unsigned index) = nullptr;
+
+  // Changes for how long the automatic arena keeps free memory; -1 is for ever, 0 not at all.
   void (*set_dirty_decay_ms)(int64_t ms) = nullptr;
 
   // How many times realloc was asked for size 0.
@@ -60,9 +63,10 @@ struct ControlTarget {
   // Arenas made by the program. Results of type int are errno numbers. Arena 0 always exists.
   unsigned (*arena_count)() = nullptr;
   bool (*arena_initialized)(unsigned index) = nullptr;
-  int (*arena_create)(unsigned* index) = nullptr;
+  int (*arena_create)(const ArenaSettings& settings, unsigned* index) = nullptr;
   int (*arena_destroy)(unsigned index) = nullptr;
   int (*arena_reset)(unsigned index) = nullptr;
+  // The arena that the calling thread allocates from.
   unsigned (*thread_arena)() = nullptr;
   int (*set_thread_arena)(unsigned index) = nullptr;
 

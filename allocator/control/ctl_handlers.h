@@ -19,8 +19,8 @@ int Fixed(const CtlCall& call) {
   return 0;
 }
 
-// The snapshot that an arena index of stats.arenas.<i> names. The one heap serves all arenas: the
-// sum (4096) and arena 0 are the same, and destroyed arenas (4097) have left nothing.
+// The snapshot that an arena index of stats.arenas.<i> names: an arena's, the sum (4096), or that
+// of arenas that were destroyed (4097), of which the counts are left.
 const StatsSnapshot& SnapshotOf(const CtlCall& call);
 
 // kGet: a data member or member function of StatsSnapshot, or a function of one.
@@ -230,12 +230,16 @@ int ArenaDestroy(const CtlCall& call);
 int ArenaDss(const CtlCall& call);
 int ArenaDirtyDecay(const CtlCall& call);
 int ArenaMuzzyDecay(const CtlCall& call);
+int ArenaName(const CtlCall& call);
+int ArenaOversizeThreshold(const CtlCall& call);
+int ArenaRetainGrowLimit(const CtlCall& call);
 
 // arenas_names.cc
 int NumberOfArenas(const CtlCall& call);
 int ArenasDirtyDecay(const CtlCall& call);
 int ArenasMuzzyDecay(const CtlCall& call);
 int ArenasCreate(const CtlCall& call);
+int ArenasLookup(const CtlCall& call);
 int BinSize(const CtlCall& call);
 int BinRegions(const CtlCall& call);
 int BinSlabSize(const CtlCall& call);

@@ -133,7 +133,7 @@ const char* CtlTypeText(CtlType type) {
 }
 
 const char* CtlAccessText(CtlAccess access) {
-  static constexpr char kTexts[][7] = {"r", "rw", "w", "r", "absent", "-", "r", "r"};
+  static constexpr char kTexts[][7] = {"r", "rw", "w", "r", "absent", "-", "r", "r", "rw", "rw"};
   return kTexts[static_cast<size_t>(access)];
 }
 

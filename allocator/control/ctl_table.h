@@ -35,6 +35,8 @@ enum class CtlAccess : uint8_t {
   kAction,   // neither read nor written: naming it does it
   kCreate,   // makes something and returns its index, which must be asked for
   kMake,     // as kCreate, and nothing is written
+  kLookUp,   // what belongs to a pointer, which is written
+  kBuffer,   // read and written; what is to be read is copied to where the caller's pointer points
 };
 
 struct CtlValue {

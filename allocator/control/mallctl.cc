@@ -56,8 +56,7 @@ bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, siz
   if (part == "<n>") return index < CtlRowCount();
   if (part == "<e>") return index < kExtentClasses;
   if (index == kAllArenas || index == kDestroyedArenas) return true;
-  // The statistics of all the arenas there are stand under arena 0.
-  if (path.Part(0) == "stats") return index == 0;
+  if (path.Part(0) == "stats") return target.ArenaInitialized(index);
   return index <= target.ArenaCount();
 }
 
@@ -148,6 +147,8 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
     case CtlAccess::kAbsent:
       return ENOENT;
     case CtlAccess::kReadWrite:
+    case CtlAccess::kLookUp:
+    case CtlAccess::kBuffer:
       return 0;
     case CtlAccess::kWrite:
       if (reads) return EPERM;
@@ -168,9 +169,10 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
   return 0;
 }
 
-// What is written in to create something is a pointer, whatever comes back.
+// What is written in to create or look up something is a pointer, whatever comes back.
 int CopyIn(const CtlRow& row, const Transfer& transfer, CtlValue* value) {
-  const CtlType type = row.access == CtlAccess::kCreate ? CtlType::kSize : row.type;
+  const bool pointer = row.access == CtlAccess::kCreate || row.access == CtlAccess::kLookUp;
+  const CtlType type = pointer ? CtlType::kSize : row.type;
   if (transfer.newlen != SizeOf(type)) return EINVAL;
   if (type == CtlType::kString) {
     memcpy(&value->string, transfer.newp, sizeof(value->string));
@@ -196,7 +198,8 @@ int CopyOut(const CtlRow& row, const CtlValue& value, const Transfer& transfer) 
 
 // What changes more than the control floor's own state takes its locks itself.
 bool HoldsLock(CtlAccess access) {
-  return access == CtlAccess::kRead || access == CtlAccess::kReadWrite;
+  return access == CtlAccess::kRead || access == CtlAccess::kReadWrite ||
+         access == CtlAccess::kLookUp || access == CtlAccess::kBuffer;
 }
 
 int Access(Control& control, const Place& place, const Transfer& transfer) {
@@ -209,6 +212,11 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   if (transfer.newp != nullptr) {
     if (const int error = CopyIn(row, transfer, &written); error != 0) return error;
     call.write = &written;
+  }
+  const bool reads = transfer.oldp != nullptr && transfer.oldlenp != nullptr;
+  if (row.access == CtlAccess::kBuffer && reads) {
+    if (*transfer.oldlenp != sizeof(value.string)) return EINVAL;
+    memcpy(&value.string, transfer.oldp, sizeof(value.string));
   }
   size_t indices = 0;
   for (size_t d = 0; d < path.depth; ++d) {

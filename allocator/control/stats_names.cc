@@ -4,14 +4,9 @@
 #include "allocator/control/ctl_handlers.h"
 
 namespace spanmalloc {
-namespace {
 
-constinit const StatsSnapshot kNothing = {};
-
-}  // namespace
-
-const StatsSnapshot& SnapshotOf(const CtlCall& call) {
-  return call.arena() == kDestroyedArenas ? kNothing : call.state->snapshot;
+const StatsSnapshot& SnapshotOf(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return call.control.ArenaAt(*call.state, call.arena());
 }
 
 int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -20,8 +15,20 @@ int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 ExtentStats ReadExtents(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (call.arena() != 0 && call.arena() != kAllArenas) return {};
-  return call.control.Extents(call.state).classes[call.indices[1]];
+  if (call.arena() == kAllArenas) {
+    return call.control.Extents(call.state).classes[call.indices[1]];
+  }
+  // One arena's, as they are now.
+  NodeHeaps& heaps = call.target().sources.page_heap;
+  FreeExtents extents = {};
+  if (call.arena() == 0) {
+    heaps.AddNodeExtents(&extents);
+  } else if (PageHeap* heap = call.arena() < NodeHeaps::kMaxArenas
+                                  ? heaps.ArenaHeapAt(static_cast<unsigned>(call.arena()))
+                                  : nullptr) {
+    heap->AddFreeExtents(&extents);
+  }
+  return extents.classes[call.indices[1]];
 }
 
 int LargeClassLive(const CtlCall& call) {
@@ -43,7 +50,14 @@ int ZeroReallocs(const CtlCall& call) {
 }
 
 int ArenaUptime(const CtlCall& call) {
-  call.value->number = call.arena() == kDestroyedArenas ? 0 : call.state->uptime_ns;
+  const ControlState& state = *call.state;
+  if (call.arena() == kDestroyedArenas) return 0;
+  call.value->number = state.uptime_ns;
+  if (call.arena() == 0 || call.arena() == kAllArenas) return 0;
+  const uint64_t created =
+      call.target().sources.arenas->CreatedNs(static_cast<unsigned>(call.arena()));
+  const uint64_t epoch = state.start_ns + state.uptime_ns;
+  call.value->number = created < epoch ? epoch - created : 0;
   return 0;
 }
 

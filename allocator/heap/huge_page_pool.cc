@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/heap/huge_page_pool.h"
 
+#include "absl/numeric/bits.h"
+
 namespace spanmalloc {
 namespace {
 
@@ -16,6 +18,12 @@ void HugePagePool::Init(uintptr_t base, uintptr_t limit, Maps* maps) {
   begin_ = end_ = (base - block_) >> kHugePageShift;
   limit_ = (limit - block_) >> kHugePageShift;
   covered_end_ = begin_;
+}
+
+void HugePagePool::InitOver(HugePageSource* source, uintptr_t block, Maps* maps) {
+  maps_ = maps;
+  block_ = block;
+  source_ = source;
 }
 
 // Whether all of a run may be taken; if not, `*busy_at` is one that may not.
@@ -73,6 +81,7 @@ HugeRun HugePagePool::Take(size_t count, size_t alignment) {
   size_t index = FindRun(count, alignment, Choice::kResident);
   if (index == kWindowHugePages) index = FindRun(count, alignment, Choice::kFree);
   if (index == kWindowHugePages) {
+    if (has_source()) return Adopt(source_->Acquire(count, alignment));
     if (Grow(count, alignment)) {
       index = FindRun(count, alignment, Choice::kFree);
     } else {
@@ -86,6 +95,11 @@ HugeRun HugePagePool::Take(size_t count, size_t alignment) {
 }
 
 HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
+  if (has_source()) {
+    size_t busy;
+    const bool own = index + count <= end_ && RunIsFree(index, count, Choice::kFree, &busy);
+    return own ? Claim(index, count) : Adopt(source_->AcquireAt(index, count));
+  }
   if (index > end_ || index + count > limit_) return {};
   size_t busy_at;
   const size_t mapped = index + count > end_ ? end_ - index : count;
@@ -94,7 +108,76 @@ HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
   return Claim(index, count);
 }
 
+// Enters a run that the source gave. What lies between such runs is holes.
+HugeRun HugePagePool::Adopt(const HugeRun& run) {
+  if (run.count == 0) return run;
+  const size_t end = run.index + run.count;
+  if (begin_ == end_) begin_ = end_ = run.index;
+  if (run.index > end_) maps_->hole.SetRange(end_, run.index - end_);
+  if (end < begin_) maps_->hole.SetRange(end, begin_ - end);
+  maps_->hole.ClearRange(run.index, run.count);
+  if (run.index < begin_) begin_ = run.index;
+  if (end > end_) end_ = end;
+  mapped_ += run.count;
+  if (run.advised) NoteAdvised(run.index, run.count);
+  return run;
+}
+
+// Returns a run, which the caller holds, to the source.
+void HugePagePool::ReturnRun(size_t index, size_t count, bool dirty) {
+  const bool advised = IsAdvised(index, count);
+  PutUnmapped(index, count);
+  if (mapped_ == 0) {
+    maps_->hole.ClearRange(begin_, end_ - begin_);
+    begin_ = end_ = 0;
+  }
+  source_->Return({.index = index, .count = count, .dirty = dirty, .advised = advised});
+}
+
+size_t HugePagePool::NextHeld(size_t index) const {
+  for (; index < end_; ++index) {
+    // A word of huge pages at a time.
+    const size_t w = index / 64;
+    const uint64_t held = ~(maps_->hole.word(w) | maps_->free.word(w)) >> (index % 64);
+    if ((held & 1) != 0) return index;
+    index = held != 0 ? index + static_cast<size_t>(absl::countr_zero(held)) - 1 : w * 64 + 63;
+  }
+  return end_;
+}
+
+size_t HugePagePool::ReturnFree() {
+  size_t returned = 0;
+  while (free_count_ != 0) {
+    const size_t index = maps_->free.FindSet(begin_);
+    size_t count = 1;
+    while (index + count < end_ && maps_->free.Get(index + count)) ++count;
+    const HugeRun run = Claim(index, count);
+    ReturnRun(index, count, run.dirty);
+    returned += count;
+  }
+  return returned;
+}
+
+HugeRun HugePagePool::NoteLent(HugeRun run) {
+  if (run.count == 0) return run;
+  run.advised = IsAdvised(run.index, run.count);
+  ForgetAdvice(run.index, run.count);
+  maps_->lent.SetRange(run.index, run.count);
+  lent_ += run.count;
+  mapped_ -= run.count;
+  return run;
+}
+
+void HugePagePool::PutLent(const HugeRun& run) {
+  maps_->lent.ClearRange(run.index, run.count);
+  lent_ -= run.count;
+  mapped_ += run.count;
+  if (run.advised) NoteAdvised(run.index, run.count);
+  Put(run.index, run.count, run.dirty);
+}
+
 void HugePagePool::Put(size_t index, size_t count, bool dirty) {
+  if (!dirty && has_source()) return ReturnRun(index, count, /*dirty=*/false);
   maps_->free.SetRange(index, count);
   free_count_ += count;
   if (!dirty) {
@@ -124,6 +207,7 @@ HugeRun HugePagePool::TakeDirty(size_t max_count) {
 }
 
 void HugePagePool::NoteReleased(size_t index, size_t count) {
+  if (has_source()) return;  // it is the heap's no more
   released_count_ += count - maps_->released.CountRange(index, count);
   maps_->released.SetRange(index, count);
 }
@@ -174,6 +258,7 @@ void HugePagePool::ForgetAdvice(size_t index, size_t count) {
 }
 
 size_t HugePagePool::UnmapFree() {
+  if (has_source()) return ReturnFree();
   size_t unmapped = 0;
   for (size_t index = maps_->free.FindSet(begin_); index < end_;
        index = maps_->free.FindSet(index + 1)) {
@@ -245,9 +330,13 @@ bool HugePagePool::CheckInvariants() const {
   if (maps_->free.CountRange(begin_, end_ - begin_) != free_count_) return false;
   if (maps_->dirty.CountRange(begin_, end_ - begin_) != dirty_count_) return false;
   if (maps_->released.CountRange(begin_, end_ - begin_) != released_count_) return false;
+  if (maps_->lent.CountRange(begin_, end_ - begin_) != lent_) return false;
+  if (maps_->hole.CountRange(begin_, end_ - begin_) + lent_ + mapped_ != end_ - begin_) {
+    return false;
+  }
   for (size_t i = begin_; i < end_; ++i) {
     if (maps_->dirty.Get(i) && !maps_->free.Get(i)) return false;
-    if (maps_->hole.Get(i) && (maps_->free.Get(i) || maps_->advised.Get(i))) return false;
+    if (!IsMapped(i) && (maps_->free.Get(i) || maps_->advised.Get(i))) return false;
   }
   return AdviceEdges(begin_, end_ - begin_) == advice_edges_;
 }

@@ -4,6 +4,9 @@
 // heap ends. Hands out runs of them, growing the heap by mmap at its end, and gives runs back to
 // the kernel. The page heap cuts single huge pages into spans and gives runs to large spans.
 //
+// A pool may lend runs to the heaps of explicit arenas. Their pools grow by what such a source
+// gives them, wherever it lies, and return what is free and clean.
+//
 // Guarded by the page heap's lock; calls the kernel with it held only to grow.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_POOL_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_POOL_H_
@@ -11,21 +14,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/heap/huge_page_source.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/os/virtual_memory.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/util/bitmap.h"
 
 namespace spanmalloc {
-
-// A run of huge pages, by index in the window. An empty run means "none".
-struct HugeRun {
-  size_t index = 0;
-  size_t count = 0;
-  bool dirty = false;     // some of it may be resident and not zero
-  size_t clean_tail = 0;  // how many at its end are neither
-  size_t released = 0;    // how many were given back to the kernel not long ago
-};
 
 class HugePagePool {
  public:
@@ -39,11 +34,17 @@ class HugePagePool {
     Bitmap<kWindowHugePages> hole;      // below the end, not mapped: given back, or never ours
     Bitmap<kWindowHugePages> advised;   // the kernel was given advice about some of it
     Bitmap<kWindowHugePages> released;  // free, and given back to the kernel not long ago
+    Bitmap<kWindowHugePages> lent;      // another heap's for now
   };
 
   // Sets the window: it starts at `base` (a multiple of the huge page size) and ends at `limit`,
   // both within one aligned 4 TiB block. `maps` is all zero, and the pool's from then on.
   void Init(uintptr_t base, uintptr_t limit, Maps* maps);
+
+  // In the place of Init: has no window, but what `source` gives it of the aligned 4 TiB block at
+  // `block`.
+  void InitOver(HugePageSource* source, uintptr_t block, Maps* maps);
+  bool has_source() const { return source_ != nullptr; }
 
   // Takes `count` huge pages whose first index is a multiple of `alignment`. An empty run if
   // neither the free ones nor the kernel can serve it.
@@ -54,6 +55,18 @@ class HugePagePool {
 
   // Takes back a run. `dirty`: it may be resident. If not, advice about it is taken back too.
   void Put(size_t index, size_t count, bool dirty);
+
+  // As Take and TakeAt, for another heap.
+  HugeRun Lend(size_t count, size_t alignment) { return NoteLent(Take(count, alignment)); }
+  HugeRun LendAt(size_t index, size_t count) { return NoteLent(TakeAt(index, count)); }
+  void PutLent(const HugeRun& run);
+  size_t lent() const { return lent_; }
+
+  // The first huge page from `index` on that the caller holds; beyond the extent if there is none.
+  size_t NextHeld(size_t index) const;
+
+  // Returns all that is free to the source. Returns how many huge pages.
+  size_t ReturnFree();
 
   // Takes the longest dirty free run of at most `max_count`, the highest addresses first; empty if
   // none is dirty. The caller releases its memory and puts it back clean.
@@ -93,8 +106,15 @@ class HugePagePool {
   // address space and commit limits. Returns how many were unmapped.
   size_t UnmapFree();
 
-  // Whether a huge page of the heap's extent is mapped, and whether it is nobody's.
-  bool IsMapped(size_t index) const { return !maps_->hole.Get(index); }
+  // Whether a huge page of the heap's extent is mapped and the heap's own, and whether it is
+  // nobody's.
+  bool IsMapped(size_t index) const {
+    return !maps_->hole.Get(index) && (lent_ == 0 || !maps_->lent.Get(index));
+  }
+  // Whether huge pages of its part of the window are other heaps'.
+  bool shares() const { return lent_ != 0 || has_source(); }
+  // As IsMapped, for any huge page of the window.
+  bool Has(size_t index) const { return index - begin_ < end_ - begin_ && IsMapped(index); }
   bool IsFree(size_t index) const { return maps_->free.Get(index); }
   bool IsDirty(size_t index) const { return maps_->dirty.Get(index); }
 
@@ -106,7 +126,7 @@ class HugePagePool {
   uintptr_t end_address() const { return block_ + (end_ << kHugePageShift); }
 
   // Up to here the page map can be written to, from first_index() on.
-  size_t covered_end() const { return covered_end_; }
+  size_t covered_end() const { return has_source() ? begin_ : covered_end_; }
 
   // The heap's huge pages have indices [first_index(), first_index() + extent()).
   size_t first_index() const { return begin_; }
@@ -141,6 +161,9 @@ class HugePagePool {
   bool Grow(size_t count, size_t alignment);
   bool MapAtEnd(size_t count);
   bool CoverTo(size_t end);
+  HugeRun NoteLent(HugeRun run);
+  HugeRun Adopt(const HugeRun& run);
+  void ReturnRun(size_t index, size_t count, bool dirty);
 
   os::VirtualMemory& memory_;
   PageMap& page_map_;
@@ -155,7 +178,9 @@ class HugePagePool {
   size_t dirty_count_ = 0;
   size_t released_count_ = 0;
   size_t advice_edges_ = 0;  // places where advised and other huge pages meet
+  size_t lent_ = 0;
   Maps* maps_ = nullptr;
+  HugePageSource* source_ = nullptr;
 };
 
 }  // namespace spanmalloc

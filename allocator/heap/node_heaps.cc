@@ -12,6 +12,7 @@ bool NodeHeaps::Init(uintptr_t base, uintptr_t limit, uint32_t nodes) {
   parts_ = nodes;
   part_huge_pages_ = ((limit - base) >> kHugePageShift) / nodes;
   node_bits_.store(static_cast<uint32_t>(absl::bit_width(nodes - 1)), std::memory_order_relaxed);
+  several_.store(nodes > 1, std::memory_order_relaxed);
   {
     os::LockHolder hold(making_);
     ApplyDirtyLimit(first_);
@@ -55,9 +56,17 @@ size_t NodeHeaps::Release(size_t pages, size_t* resident) {
   return released;
 }
 
+size_t NodeHeaps::ReleaseNodes(size_t pages, size_t* resident) {
+  size_t released = 0;
+  ForEachNode([&](PageHeap& heap) {
+    if (released < pages) released += heap.Release(pages - released, resident);
+  });
+  return released;
+}
+
 void NodeHeaps::SetDecay(int64_t ms) {
   os::LockHolder hold(making_);
-  ForEach([ms](PageHeap& heap) { heap.SetDecay(ms); });
+  ForEachNode([ms](PageHeap& heap) { heap.SetDecay(ms); });
 }
 
 void NodeHeaps::SetDirtyLimit(size_t bytes, size_t percent) {
@@ -96,7 +105,6 @@ size_t NodeHeaps::FreeDirtyPages() {
 }
 
 void NodeHeaps::SetLimits(size_t notice, size_t refuse) {
-  if (!Several()) return first_.SetLimits(notice, refuse);
   os::LockHolder hold(making_);
   notice_pages_ = notice;
   refuse_pages_ = refuse;
@@ -105,27 +113,28 @@ void NodeHeaps::SetLimits(size_t notice, size_t refuse) {
 
 // What may be held beyond what is held now goes to the favoured heap, or to all in equal parts.
 void NodeHeaps::ShareLimits(const PageHeap* favoured) {
-  size_t held[kMaxNodes];
   size_t count = 0;
   size_t sum = 0;
-  ForEach([&](PageHeap& heap) { sum += held[count++] = heap.HeldPages(); });
+  ForEach([&](PageHeap& heap) {
+    sum += heap.HeldPages();
+    ++count;
+  });
   const auto room_in = [sum](size_t limit) { return limit > sum ? limit - sum : 0; };
   const size_t notice = notice_pages_;
   const size_t refuse = refuse_pages_;
-  size_t i = 0;
   ForEach([&](PageHeap& heap) {
     const size_t parts = favoured == nullptr ? count : favoured == &heap ? 1 : ~size_t{0};
+    const size_t held = count == 1 ? sum : heap.HeldPages();
     const auto share_of = [&](size_t limit) {
-      return limit == PageHeap::kNoLimit ? limit : held[i] + room_in(limit) / parts;
+      if (limit == PageHeap::kNoLimit || count == 1) return limit;
+      return held + room_in(limit) / parts;
     };
     heap.SetLimits(share_of(notice), share_of(refuse));
-    ++i;
   });
 }
 
 // Whether something was refused only because other heaps have the room for it.
-bool NodeHeaps::GiveRoomTo(uint32_t node) {
-  PageHeap& heap = HeapOn(node);
+bool NodeHeaps::GiveRoomTo(PageHeap& heap) {
   os::LockHolder hold(making_);
   if (refuse_pages_ == PageHeap::kNoLimit) return false;
   ShareLimits(&heap);
@@ -149,6 +158,12 @@ bool NodeHeaps::ReclaimForRetry() {
 PageHeapStats NodeHeaps::Stats() {
   PageHeapStats sum = {};
   ForEach([&sum](PageHeap& heap) { sum.Add(heap.Stats()); });
+  return sum;
+}
+
+PageHeapStats NodeHeaps::NodeStats() {
+  PageHeapStats sum = {};
+  ForEachNode([&sum](PageHeap& heap) { sum.Add(heap.Stats()); });
   return sum;
 }
 

@@ -10,8 +10,12 @@
 // Nothing is bound to a node: policies that the user or the program sets (numactl) hold as they
 // would.
 //
-// The functions are PageHeap's; those without an address are for all of the heaps. Never is more
-// than one heap's lock held, except by fork.
+// Beside them are the heaps of explicit arenas (arena_heap.h), which the nodes' heaps lend whole
+// huge pages; a table tells which huge pages are whose. While there are none nobody pays for them.
+//
+// The functions are PageHeap's; those without an address are for all of the heaps, unless they say
+// otherwise. Never is more than one heap's lock held, except by fork, and a node's under an
+// arena's.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_NODE_HEAPS_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_NODE_HEAPS_H_
 
@@ -19,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/heap/arena_heap.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/os/numa_nodes.h"
 
@@ -40,14 +45,14 @@ class NodeHeaps {
   uint32_t node_bits() const { return node_bits_.load(std::memory_order_relaxed); }
 
   // The calling thread's node.
-  uint32_t CurrentNode() { return Several() ? nodes_.Current() : 0; }
+  uint32_t CurrentNode() { return node_bits() != 0 ? nodes_.Current() : 0; }
 
   // In whose part of the window an address is; 0 if in none.
   uint32_t NodeOf(uintptr_t address) const {
-    return ABSL_PREDICT_TRUE(!Several()) ? 0 : PartOf(address);
+    return ABSL_PREDICT_TRUE(node_bits() == 0) ? 0 : PartOf(address);
   }
 
-  // How many heaps there are.
+  // How many heaps of nodes there are.
   size_t heaps() const;
 
   PageHeap& first() { return first_; }
@@ -63,7 +68,7 @@ class NodeHeaps {
   // For the calling thread.
   Span* AllocateLarge(size_t pages, size_t alignment) {
     if (ABSL_PREDICT_TRUE(!Several())) return first_.AllocateLarge(pages, alignment);
-    return AllocateFrom(nodes_.Current(), [pages, alignment](PageHeap& heap) {
+    return AllocateFrom(CurrentNode(), [pages, alignment](PageHeap& heap) {
       return heap.AllocateLarge(pages, alignment);
     });
   }
@@ -71,11 +76,19 @@ class NodeHeaps {
     return HeapOn(CurrentNode()).AllocateGrowing(pages, grower);
   }
 
+  // For an explicit arena.
+  Span* AllocateSharedIn(unsigned arena, SizeClass size_class) {
+    return AllocateInArena(arena, [size_class](PageHeap& heap) {
+      return heap.AllocateShared(size_class, InPageMap::kNo);
+    });
+  }
+  Span* AllocateLargeIn(unsigned arena, size_t pages, size_t alignment) {
+    return AllocateInArena(
+        arena, [pages, alignment](PageHeap& heap) { return heap.AllocateLarge(pages, alignment); });
+  }
+
   void FreeShared(Span* span) { HeapOf(span).FreeShared(span); }
   LargeFault FreeLarge(void* block) { return HeapOf(block).FreeLarge(block); }
-  void FreeSpansOf(uint16_t shard) {
-    ForEach([shard](PageHeap& heap) { heap.FreeSpansOf(shard); });
-  }
   bool GrowLarge(Span* span, size_t pages, const void* grower) {
     return HeapOf(span).GrowLarge(span, pages, grower);
   }
@@ -95,6 +108,11 @@ class NodeHeaps {
   bool MayRetake(const Span* span, size_t parts) { return HeapOf(span).MayRetake(parts); }
 
   size_t Release(size_t pages, size_t* resident = nullptr);
+  // For the nodes' heaps alone.
+  size_t ReleaseNodes(size_t pages, size_t* resident = nullptr);
+  void ReleaseNodesExcess(uint64_t now_ms) {
+    ForEachNode([now_ms](PageHeap& heap) { heap.ReleaseExcess(now_ms); });
+  }
   void SetDecay(int64_t ms);
   int64_t DecayMs() { return first_.DecayMs(); }
   // For all heaps together; each gets an equal share.
@@ -109,11 +127,13 @@ class NodeHeaps {
   void ReleaseUnused() {
     ForEach([](PageHeap& heap) { heap.ReleaseUnused(); });
   }
+  // These two and LimitNoticed read the nodes' heaps, which tell of the arenas', too.
   bool HasExceededFloor() {
-    return Any([](PageHeap& heap) { return heap.HasExceededFloor(); });
+    return AnyNode([](PageHeap& heap) { return heap.HasExceededFloor(); }) ||
+           has_lent_.load(std::memory_order_relaxed);
   }
   bool HasGrown() {
-    return Any([](PageHeap& heap) { return heap.HasGrown(); });
+    return AnyNode([](PageHeap& heap) { return heap.HasGrown(); });
   }
   HeapGrowth TakeGrowth();
   // Of a node's heap.
@@ -127,18 +147,23 @@ class NodeHeaps {
   // has used it up.
   void SetLimits(size_t notice, size_t refuse) ABSL_LOCKS_EXCLUDED(making_);
   bool LimitNoticed() {
-    return Any([](PageHeap& heap) { return heap.LimitNoticed(); });
+    return AnyNode([](PageHeap& heap) { return heap.LimitNoticed(); });
   }
   bool RefusesForLimit(size_t pages) ABSL_LOCKS_EXCLUDED(making_);
   bool ReclaimForRetry();
 
-  Fault MissingFault(const void* pointer) { return HeapOf(pointer).MissingFault(pointer); }
+  Fault MissingFault(const void* pointer) { return NodeHeapOf(pointer).MissingFault(pointer); }
   void NoteCopiedLarge(size_t bytes) { first_.NoteCopiedLarge(bytes); }
 
   PageHeapStats Stats();
+  PageHeapStats NodeStats();
+  PageHeapStats ArenaStats(unsigned number);
   PageHeapResidency MeasureResidency();
   void AddFreeExtents(FreeExtents* extents) {
     ForEach([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
+  }
+  void AddNodeExtents(FreeExtents* extents) {
+    ForEachNode([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
   }
   void AddLargeClasses(LargeClassStats* stats) {
     ForEach([stats](PageHeap& heap) { heap.AddLargeClasses(stats); });
@@ -167,10 +192,48 @@ class NodeHeaps {
     ForEach([](PageHeap& heap) { heap.ResetAfterFork(); });
   }
 
+  // Explicit arenas have numbers from 1 on.
+  static constexpr unsigned kMaxArenas = ArenaHeaps::kMax;
+
+  // Makes arenas possible. False if the kernel refuses memory.
+  bool AdmitArenas() ABSL_LOCKS_EXCLUDED(making_);
+
+  // An arena's heap; nullptr if it hasn't needed pages yet.
+  PageHeap* ArenaHeapAt(unsigned number) const;
+
+  // For how long an arena, whose heap may be still to come, keeps free memory. Requires: arenas are
+  // admitted.
+  void SetArenaDecay(unsigned number, int64_t ms) ABSL_LOCKS_EXCLUDED(making_);
+
+  // The arena whose huge page `address` lies in; 0 if it lies in no explicit arena's.
+  unsigned ArenaOf(uintptr_t address) const {
+    const ArenaHeaps* arenas = ArenasOrNull();
+    return arenas == nullptr
+               ? 0
+               : arenas->owners[HugePageIndex(address)].load(std::memory_order_relaxed);
+  }
+
+  // For arenas' heaps: who lends to the calling thread; whose part of the window a huge page is.
+  PageHeap& Lender() {
+    PageHeap* heap = At(CurrentNode());
+    return heap == nullptr ? first_ : *heap;
+  }
+  PageHeap& LenderOf(size_t index) {
+    return NodeHeapOf(reinterpret_cast<const void*>(index << kHugePageShift));
+  }
+  void NoteOwner(const HugeRun& run, uint16_t number);
+
  private:
   static constexpr uint32_t kMaxNodes = os::NumaNodes::kMaxNodes;
 
-  bool Several() const { return node_bits() != 0; }
+  // Whether there may be other heaps than the first.
+  bool Several() const { return several_.load(std::memory_order_relaxed); }
+  ArenaHeaps* ArenasOrNull() const {
+    // Acquire: pairs with the release in AdmitArenas.
+    return arenas_.load(std::memory_order_acquire);
+  }
+  // An arena's heap, made if need be; nullptr if there is no memory for it.
+  PageHeap* MakeArenaHeap(unsigned number) ABSL_LOCKS_EXCLUDED(making_);
   uint32_t PartOf(uintptr_t address) const {
     // What lies below the first part, or outside the window, is far above the last one.
     const size_t part = (HugePageIndex(address) - begin_) / part_huge_pages_;
@@ -179,6 +242,11 @@ class NodeHeaps {
 
   PageHeap& HeapOf(const void* block) {
     if (ABSL_PREDICT_TRUE(!Several())) return first_;
+    const unsigned arena = ArenaOf(reinterpret_cast<uintptr_t>(block));
+    return arena == 0 ? NodeHeapOf(block) : *ArenaHeapAt(arena);
+  }
+  PageHeap& NodeHeapOf(const void* block) {
+    if (ABSL_PREDICT_TRUE(node_bits() == 0)) return first_;
     PageHeap* heap = At(PartOf(reinterpret_cast<uintptr_t>(block)));
     return heap == nullptr ? first_ : *heap;
   }
@@ -198,16 +266,37 @@ class NodeHeaps {
     heap.SetDirtyLimit(dirty_bytes_ / parts_, dirty_percent_);
   }
 
-  // Calls visit(PageHeap&) for all heaps that exist, in the order of the nodes.
+  // Calls visit(PageHeap&) for the nodes' heaps that exist, in their order.
   template <typename Visit>
-  void ForEach(Visit visit) {
+  void ForEachNode(Visit visit) {
     visit(first_);
-    if (ABSL_PREDICT_FALSE(Several())) {
+    if (ABSL_PREDICT_FALSE(node_bits() != 0)) {
       for (uint32_t node = 1; node < parts_; ++node) {
         PageHeap* heap = At(node);
         if (heap != nullptr) visit(*heap);
       }
     }
+  }
+  // The same for the arenas'.
+  template <typename Visit>
+  void ForEachArena(Visit visit) {
+    ArenaHeaps* arenas = ArenasOrNull();
+    if (ABSL_PREDICT_TRUE(arenas == nullptr)) return;
+    for (unsigned i = 1; i < arenas->end.load(std::memory_order_relaxed); ++i) {
+      if (PageHeap* heap = ArenaHeapAt(i)) visit(*heap);
+    }
+  }
+  // For all. What arenas give back to the nodes' heaps is found there.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    ForEachArena(visit);
+    ForEachNode(visit);
+  }
+  template <typename Test>
+  bool AnyNode(Test test) {
+    bool any = false;
+    ForEachNode([&any, test](PageHeap& heap) { any = any || test(heap); });
+    return any;
   }
   template <typename Test>
   bool Any(Test test) {
@@ -217,7 +306,7 @@ class NodeHeaps {
   }
 
   void ShareLimits(const PageHeap* favoured) ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_);
-  bool GiveRoomTo(uint32_t node) ABSL_LOCKS_EXCLUDED(making_);
+  bool GiveRoomTo(PageHeap& heap) ABSL_LOCKS_EXCLUDED(making_);
 
   template <typename Allocate>
   Span* AllocateFrom(uint32_t node, Allocate allocate) {
@@ -225,12 +314,26 @@ class NodeHeaps {
     for (uint32_t other = 0; ABSL_PREDICT_FALSE(span == nullptr) && other < parts_; ++other) {
       if (other != node) span = allocate(HeapOn(other));
     }
-    if (ABSL_PREDICT_FALSE(span == nullptr) && GiveRoomTo(node)) span = allocate(HeapOn(node));
+    if (ABSL_PREDICT_FALSE(span == nullptr) && GiveRoomTo(HeapOn(node))) {
+      span = allocate(HeapOn(node));
+    }
+    return span;
+  }
+  template <typename Allocate>
+  Span* AllocateInArena(unsigned number, Allocate allocate) {
+    PageHeap* heap = ArenaHeapAt(number);
+    if (ABSL_PREDICT_FALSE(heap == nullptr)) heap = MakeArenaHeap(number);
+    if (heap == nullptr) return nullptr;
+    Span* span = allocate(*heap);
+    if (ABSL_PREDICT_FALSE(span == nullptr) && GiveRoomTo(*heap)) span = allocate(*heap);
     return span;
   }
 
   os::NumaNodes nodes_;
   std::atomic<uint32_t> node_bits_{0};
+  std::atomic<bool> several_{false};
+  std::atomic<bool> has_lent_{false};
+  std::atomic<ArenaHeaps*> arenas_{nullptr};
   uint32_t parts_ = 1;
   size_t begin_ = 0;            // the first part's first huge page
   size_t part_huge_pages_ = 1;  // of each part

@@ -153,7 +153,7 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
   DropFreed();
   if (pool_.dirty() == 0) ReleaseForGrowth();
   HugePage* huge_page = CutHugePage(kind);
-  if (GrownMuch()) has_grown_.store(true, std::memory_order_relaxed);
+  if (GrownMuch()) NoteGrown();
   return huge_page;
 }
 
@@ -194,7 +194,7 @@ void PageHeap::NotePeak() {
     peak_resident_.store(resident, std::memory_order_relaxed);
     UpdateUnwatched();
     if (resident >= peak_at_growth_ + kGrowthStep) {
-      has_grown_.store(true, std::memory_order_relaxed);
+      NoteGrown();
     }
   }
 }
@@ -341,36 +341,19 @@ void PageHeap::RemoveLarge(Span* span) {
   KeepFreed(span);
 }
 
-void PageHeap::FreeSpansOf(uint16_t shard) {
-  os::LockHolder hold(lock_);
-  for (size_t i = 0; i < pool_.extent(); ++i) {
-    const size_t index = pool_.first_index() + i;
-    if (page_map_.HugePageAt(index) == nullptr) {
-      RemoveSpanOf(shard, page_map_.SpanOf(pool_.AddressOf(index)));
-      continue;
-    }
-    for (size_t page = 0; page < kPagesPerHugePage; ++page) {
-      // Once it is empty it may be cut no more.
-      HugePage* huge_page = page_map_.HugePageAt(index);
-      if (huge_page == nullptr) break;
-      RemoveSpanOf(shard, huge_page->SpanAt(page));
-    }
+// Looked up under the lock: of two threads that free one block, the second finds nothing. Its huge
+// page may have gone to another heap meanwhile.
+Span* PageHeap::LargeSpanOf(const void* block) {
+  if (ABSL_PREDICT_FALSE(pool_.shares()) &&
+      !pool_.Has(HugePageIndex(reinterpret_cast<uintptr_t>(block)))) {
+    return nullptr;
   }
-}
-
-void PageHeap::RemoveSpanOf(uint16_t shard, Span* span) {
-  if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard) return;
-  if (span->state == SpanState::kLarge) {
-    RemoveLarge(span);
-  } else {
-    RemoveSpan(span);
-  }
+  return page_map_.SpanOf(block);
 }
 
 LargeFault PageHeap::FreeLarge(void* block) {
   os::LockHolder hold(lock_);
-  // Looked up under the lock: of two threads that free one block, the second finds nothing.
-  Span* span = page_map_.SpanOf(block);
+  Span* span = LargeSpanOf(block);
   if (span == nullptr || span->state != SpanState::kLarge) return LargeFault::kNoBlock;
   if (span->start != reinterpret_cast<uintptr_t>(block)) return LargeFault::kInterior;
   policy_.Note(used_pages_, clock_.NowMs());

@@ -6,6 +6,9 @@
 //
 // Called by the central free lists (spans of a size class) and by the entry points (large blocks).
 // One lock guards everything; it is dropped around madvise.
+//
+// Each NUMA node has such a heap, with a part of the window; and each explicit arena, which gets
+// whole huge pages from a source.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_PAGE_HEAP_H_
 
@@ -100,22 +103,36 @@ enum class LargeFault : uint8_t {
 
 class PageHeap {
  public:
+  // `watched`: a heap whose HasGrown and LimitNoticed are to tell of this one, too; nullptr: none.
   constexpr PageHeap(os::VirtualMemory& memory, os::Clock& clock, MetadataAllocator& metadata,
-                     PageMap& page_map)
+                     PageMap& page_map, LockRank rank = LockRank::kPageHeap,
+                     PageHeap* watched = nullptr)
       : memory_(memory),
         clock_(clock),
         metadata_(metadata),
         page_map_(page_map),
+        watched_(watched),
+        lock_(rank),
         pool_(memory, page_map),
         advice_(memory, clock, page_map, pool_) {}
 
   // Another heap over the same.
-  explicit PageHeap(const PageHeap& other)
-      : PageHeap(other.memory_, other.clock_, other.metadata_, other.page_map_) {}
+  explicit PageHeap(const PageHeap& other, LockRank rank = LockRank::kPageHeap,
+                    PageHeap* watched = nullptr)
+      : PageHeap(other.memory_, other.clock_, other.metadata_, other.page_map_, rank, watched) {}
 
   // Places the heap, as HugePagePool::Init, and maps its start. False if the kernel refuses those
   // addresses; another place may then be tried.
   bool Init(uintptr_t base, uintptr_t limit) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // In the place of Init, for an explicit arena: all huge pages come from `source`, in the aligned
+  // 4 TiB block at `block`. False if the kernel refuses memory.
+  bool InitOver(HugePageSource* source, uintptr_t block) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Lends whole huge pages to another heap, and takes them back; see HugePageSource.
+  HugeRun Lend(size_t count, size_t alignment) ABSL_LOCKS_EXCLUDED(lock_);
+  HugeRun LendAt(size_t index, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  void TakeBack(const HugeRun& run) ABSL_LOCKS_EXCLUDED(lock_);
 
   // A span cut into objects of `size_class`. nullptr if out of memory.
   Span* AllocateShared(SizeClass size_class, InPageMap in_page_map) ABSL_LOCKS_EXCLUDED(lock_);
@@ -135,9 +152,12 @@ class PageHeap {
   // Takes back the large span that starts at `block`; reports if there is none.
   LargeFault FreeLarge(void* block) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Takes back every span, of either kind, whose shard is `shard`. Takes time in proportion to the
-  // heap.
-  void FreeSpansOf(uint16_t shard) ABSL_LOCKS_EXCLUDED(lock_);
+  // Takes back every span, of either kind, and returns all huge pages to the source. Those who own
+  // the spans know it. Takes time in proportion to the spans.
+  void FreeAll() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Begins anew, as it was after InitOver: what was counted is forgotten. Requires: no spans.
+  void BeginAnew() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Grows a large span to `pages` pages where it is. False if what follows it isn't free. With a
   // `grower` it is expected to go on growing, as in AllocateGrowing.
@@ -267,6 +287,7 @@ class PageHeap {
   bool ReclaimForRetry() ABSL_LOCKS_EXCLUDED(lock_);
 
   MetadataAllocator& metadata() { return metadata_; }
+  os::VirtualMemory& memory() { return memory_; }
 
   // Where it was placed.
   uintptr_t base() const { return pool_.base(); }
@@ -382,7 +403,14 @@ class PageHeap {
   void TakeBackAdvice(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void MoveAdvice(const Span* from, const Span* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RemoveLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void RemoveSpanOf(uint16_t shard, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void WaitForReleases() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropCut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* LargeSpanOf(const void* block) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteGrown() {
+    has_grown_.store(true, std::memory_order_relaxed);
+    if (watched_ != nullptr) watched_->has_grown_.store(true, std::memory_order_relaxed);
+  }
   void RemoveSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfKnown(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -441,7 +469,8 @@ class PageHeap {
   os::Clock& clock_;
   MetadataAllocator& metadata_;
   PageMap& page_map_;
-  os::RankedLock lock_{LockRank::kPageHeap};
+  PageHeap* const watched_;
+  os::RankedLock lock_;
   HugePagePool::Maps* pool_maps_ ABSL_GUARDED_BY(lock_) = nullptr;
   HugePagePool pool_;  // guarded by lock_; InHeap alone reads it without
   HugePageAdvice advice_ ABSL_GUARDED_BY(lock_);

@@ -213,7 +213,7 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
       WaitForFork();
       release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
       HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
-      if (huge_page != nullptr) {
+      if (huge_page != nullptr && pool_.IsMapped(huge_page->index)) {
         released += ReleaseRunsOf(huge_page, min_run, &calls, resident);
       }
     }
@@ -286,7 +286,8 @@ bool PageHeap::HoldLimits(size_t pages) {
     notice_pages_ = kNoLimit;
     UpdateUnwatched();
     limit_noticed_.store(true, std::memory_order_relaxed);
-    has_grown_.store(true, std::memory_order_relaxed);
+    if (watched_ != nullptr) watched_->limit_noticed_.store(true, std::memory_order_relaxed);
+    NoteGrown();
   }
   if (held <= refuse_pages_) return true;
   // Nothing is kept for those that fit in it.
@@ -300,6 +301,7 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   policy_.Note(used_pages_, now_ms);
   const size_t excess = policy_.Excess(used_pages_, DirtyPages());
   if (excess == 0) return;
+  if (pool_.has_source() && used_pages_ == 0) DropSpares();
   DropFreed();
   ReleaseLocked(excess);
 }

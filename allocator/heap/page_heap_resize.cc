@@ -118,7 +118,7 @@ void PageHeap::ReturnReserve(const void* block, const void* grower) {
   if (span == nullptr || span->grower != grower) return;
   os::LockHolder hold(lock_);
   // Looked up again under the lock: the block may have been freed since.
-  span = page_map_.SpanAt(block);
+  span = LargeSpanOf(block);
   if (span != nullptr && span->state == SpanState::kLarge && span->grower == grower) {
     ShrinkInHugePage(span, span->pages);
   }

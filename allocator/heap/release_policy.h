@@ -18,7 +18,7 @@ class ReleasePolicy {
  public:
   constexpr ReleasePolicy() = default;
 
-  // Free pages up to this many are always kept: 4 MiB.
+  // 4 MiB.
   static constexpr size_t kFloorPages = 512;
 
   // For how long what was needed is kept: -1 for ever, 0 not at all.
@@ -34,6 +34,9 @@ class ReleasePolicy {
     limited_ = bytes != 0;
     limit_percent_ = percent;
   }
+
+  // Free pages up to so many are always kept; kFloorPages, if this isn't called.
+  void SetFloor(size_t pages) { floor_pages_ = pages; }
 
   int64_t decay_ms() const { return decay_ms_; }
 
@@ -80,17 +83,17 @@ class ReleasePolicy {
     size_t limit = limited_ ? limit_pages_ : ~size_t{0};
     if (limit_percent_ != 0) {
       size_t share = used_pages / 100 * limit_percent_ + used_pages % 100 * limit_percent_ / 100;
-      if (share < kFloorPages) share = kFloorPages;
+      if (share < floor_pages_) share = floor_pages_;
       if (share < limit) limit = share;
     }
     return limit;
   }
 
-  static size_t Kept(size_t peak, size_t used_pages) {
+  size_t Kept(size_t peak, size_t used_pages) const {
     // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
     const size_t wanted = peak + peak / 8;
     const size_t keep = wanted > used_pages ? wanted - used_pages : 0;
-    return keep < kFloorPages ? kFloorPages : keep;
+    return keep < floor_pages_ ? floor_pages_ : keep;
   }
 
   uint64_t WindowMs() const {
@@ -106,6 +109,7 @@ class ReleasePolicy {
   }
 
   int64_t decay_ms_ = 2000;
+  size_t floor_pages_ = kFloorPages;
   bool limited_ = false;
   size_t limit_pages_ = 0;
   size_t limit_percent_ = 0;

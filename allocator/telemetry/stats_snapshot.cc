@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/telemetry/stats_snapshot.h"
 
+#include "allocator/telemetry/arena_snapshots.h"
+
 namespace spanmalloc {
 
-void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot) {
+void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot,
+                             ArenaSnapshots* arenas) {
   *snapshot = {};
+  if (arenas != nullptr) arenas->TakeExplicit(sources);
   size_t cached[kSizeClassEnd] = {};
   snapshot->threads = sources.registry.AddCounts(cached);
   if (sources.explicit_caches != nullptr) {
@@ -17,7 +21,9 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   if (counted) sources.counts->AddRequests(requests);
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
-    if (sources.arenas != nullptr) {
+    if (arenas != nullptr) {
+      arenas->AddClass(static_cast<SizeClass>(c), &central);
+    } else if (sources.arenas != nullptr) {
       sources.arenas->AddStats(static_cast<SizeClass>(c), &central);
     }
     // Between the caches' count and this one, objects may have moved. What a cache held at most
@@ -61,8 +67,14 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->span_free += stats.span_free * size;
     snapshot->span_released += stats.released_parts * kReleaseUnit;
   }
-  snapshot->heap = sources.page_heap.Stats();
+  snapshot->heap = sources.page_heap.NodeStats();
+  if (arenas != nullptr) {
+    arenas->AddHeaps(&snapshot->heap);
+  } else if (sources.arenas != nullptr) {
+    sources.arenas->AddHeapStats(&snapshot->heap);
+  }
   sources.page_heap.AddLargeClasses(snapshot->large_classes);
+  if (sources.arenas != nullptr) sources.arenas->AddDestroyed(snapshot->large_classes);
   // Spans may have gone since they were counted.
   const size_t in_spans = snapshot->heap.span_pages * kPageSize;
   if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
@@ -75,6 +87,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   }
   if (sources.regions != nullptr) snapshot->regions = sources.regions->Stats();
   snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
+  if (arenas != nullptr) arenas->TakeAutomatic(sources, *snapshot);
 }
 
 }  // namespace spanmalloc

@@ -109,12 +109,16 @@ struct StatsSnapshot {
   size_t retained() const { return heap.mapped_pages * kPageSize - active() - dirty(); }
 };
 
+class ArenaSnapshots;
+
 // Takes the numbers. It keeps, between calls, what is needed for the counts of allocations and
 // deallocations never to go back. Not thread-safe: the caller holds a lock of its own.
 class StatsCollector {
  public:
   constexpr StatsCollector() = default;
-  void Collect(const StatsSources& sources, StatsSnapshot* snapshot);
+  // `arenas`, where given, gets what of it is whose.
+  void Collect(const StatsSources& sources, StatsSnapshot* snapshot,
+               ArenaSnapshots* arenas = nullptr);
 
  private:
   uint64_t deallocations_seen_[kSizeClassEnd] = {};

@@ -21,6 +21,7 @@ enum class LockRank : uint8_t {
   kShardTable,       // creation of a CPU's central free lists
   kCentralFreeList,  // one size class on one CPU
   kNodeHeaps,        // the making of a node's page heap
+  kArenaHeap,        // the page heap of an explicit arena
   kPageHeap,         // spans, huge pages, the page map's writers
   kMetadata,         // the allocator's own memory
   kRegions,          // the program's regions

@@ -2,6 +2,7 @@
 //
 // <spanmalloc/spanmalloc.hpp> as a stranger's program uses it: containers, polymorphic allocators,
 // types with more alignment than malloc's.
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <stdint.h>
 
@@ -146,6 +147,94 @@ TEST(MemoryResource, EqualsItsKindAlone) {
   EXPECT_TRUE(one == other);
   EXPECT_TRUE(one == *spanmalloc::default_resource());
   EXPECT_FALSE(one == *std::pmr::new_delete_resource());
+}
+
+unsigned ArenaOf(const void* pointer) {
+  unsigned index = ~0u;
+  size_t length = sizeof(index);
+  EXPECT_EQ(mallctl("arenas.lookup", &index, &length, &pointer, sizeof(pointer)), 0);
+  return index;
+}
+
+bool Exists(unsigned arena) {
+  bool exists = false;
+  size_t length = sizeof(exists);
+  const std::string name = "arena." + std::to_string(arena) + ".initialized";
+  EXPECT_EQ(mallctl(name.c_str(), &exists, &length, nullptr, 0), 0);
+  return exists;
+}
+
+TEST(Arena, LivesAsLongAsItsHandle) {
+  unsigned index;
+  {
+    spanmalloc::arena arena;
+    index = arena.index();
+    EXPECT_TRUE(Exists(index));
+    for (size_t alignment : {16, 64, 4096, 1 << 22}) {
+      for (size_t bytes : {0, 1, 1000, 300000}) {
+        void* block = arena.allocate(bytes, alignment);
+        EXPECT_TRUE(IsAligned(block, alignment));
+        EXPECT_EQ(ArenaOf(block), index);
+        if (bytes != 1000) arena.deallocate(block, bytes, alignment);
+      }
+    }
+  }
+  EXPECT_FALSE(Exists(index));
+}
+
+TEST(Arena, IsEmptiedByReset) {
+  spanmalloc::arena arena;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<void*> blocks;
+    for (int i = 0; i < 1000; ++i) blocks.push_back(arena.allocate(100));
+    const void* last = blocks.back();
+    arena.reset();
+    unsigned index;
+    size_t length = sizeof(index);
+    EXPECT_EQ(mallctl("arenas.lookup", &index, &length, &last, sizeof(last)), EINVAL);
+  }
+}
+
+TEST(Arena, Moves) {
+  spanmalloc::arena first;
+  const unsigned index = first.index();
+  spanmalloc::arena second(std::move(first));
+  EXPECT_EQ(second.index(), index);
+  {
+    spanmalloc::arena third;
+    const unsigned old = third.index();
+    third = std::move(second);
+    EXPECT_EQ(third.index(), index);
+    EXPECT_FALSE(Exists(old));
+    EXPECT_TRUE(Exists(index));
+  }
+  EXPECT_FALSE(Exists(index));
+}
+
+TEST(Arena, ServesPolymorphicContainers) {
+  spanmalloc::arena arena;
+  spanmalloc::arena other;
+  spanmalloc::arena_resource resource(arena);
+  std::pmr::vector<std::pmr::string> words(&resource);
+  for (int i = 0; i < 5000; ++i) {
+    words.emplace_back(std::to_string(i) + " is too long a text for the string itself");
+  }
+  EXPECT_EQ(ArenaOf(words.data()), arena.index());
+  EXPECT_EQ(ArenaOf(words[77].data()), arena.index());
+  EXPECT_TRUE(resource == spanmalloc::arena_resource(arena));
+  EXPECT_FALSE(resource == spanmalloc::arena_resource(other));
+  EXPECT_FALSE(resource == *spanmalloc::default_resource());
+}
+
+TEST(Arena, Throws) {
+  spanmalloc::arena arena;
+  EXPECT_THROW((void)arena.allocate(std::numeric_limits<size_t>::max() / 2), std::bad_alloc);
+  std::vector<spanmalloc::arena> many;
+  EXPECT_THROW(
+      {
+        for (;;) many.emplace_back();
+      },
+      std::bad_alloc);
 }
 
 }  // namespace

@@ -14,19 +14,25 @@ namespace spanmalloc {
 namespace {
 
 constexpr size_t kClass = 10;
+constexpr ArenaSettings kSettings = {.dirty_decay_ms = 1000, .muzzy_decay_ms = 0};
 
 class ArenaSetTest : public testing::Test {
  protected:
   ~ArenaSetTest() {
-    EXPECT_TRUE(on_.page_heap.CheckInvariants());
-    arenas_.ForEachList([](CentralFreeList& list) { EXPECT_TRUE(list.CheckInvariants()); });
+    EXPECT_TRUE(on_.node_heaps.CheckInvariants());
+    EXPECT_TRUE(arenas_.CheckInvariants());
     EXPECT_TRUE(FaultLog::Take().empty());
   }
 
   unsigned Create() {
     unsigned index = 0;
-    EXPECT_TRUE(arenas_.Create(&index));
+    EXPECT_TRUE(arenas_.Create(kSettings, &index));
     return index;
+  }
+  CentralFreeListStats StatsOf(unsigned arena, SizeClass c = kClass) {
+    CentralFreeListStats stats = {};
+    arenas_.AddStats(arena, c, &stats);
+    return stats;
   }
   void* Small(unsigned arena) {
     bool zeroed = false;
@@ -82,8 +88,7 @@ TEST_F(ArenaSetTest, FreedObjectsServeTheArenaAgain) {
   for (int i = 0; i < 100; ++i) objects.insert(Small(arena));
   ASSERT_EQ(objects.size(), 100u);
   for (void* object : objects) arenas_.Free(on_.page_map.SpanOf(object), object);
-  CentralFreeListStats stats = {};
-  arenas_.AddStats(kClass, &stats);
+  const CentralFreeListStats stats = StatsOf(arena);
   EXPECT_EQ(stats.taken, 100u);
   EXPECT_EQ(stats.returned, 100u);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(objects.count(Small(arena)), 1u);
@@ -100,8 +105,7 @@ TEST_F(ArenaSetTest, BatchesComeAndGoUnderOneLock) {
   EXPECT_EQ(seen.size(), got);
   for (size_t i = 0; i < got; ++i) EXPECT_TRUE(ArenaSet::Owns(on_.page_map.SpanOf(objects[i])));
   arenas_.FreeBatch(arena, kClass, objects, got);
-  CentralFreeListStats stats = {};
-  arenas_.AddStats(kClass, &stats);
+  const CentralFreeListStats stats = StatsOf(arena);
   EXPECT_EQ(stats.taken, got);
   EXPECT_EQ(stats.returned, got);
   EXPECT_EQ(stats.fills, 1u);
@@ -127,16 +131,19 @@ TEST_F(ArenaSetTest, ResetFreesItsBlocksAndNobodyElses) {
   const unsigned other = Create();
   void* kept = Small(other);
   memset(kept, 7, 16);
-  const size_t before = on_.page_heap.Stats().span_pages;
+  const size_t before = on_.node_heaps.Stats().span_pages;
   for (int i = 0; i < 1000; ++i) Small(arena);
   Large(arena, 100000);
   Large(arena, 5 << 20);
   ASSERT_TRUE(arenas_.Reset(arena));
-  EXPECT_EQ(on_.page_heap.Stats().span_pages, before);
-  EXPECT_EQ(on_.page_heap.Stats().large_spans, 0u);
+  EXPECT_EQ(on_.node_heaps.Stats().span_pages, before);
+  EXPECT_EQ(on_.node_heaps.Stats().large_spans, 0u);
   EXPECT_EQ(*static_cast<char*>(kept), 7);
-  CentralFreeListStats stats = {};
-  arenas_.AddStats(kClass, &stats);
+  CentralFreeListStats stats = StatsOf(arena);
+  EXPECT_EQ(stats.taken, 1000u);
+  EXPECT_EQ(stats.returned, 1000u);
+  EXPECT_EQ(stats.spans, 0u);
+  stats = StatsOf(other);
   EXPECT_EQ(stats.taken - stats.returned, 1u) << "the other arena's object";
   EXPECT_TRUE(arenas_.Exists(arena));
   EXPECT_NE(Small(arena), nullptr);
@@ -159,10 +166,10 @@ TEST_F(ArenaSetTest, CreateFailsWithoutMemoryAndBeyondTheBound) {
   while (on_.metadata.Allocate(64) != nullptr) {
   }
   unsigned index = 0;
-  EXPECT_FALSE(arenas_.Create(&index));
+  EXPECT_FALSE(arenas_.Create(kSettings, &index));
   on_.memory.RefuseNothing();
   for (unsigned i = 1; i < ArenaSet::kMaxArenas; ++i) ASSERT_EQ(Create(), i);
-  EXPECT_FALSE(arenas_.Create(&index));
+  EXPECT_FALSE(arenas_.Create(kSettings, &index));
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ TEST_F(BadPointersTest, BothCopiesInOneBatchOfAnArenasSpanThatIsFreed) {
   on_.heap.arenas = &on_.arenas;
   PerCpuCentral central(on_.heap);
   unsigned arena = 0;
-  ASSERT_TRUE(on_.arenas.Create(&arena));
+  ASSERT_TRUE(on_.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &arena));
   bool zeroed;
   void* object = on_.arenas.Allocate(arena, kSizeClasses, 1, 16, &zeroed);
   ASSERT_NE(object, nullptr);

@@ -18,7 +18,7 @@ constexpr uint16_t kShard = 5;
 
 class CentralFreeListTest : public testing::TestWithParam<size_t> {
  protected:
-  CentralFreeListTest() { list_.Init(class_, kShard, InPageMap::kYes); }
+  CentralFreeListTest() { list_.Init(class_, kShard); }
   ~CentralFreeListTest() {
     EXPECT_TRUE(list_.CheckInvariants());
     EXPECT_TRUE(on_.page_heap.CheckInvariants());
@@ -310,7 +310,7 @@ INSTANTIATE_TEST_SUITE_P(Classes, SpanReleaseTest, testing::Values(4u, 24u, 32u,
 
 TEST_P(CentralFreeListTest, PutOwnedLeavesOtherShardsObjects) {
   CentralFreeList other;
-  other.Init(class_, kShard + 1, InPageMap::kYes);
+  other.Init(class_, kShard + 1);
   std::vector<void*> objects = Take(2);
   bool zeroed;
   void* foreign;

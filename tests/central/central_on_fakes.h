@@ -18,8 +18,8 @@ struct CentralOnFakes : HeapOnFakes {
   }
 
   Heap heap{metadata, page_map, node_heaps, &FaultLog::Report};
-  PerCpuCentral central{heap};
   ArenaSet arenas{heap};
+  PerCpuCentral central{Heap{metadata, page_map, node_heaps, &FaultLog::Report, &arenas}};
 };
 
 }  // namespace spanmalloc

@@ -177,22 +177,24 @@ TEST_F(NodesTest, SweepsReachTheListsOfAllNodes) {
   EXPECT_EQ(on_.node_heaps.Stats().span_pages, 0u);
 }
 
-TEST_F(NodesTest, AnArenasObjectsAreOfTheCallersNode) {
-  unsigned arena = 0;
-  ASSERT_TRUE(on_.arenas.Create(&arena));
-  for (const SizeClass c : {SizeClass{5}, SizeClass{30}}) {
-    for (uint32_t node = kNodes; node-- > 0;) {
-      RunOn(node);
-      bool zeroed;
-      void* large = on_.arenas.Allocate(arena, kNoSizeClass, 500'000, 16, &zeroed);
-      EXPECT_EQ(NodeOf(large), node);
-    }
-    // Of the node that wanted the span; the others share it.
+TEST_F(NodesTest, AnArenasHugePagesAreOfTheNodeThatWantedThem) {
+  for (uint32_t node = kNodes; node-- > 0;) {
+    RunOn(node);
+    unsigned arena = 0;
+    ASSERT_TRUE(on_.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &arena));
+    Insert(Take(1));  // the node has a heap, which lends
     bool zeroed;
-    void* object = on_.arenas.Allocate(arena, c, 0, 16, &zeroed);
-    EXPECT_EQ(NodeOf(object), 0u);
+    EXPECT_EQ(NodeOf(on_.arenas.Allocate(arena, kNoSizeClass, 5'000'000, 16, &zeroed)), node);
+    EXPECT_EQ(NodeOf(on_.arenas.Allocate(arena, SizeClass{5}, 0, 16, &zeroed)), node);
+    RunOn(0);
+    EXPECT_EQ(NodeOf(on_.arenas.Allocate(arena, SizeClass{6}, 0, 16, &zeroed)), node);
+    EXPECT_EQ(NodeOf(on_.arenas.Allocate(arena, kNoSizeClass, 5'000'000, 16, &zeroed)), 0u);
   }
-  EXPECT_TRUE(on_.arenas.Destroy(arena));
+  for (unsigned arena = 1; arena < on_.arenas.end(); ++arena) {
+    EXPECT_TRUE(on_.arenas.Destroy(arena));
+  }
+  EXPECT_TRUE(on_.arenas.CheckInvariants());
+  central_.Drain();
   EXPECT_EQ(on_.node_heaps.Stats().span_pages, 0u);
 }
 

@@ -25,11 +25,12 @@ struct Calls {
   bool initializes = true;
   bool inside = false;  // a thread is inside the allocator already
   bool cache_enabled = true;
-  unsigned arenas = 1;
+  ArenaSet* arenas = nullptr;
+  unsigned thread_arena = 0;
+  std::vector<unsigned> purged;  // arenas
   int flushes = 0;
   int purges = 0;
   int64_t decay_ms = 0;
-  std::vector<unsigned> destroyed;
   unsigned caches = 3;
   std::vector<unsigned> flushed_caches;
   std::vector<unsigned> destroyed_caches;
@@ -65,21 +66,20 @@ ControlTarget FakeTarget(TestHeap& heap, const Options& options) {
             ++calls().purges;
             return size_t{0};
           },
+      .purge_arena = [](unsigned index) { calls().purged.push_back(index); },
       .set_dirty_decay_ms = [](int64_t ms) { calls().decay_ms = ms; },
-      .arena_count = [] { return calls().arenas; },
-      .arena_initialized =
-          [](unsigned index) {
-            const auto& gone = calls().destroyed;
-            return std::find(gone.begin(), gone.end(), index) == gone.end();
-          },
+      .arena_count = [] { return calls().arenas->end(); },
+      .arena_initialized = [](unsigned index) { return calls().arenas->Exists(index); },
       .arena_create =
-          [](unsigned* index) {
-            *index = calls().arenas++;
-            return 0;
+          [](const ArenaSettings& settings, unsigned* index) {
+            return calls().arenas->Create(settings, index) ? 0 : EAGAIN;
           },
-      .arena_destroy =
+      .arena_destroy = [](unsigned index) { return calls().arenas->Destroy(index) ? 0 : EFAULT; },
+      .arena_reset = [](unsigned index) { return calls().arenas->Reset(index) ? 0 : EFAULT; },
+      .thread_arena = [] { return calls().thread_arena; },
+      .set_thread_arena =
           [](unsigned index) {
-            calls().destroyed.push_back(index);
+            calls().thread_arena = index;
             return 0;
           },
       .cache_create =
@@ -102,7 +102,10 @@ ControlTarget FakeTarget(TestHeap& heap, const Options& options) {
 
 class MallctlTest : public ::testing::Test {
  protected:
-  MallctlTest() { calls() = Calls(); }
+  MallctlTest() {
+    calls() = Calls();
+    calls().arenas = &heap_->arenas;
+  }
 
   // The value of a name, which must be readable as T.
   template <typename T>
@@ -266,7 +269,7 @@ TEST_F(MallctlTest, ActionsRefuseAnyArgument) {
     EXPECT_EQ(MallctlByName(control_, name, nullptr, nullptr, nullptr, 8), EPERM) << name;
     EXPECT_EQ(Do(name), 0) << name;
   }
-  EXPECT_EQ(calls().purges, 1);
+  EXPECT_EQ(calls().purged.size(), 1u);
   EXPECT_EQ(calls().flushes, 1);
 }
 
@@ -426,7 +429,8 @@ TEST_F(MallctlTest, AllArenasAreNamedInThreeWays) {
     EXPECT_EQ(Do(std::string("arena.") + index + ".purge"), 0) << index;
     EXPECT_EQ(Do(std::string("arena.") + index + ".decay"), 0) << index;
   }
-  EXPECT_EQ(calls().purges, 3);
+  EXPECT_EQ(calls().purges, 2);
+  EXPECT_EQ(calls().purged, std::vector<unsigned>{0});
   EXPECT_EQ(Do("arena.4097.purge"), EFAULT);
   EXPECT_EQ(Do("arena.2.purge"), ENOENT);
   EXPECT_TRUE(Read<bool>("arena.0.initialized"));
@@ -479,7 +483,7 @@ TEST_F(MallctlTest, AnArenaIsMadeOnlyForACallerThatTakesItsIndex) {
   EXPECT_EQ(MallctlByName(control_, "arenas.create", &index, &length, nullptr, 0), EINVAL);
   EXPECT_EQ(length, 0u);
   EXPECT_EQ(Do("arenas.create"), EINVAL);
-  EXPECT_EQ(calls().arenas, 1u);
+  EXPECT_EQ(calls().arenas->end(), 1u);
   length = sizeof(index);
   EXPECT_EQ(MallctlByName(control_, "arenas.create", &index, &length, nullptr, 0), 0);
   EXPECT_EQ(index, 1u);

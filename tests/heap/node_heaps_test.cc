@@ -303,16 +303,6 @@ TEST_P(NodeHeapsTest, WhatMayBeDirtyIsSharedOut) {
   EXPECT_NE(heaps_.Stats().dirty_pages, 0u);
 }
 
-TEST_P(NodeHeapsTest, AnArenasSpansAreFreedOnAllNodes) {
-  for (uint32_t node = 0; node < nodes(); ++node) {
-    heaps_.AllocateShared(kClass, InPageMap::kNo, node)->shard = 2000;
-    heaps_.AllocateShared(kClass, InPageMap::kNo, node)->shard = 2001;
-  }
-  const size_t pages = heaps_.Stats().span_pages;
-  heaps_.FreeSpansOf(2000);
-  EXPECT_EQ(heaps_.Stats().span_pages, pages / 2);
-}
-
 TEST_P(NodeHeapsTest, PartsOfSpansGoBack) {
   std::vector<Span*> spans;
   for (uint32_t node = 0; node < nodes(); ++node) {

@@ -120,22 +120,6 @@ TEST_F(PageHeapTest, FreeLargeTellsWhatIsWrong) {
   EXPECT_EQ(page_heap_.Stats().large_freed, 2u);
 }
 
-TEST_F(PageHeapTest, FreeSpansOfTakesTheSpansOfOneShardOnly) {
-  std::vector<Span*> others;
-  for (int i = 0; i < 20; ++i) {
-    Span* mine[] = {page_heap_.AllocateShared(3, InPageMap::kNo), Large(5), Large(300)};
-    for (Span* span : mine) span->shard = 2000;
-    others.insert(others.end(), {Shared(3), Large(5)});
-  }
-  const size_t pages = page_heap_.Stats().span_pages;
-  const size_t freed = 20 * (kSizeClassTable[3].pages + 5 + 300);
-  page_heap_.FreeSpansOf(2000);
-  EXPECT_TRUE(page_heap_.CheckInvariants());
-  EXPECT_EQ(page_heap_.Stats().span_pages, pages - freed);
-  EXPECT_EQ(page_heap_.Stats().large_spans, 20u);
-  for (Span* span : others) EXPECT_EQ(heap_.page_map.SpanOf(Pointer(span->start)), span);
-}
-
 // Places that the kernel refuses, then one it grants: lower, and higher.
 class PageHeapPlaceTest : public testing::TestWithParam<bool> {};
 

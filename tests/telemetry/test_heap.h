@@ -12,6 +12,7 @@
 #include "allocator/cache/background_thread.h"
 #include "allocator/cache/memory_limits.h"
 #include "allocator/cache/thread_registry.h"
+#include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
 #include "allocator/heap/node_heaps.h"
@@ -38,7 +39,7 @@ class TestHeap {
   }
 
   StatsSources sources() {
-    return {metadata, page_map, page_heap, central, registry, nullptr, &background, &limits};
+    return {metadata, page_map, page_heap, central, registry, &arenas, &background, &limits};
   }
 
   os::KernelMemory memory;
@@ -48,7 +49,8 @@ class TestHeap {
   os::KernelFiles files;
   os::KernelNodeFacts node_facts;
   NodeHeaps page_heap{memory, clock, metadata, page_map, node_facts};
-  PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die}};
+  ArenaSet arenas{Heap{metadata, page_map, page_heap, &Die}};
+  PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die, &arenas}};
   CacheBudget budget;
   ThreadCache empty_cache;
   ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache}};

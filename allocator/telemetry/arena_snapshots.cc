@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/telemetry/arena_snapshots.h"
+
+#include <string.h>
+
+namespace spanmalloc {
+namespace {
+
+void SetClass(SizeClass c, const CentralFreeListStats& counts, StatsSnapshot* snapshot) {
+  ClassStats& stats = snapshot->classes[c];
+  stats.allocations = counts.taken;
+  stats.deallocations = counts.returned;
+  stats.live = counts.taken - counts.returned;
+  stats.requests = counts.taken;
+  stats.fills = counts.fills;
+  stats.flushes = counts.flushes;
+  stats.spans_made = counts.spans_made;
+  stats.spans_reused = counts.spans_reused;
+  stats.spans = counts.spans;
+  stats.nonfull_spans = counts.nonfull_spans;
+  stats.span_free = counts.span_objects;
+  stats.released_parts = counts.released_parts;
+}
+
+// The sums over the classes.
+void SumUp(StatsSnapshot* snapshot) {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const ClassStats& stats = snapshot->classes[c];
+    const size_t size = kSizeClassTable[c].size;
+    snapshot->small_live += stats.live * size;
+    snapshot->small_allocations += stats.allocations;
+    snapshot->small_deallocations += stats.deallocations;
+    snapshot->small_requests += stats.requests;
+    snapshot->small_fills += stats.fills;
+    snapshot->small_flushes += stats.flushes;
+    snapshot->thread_cached += stats.thread_cached * size;
+    snapshot->central_cached += stats.central_cached * size;
+    snapshot->span_free += stats.span_free * size;
+    snapshot->span_released += stats.released_parts * kReleaseUnit;
+  }
+  const size_t in_spans = snapshot->heap.span_pages * kPageSize;
+  if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
+}
+
+// Subtracts the classes of one arena from those of all.
+void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const ClassStats& less = part.classes[c];
+    ClassStats& stats = all->classes[c];
+    stats.allocations -= less.allocations;
+    stats.deallocations -= less.deallocations;
+    stats.live = stats.allocations - stats.deallocations;
+    stats.requests -= less.requests < stats.requests ? less.requests : stats.requests;
+    stats.fills -= less.fills;
+    stats.flushes -= less.flushes;
+    stats.spans_made -= less.spans_made;
+    stats.spans_reused -= less.spans_reused;
+    stats.spans -= less.spans;
+    stats.nonfull_spans -= less.nonfull_spans;
+    stats.span_free -= less.span_free;
+    stats.released_parts -= less.released_parts;
+  }
+  for (size_t k = 0; k < kLargeClasses; ++k) {
+    all->large_classes[k].made -= part.large_classes[k].made;
+    all->large_classes[k].freed -= part.large_classes[k].freed;
+  }
+  all->metadata_used -= part.metadata_used;
+  all->metadata_mapped -= part.metadata_mapped;
+  all->threads -= part.threads < all->threads ? part.threads : all->threads;
+}
+
+}  // namespace
+
+bool ArenaSnapshots::Reserve(MetadataAllocator& metadata, size_t count) {
+  if (count <= capacity_) return true;
+  size_t capacity = capacity_ == 0 ? 8 : capacity_;
+  while (capacity < count) capacity *= 2;
+  auto* slots = static_cast<Slot*>(metadata.Allocate(capacity * sizeof(Slot)));
+  if (slots == nullptr) return false;
+  if (capacity_ != 0) {
+    memcpy(slots, slots_, capacity_ * sizeof(Slot));
+    metadata.Free(slots_, capacity_ * sizeof(Slot));
+  }
+  slots_ = slots;
+  capacity_ = capacity;
+  return true;
+}
+
+StatsSnapshot* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, size_t index) {
+  Slot& slot = slots_[index];
+  if (slot.snapshot == nullptr) slot.snapshot = metadata.New<StatsSnapshot>();
+  slot.taken = slot.snapshot != nullptr;
+  if (slot.taken) *slot.snapshot = {};
+  return slot.snapshot;
+}
+
+void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
+  ArenaSet& arenas = *sources.arenas;
+  slots_[index].taken = false;
+  if (!arenas.Exists(index)) return;
+  StatsSnapshot* snapshot = SlotOf(sources.metadata, index);
+  if (snapshot == nullptr) return;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    CentralFreeListStats counts = {};
+    arenas.AddStats(index, static_cast<SizeClass>(c), &counts);
+    SetClass(static_cast<SizeClass>(c), counts, snapshot);
+  }
+  snapshot->heap = sources.page_heap.ArenaStats(index);
+  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
+    heap->AddLargeClasses(snapshot->large_classes);
+  }
+  snapshot->threads = arenas.Threads(index);
+  snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
+  SumUp(snapshot);
+}
+
+void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
+  if (destroyed_ == nullptr) destroyed_ = sources.metadata.New<StatsSnapshot>();
+  if (destroyed_ == nullptr) return;
+  *destroyed_ = {};
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    CentralFreeListStats counts = {};
+    sources.arenas->AddDestroyed(static_cast<SizeClass>(c), &counts);
+    SetClass(static_cast<SizeClass>(c), counts, destroyed_);
+  }
+  sources.arenas->AddDestroyed(&destroyed_->heap);
+  sources.arenas->AddDestroyed(destroyed_->large_classes);
+  SumUp(destroyed_);
+}
+
+void ArenaSnapshots::TakeExplicit(const StatsSources& sources) {
+  const unsigned end = sources.arenas == nullptr ? 1 : sources.arenas->end();
+  if (end == 1 || !Reserve(sources.metadata, end)) return;
+  count_ = end;
+  for (unsigned i = 1; i < end; ++i) TakeArena(sources, i);
+  TakeDestroyed(sources);
+}
+
+void ArenaSnapshots::AddClass(SizeClass c, CentralFreeListStats* stats) const {
+  ForEach([&](const StatsSnapshot& arena) {
+    const ClassStats& more = arena.classes[c];
+    stats->taken += more.allocations;
+    stats->returned += more.deallocations;
+    stats->fills += more.fills;
+    stats->flushes += more.flushes;
+    stats->spans_made += more.spans_made;
+    stats->spans_reused += more.spans_reused;
+    stats->span_objects += more.span_free;
+    stats->spans += more.spans;
+    stats->nonfull_spans += more.nonfull_spans;
+    stats->released_parts += more.released_parts;
+  });
+}
+
+void ArenaSnapshots::AddHeaps(PageHeapStats* stats) const {
+  ForEach([&](const StatsSnapshot& arena) { stats->Add(arena.heap); });
+}
+
+void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all) {
+  if (count_ == 0) return;
+  StatsSnapshot* own = SlotOf(sources.metadata, 0);
+  if (own == nullptr) return;
+  *own = all;
+  ForEach([own](const StatsSnapshot& arena) { Subtract(arena, own); });
+  own->heap = sources.page_heap.NodeStats();
+  own->small_live = own->thread_cached = own->central_cached = 0;
+  own->span_free = own->span_released = 0;
+  own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills =
+      own->small_flushes = 0;
+  SumUp(own);
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The numbers of each arena in one epoch, as a StatsSnapshot each: the automatic arena, the
+// explicit ones, and those that were destroyed, whose counts go on. Their sum is the snapshot of
+// all. There are none unless the program has made arenas: then the snapshot of all is the automatic
+// arena's.
+//
+// They take memory of the allocator's own, for as many arenas as there were at once. Guarded by the
+// caller's lock, as the StatsCollector that has them taken.
+#ifndef SPANMALLOC_ALLOCATOR_TELEMETRY_ARENA_SNAPSHOTS_H_
+#define SPANMALLOC_ALLOCATOR_TELEMETRY_ARENA_SNAPSHOTS_H_
+
+#include <cstddef>
+
+#include "allocator/telemetry/stats_snapshot.h"
+
+namespace spanmalloc {
+
+class ArenaSnapshots {
+ public:
+  constexpr ArenaSnapshots() = default;
+
+  // Takes the numbers of the explicit arenas.
+  void TakeExplicit(const StatsSources& sources);
+
+  // Adds what a class counted in all of them to `stats`.
+  void AddClass(SizeClass size_class, CentralFreeListStats* stats) const;
+
+  // Adds the figures of their page heaps.
+  void AddHeaps(PageHeapStats* stats) const;
+
+  // What `all`, taken with the sums above, leaves is the automatic arena's.
+  void TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all);
+
+  // An arena's; nullptr if there was no such arena, or no explicit one at all.
+  const StatsSnapshot* Of(size_t index) const {
+    return index < count_ && slots_[index].taken ? slots_[index].snapshot : nullptr;
+  }
+  // Those of arenas that are gone; nullptr if there were none.
+  const StatsSnapshot* destroyed() const { return destroyed_; }
+
+ private:
+  struct Slot {
+    StatsSnapshot* snapshot;
+    bool taken;
+  };
+
+  bool Reserve(MetadataAllocator& metadata, size_t count);
+  StatsSnapshot* SlotOf(MetadataAllocator& metadata, size_t index);
+  void TakeArena(const StatsSources& sources, unsigned index);
+  void TakeDestroyed(const StatsSources& sources);
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    for (size_t i = 1; i < count_; ++i) {
+      if (slots_[i].taken) visit(*slots_[i].snapshot);
+    }
+    if (destroyed_ != nullptr) visit(*destroyed_);
+  }
+
+  Slot* slots_ = nullptr;
+  size_t count_ = 0;  // of slots in use, [0] for the automatic arena's
+  size_t capacity_ = 0;
+  StatsSnapshot* destroyed_ = nullptr;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_TELEMETRY_ARENA_SNAPSHOTS_H_
