@@ -114,11 +114,7 @@ TEST_F(StatsPrintTest, LettersLeavePartsOut) {
   EXPECT_THAT(Print("ma"), Not(HasSubstr("assigned threads")));
   EXPECT_THAT(Print("e"), Not(HasSubstr("extents:")));
   EXPECT_THAT(Print("x"), Not(HasSubstr("n_lock_ops")));
-<<<<<<< HEAD
   EXPECT_EQ(PrintSteady("x?Z d"), PrintSteady("x"));
-=======
-  EXPECT_EQ(PrintSteady("?Z dx"), PrintSteady("x"));
->>>>>>> names
 }
 
 TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
@@ -165,11 +161,7 @@ TEST_F(StatsPrintTest, OpenMetricsHasEveryNumberAndAnEnd) {
   EXPECT_THAT(text, HasSubstr("\nspanmalloc_stats_arenas_bins_curregs_blocks"
                               "{arena=\"0\",size=\"262144\"} 0\n"));
   EXPECT_THAT(text, EndsWith("\n# EOF\n"));
-<<<<<<< HEAD
   EXPECT_THAT(Print("Obl"), Not(HasSubstr("size=")));
-=======
-  EXPECT_THAT(Print("Oblex"), Not(HasSubstr("size=")));
->>>>>>> names
   EXPECT_THAT(Print("Oa"), HasSubstr("arena=\"merged\""));
   EXPECT_THAT(Print("Oma"), Not(HasSubstr("arena=")));
 }
