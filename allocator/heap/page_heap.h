@@ -393,7 +393,8 @@ class PageHeap {
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CleanParts(HugePage* huge_page, const Span& span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CleanParts(HugePage* huge_page, const Span& span, uint64_t released)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteReleasedRun(const HugeRun& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteReleased(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

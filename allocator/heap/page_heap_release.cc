@@ -25,13 +25,13 @@ void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
   huge_page->dirty.ClearRange(first, count);
 }
 
-// Notes what the kernel has of a span that is free now.
-void PageHeap::CleanParts(HugePage* huge_page, const Span& span) {
+// Notes which parts the kernel has of a span that is free now.
+void PageHeap::CleanParts(HugePage* huge_page, const Span& span, uint64_t released) {
   static_assert(kPageSize == 2 * kReleaseUnit);
   for (size_t page = 0; page < span.pages; ++page) {
-    if (((span.released >> (2 * page)) & 3) == 3) CleanPages(huge_page, FirstPage(&span) + page, 1);
+    if (((released >> (2 * page)) & 3) == 3) CleanPages(huge_page, FirstPage(&span) + page, 1);
   }
-  released_parts_ -= static_cast<size_t>(absl::popcount(span.released));
+  released_parts_ -= static_cast<size_t>(absl::popcount(released));
   UpdateUnwatched();
 }
 
