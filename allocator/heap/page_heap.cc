@@ -325,6 +325,7 @@ void PageHeap::FreeShared(Span* span) {
   } else {
     RemoveSpan(span);
   }
+  HoldBound();
 }
 
 void PageHeap::RemoveLarge(Span* span) {
@@ -372,6 +373,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
   RemoveLarge(span);
   if (huge_pages >= kReleaseAtOnce)
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
+  HoldBound();
   return LargeFault::kNone;
 }
 

@@ -24,8 +24,12 @@ class LoadOptionsTest : public ::testing::Test {
     LoadOptions(sources_, symbol_value, last_symbol_value, &options_);
   }
 
-  const OptionSources sources_ = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_PERTURB_", "malloc_conf",
-                                  "malloc.conf",            "MALLOC_CONF",     "harder",
+  const OptionSources sources_ = {"MALLOC_TRIM_THRESHOLD_",
+                                  "MALLOC_PERTURB_",
+                                  "malloc_conf",
+                                  "malloc.conf",
+                                  "MALLOC_CONF",
+                                  "harder",
                                   "SPANMALLOC_CONF"};
   Options options_;
 };
