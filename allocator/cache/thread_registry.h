@@ -33,6 +33,7 @@ class ThreadRegistry {
 
   // How often thread states' locks were taken, those of threads that ended included.
   uint64_t StateLocksTaken() ABSL_LOCKS_EXCLUDED(lock_);
+
   // A tick: returns as many kept states as weren't wanted since the last one.
   void ReturnIdle() ABSL_LOCKS_EXCLUDED(lock_);
 

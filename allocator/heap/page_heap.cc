@@ -334,6 +334,7 @@ void PageHeap::FreeShared(Span* span) {
   } else {
     RemoveSpan(span);
   }
+  HoldBound();
 }
 
 void PageHeap::RemoveLarge(Span* span) {
@@ -365,6 +366,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
   RemoveLarge(span);
   if (huge_pages >= kReleaseAtOnce)
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
+  HoldBound();
   return LargeFault::kNone;
 }
 

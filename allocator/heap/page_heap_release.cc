@@ -17,6 +17,10 @@ constexpr size_t kMaxReleasesAtGrowth = 32;
 // Between two releases of such runs.
 constexpr uint64_t kGrowthReleaseMs = 100;
 
+// By how much what is free and dirty passes the limit that was set for it before it goes back: an
+// eighth, at most 16 MiB.
+constexpr size_t kMaxBoundBatch = 2048;
+
 }  // namespace
 
 // Notes that free pages are clean.
@@ -304,6 +308,18 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   if (pool_.has_source() && used_pages_ == 0) DropSpares();
   DropFreed();
   ReleaseLocked(excess);
+}
+
+// Spans may be freed faster than anybody looks at the clock, and nobody may come by later.
+void PageHeap::ReleaseBeyondBound() {
+  const size_t limit = policy_.Limit(used_pages_);
+  const size_t batch = limit / 8 < kMaxBoundBatch ? limit / 8 : kMaxBoundBatch;
+  if (DirtyPages() > limit + batch) {
+    DropFreed();
+    if (DirtyPages() > limit) ReleaseLocked(DirtyPages() - limit);
+  }
+  const size_t dirty = DirtyPages();
+  dirty_bound_ = (dirty < limit ? limit : dirty) + batch;
 }
 
 void PageHeap::ReleaseUnused() {

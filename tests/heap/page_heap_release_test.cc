@@ -242,6 +242,27 @@ TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
   page_heap_.FreeShared(span);
 }
 
+// However fast they are freed: no time passes here, and nobody comes by.
+TEST_F(PageHeapReleaseTest, FreesGiveBackWhatIsBeyondASetLimit) {
+  constexpr size_t kLimit = 1024;
+  for (int decay : {2000, -1}) {
+    page_heap_.SetDecay(decay);
+    page_heap_.SetDirtyLimit(kLimit * kPageSize, 0);
+    std::vector<Span*> spans;
+    for (size_t i = 0; i < 40; ++i) spans.push_back(Written(i % 4 == 0 ? 300 : 100));
+    for (Span* span : spans) {
+      Free(span);
+      EXPECT_LE(page_heap_.FreeDirtyPages(), kLimit + kLimit / 8);
+    }
+    EXPECT_GE(page_heap_.FreeDirtyPages(), kLimit - 2 * kPagesPerHugePage) << "gave back too much";
+  }
+  page_heap_.SetDirtyLimit(0, 0);
+  std::vector<Span*> spans;
+  for (size_t i = 0; i < 10; ++i) spans.push_back(Written(300));
+  for (Span* span : spans) Free(span);
+  EXPECT_GE(page_heap_.FreeDirtyPages(), 3000u);
+}
+
 TEST_F(PageHeapReleaseTest, RefusedReleaseKeepsPagesDirty) {
   Span* run = Written(300);
   Span* cut = Written(100);
