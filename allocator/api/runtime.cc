@@ -201,6 +201,7 @@ void Runtime::MaintainNow(uint64_t now) {
       EndGrowth(own);
       own->ReturnIdle();
     }
+    registry.ReturnIdle();
     central.ReturnIdle();
   }
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
@@ -255,6 +256,7 @@ void Runtime::StartBackground() {
 bool Runtime::ReclaimForRetry(size_t pages) {
   ThreadState* own = thread_locals.state;
   if (own != nullptr) EndGrowth(own);
+  registry.ReturnKept();
   if (limits.Refuses(pages)) return limits.MakeRoom(pages, own);
   if (own != nullptr) own->FlushAll();
   central.Drain();

@@ -350,6 +350,7 @@ size_t PurgeAll() {
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) return 0;
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+  runtime.registry.ReturnKept();
   runtime.central.Drain();
   size_t resident = 0;
   runtime.central.ReleaseAll(&resident);

@@ -70,6 +70,7 @@ uint64_t BackgroundThread::DoQuietStep(uint64_t now) {
 uint64_t BackgroundThread::ReleaseIdle(uint64_t now) {
   ++quiet_steps_;
   if (quiet_steps_ == 1) quiet_since_ms_ = asleep_since_ms_;
+  if (quiet_steps_ <= 2) registry_.ReturnKept();
   if (quiet_steps_ == 1) central_.ReturnIdle();
   if (quiet_steps_ == 2) central_.Drain();
   page_heap_.ReleaseExcess(now);

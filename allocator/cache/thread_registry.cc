@@ -7,31 +7,88 @@
 
 namespace spanmalloc {
 
+void ThreadRegistry::NoteThreads(size_t threads) {
+  CountEvent(CountedEvent::kThreadWrite);
+  threads_.store(threads, std::memory_order_relaxed);
+}
+
+void ThreadRegistry::AddLive(ThreadState* state) {
+  live_.PushFront(state);
+  NoteThreads(threads() + 1);
+  created_.store(created() + 1, std::memory_order_relaxed);
+}
+
+ThreadState* ThreadRegistry::TakeKept() {
+  ThreadState* state = kept_.PopFront();
+  if (--kept_count_ < kept_low_) kept_low_ = kept_count_;
+  return state;
+}
+
 ThreadState* ThreadRegistry::Create(ThreadLocals* owner) {
+  {
+    os::LockHolder hold(lock_);
+    if (!kept_.empty()) {
+      ThreadState* state = TakeKept();
+      state->Adopt(owner);
+      AddLive(state);
+      return state;
+    }
+  }
   void* block = context_.metadata.Allocate(sizeof(ThreadState));
   if (block == nullptr) return nullptr;
   auto* state = new (block) ThreadState(context_, owner);
   os::LockHolder hold(lock_);
-  live_.PushFront(state);
-  CountEvent(CountedEvent::kThreadWrite);
-  threads_.fetch_add(1, std::memory_order_relaxed);
-  created_.fetch_add(1, std::memory_order_relaxed);
+  AddLive(state);
   return state;
+}
+
+void ThreadRegistry::Return(ThreadState* state) {
+  state->TearDown();
+  context_.metadata.Delete(state);
 }
 
 void ThreadRegistry::Destroy(ThreadState* state) {
   {
     os::LockHolder hold(lock_);
     live_.Remove(state);
+    NoteThreads(threads() - 1);
+    if (kept_count_ < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
+      kept_.PushFront(state);
+      ++kept_count_;
+      return;
+    }
     state_locks_taken_ += state->lock.taken();
-    CountEvent(CountedEvent::kThreadWrite);
-    threads_.fetch_sub(1, std::memory_order_relaxed);
   }
-  state->TearDown();
-  context_.metadata.Delete(state);
+  Return(state);
+}
+
+void ThreadRegistry::ReturnKept(size_t count) {
+  for (; count != 0; --count) {
+    ThreadState* state;
+    {
+      os::LockHolder hold(lock_);
+      if (kept_.empty()) return;
+      state = TakeKept();
+      state_locks_taken_ += state->lock.taken();
+    }
+    Return(state);
+  }
+}
+
+void ThreadRegistry::ReturnKept() { ReturnKept(kMaxKept); }
+
+void ThreadRegistry::ReturnIdle() {
+  size_t idle;
+  {
+    os::LockHolder hold(lock_);
+    idle = kept_low_;
+    kept_low_ = kept_count_;
+  }
+  ReturnKept(idle);
 }
 
 size_t ThreadRegistry::AddCounts(size_t* counts) {
+  ReturnKept();
   os::LockHolder hold(lock_);
   for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
     state->AddCounts(counts);
@@ -43,6 +100,9 @@ uint64_t ThreadRegistry::StateLocksTaken() {
   os::LockHolder hold(lock_);
   uint64_t taken = state_locks_taken_;
   ForEach([&taken](const ThreadState* state) { taken += state->lock.taken(); });
+  for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) {
+    taken += state->lock.taken();
+  }
   return taken;
 }
 
@@ -83,8 +143,7 @@ void ThreadRegistry::DestroyOrphans() {
       }
       state = orphans_.PopFront();
     }
-    state->TearDown();
-    context_.metadata.Delete(state);
+    Return(state);
   }
 }
 
@@ -95,7 +154,12 @@ bool ThreadRegistry::CheckInvariants() {
     if (!state->CheckInvariants()) return false;
     ++count;
   }
-  return count == threads();
+  size_t kept = 0;
+  for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) {
+    if (!state->CheckInvariants()) return false;
+    ++kept;
+  }
+  return count == threads() && kept == kept_count_ && kept_low_ <= kept && kept <= kMaxKept;
 }
 
 }  // namespace spanmalloc

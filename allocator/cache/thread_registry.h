@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // All live thread states: made when a thread first misses, returned when it ends, walked for
-// statistics and at fork. One lock, before every thread state's own.
+// statistics and at fork. A few of ended threads are kept, with what they cache, for the next ones;
+// where as many were kept for a while, they go back. One lock, before every thread state's own.
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_THREAD_REGISTRY_H_
 #define SPANMALLOC_ALLOCATOR_CACHE_THREAD_REGISTRY_H_
 
@@ -23,15 +24,21 @@ class ThreadRegistry {
   // taken back); nullptr if out of memory.
   ThreadState* Create(ThreadLocals* owner = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Returns all that `state` holds; `state` is gone.
+  // Returns all that `state` holds, or keeps it for another thread; `state` is the caller's no more.
   void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Adds the number of objects that threads cache in each class to counts[class], and returns the
-  // number of threads.
+  // number of threads. Kept states are returned first.
   size_t AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock_);
 
   // How often thread states' locks were taken, those of threads that ended included.
   uint64_t StateLocksTaken() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // A tick: returns as many kept states as weren't wanted since the last one.
+  void ReturnIdle() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Returns all kept states.
+  void ReturnKept() ABSL_LOCKS_EXCLUDED(lock_);
 
   size_t threads() const { return threads_.load(std::memory_order_relaxed); }
   uint64_t created() const { return created_.load(std::memory_order_relaxed); }
@@ -58,13 +65,24 @@ class ThreadRegistry {
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
  private:
+  static constexpr size_t kMaxKept = 8;
+  static constexpr size_t kMaxKeptBytes = 128 * 1024;  // that each of them may cache
+
   void DestroyOrphans() ABSL_LOCKS_EXCLUDED(lock_);
+  void Return(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
+  void ReturnKept(size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  void AddLive(ThreadState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  ThreadState* TakeKept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteThreads(size_t threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   const CacheContext context_;
   os::RankedLock lock_{LockRank::kThreadRegistry};
   IntrusiveList<ThreadState> live_ ABSL_GUARDED_BY(lock_);
   IntrusiveList<ThreadState> orphans_ ABSL_GUARDED_BY(lock_);
   uint64_t state_locks_taken_ ABSL_GUARDED_BY(lock_) = 0;  // of states that are gone
+  IntrusiveList<ThreadState> kept_ ABSL_GUARDED_BY(lock_);
+  size_t kept_count_ ABSL_GUARDED_BY(lock_) = 0;
+  size_t kept_low_ ABSL_GUARDED_BY(lock_) = 0;  // the least since the last tick
   std::atomic<bool> has_orphans_{false};
   std::atomic<size_t> threads_{0};
   std::atomic<uint64_t> created_{0};

@@ -184,6 +184,13 @@ void ThreadState::TearDown() {
   spare_budget_ = 0;
 }
 
+bool ThreadState::MayKeep(size_t bytes) {
+  os::LockHolder hold(lock);
+  EndRevocation();
+  owner_ = nullptr;
+  return budget_taken_ - spare_budget_ <= static_cast<int64_t>(bytes);
+}
+
 void ThreadState::AddCounts(size_t* counts) {
   os::LockHolder hold(lock);
   for (size_t c = 1; c < kSizeClassEnd; ++c) counts[c] += Held(c) - Taken(c);

@@ -70,6 +70,17 @@ class ThreadState {
   // Returns all objects, the arrays and the budget. The stacks are empty and full afterwards.
   void TearDown() ABSL_LOCKS_EXCLUDED(lock);
 
+  // The thread has ended. Whether the state may be kept for another with all that it holds: it may
+  // cache no more than `bytes`.
+  bool MayKeep(size_t bytes) ABSL_LOCKS_EXCLUDED(lock);
+
+  // Makes a state that was kept another thread's, as in the constructor. Nobody else has it.
+  void Adopt(ThreadLocals* owner) {
+    owner_ = owner;
+    fingerprint_at_look = 0;
+    idle_at_look = false;
+  }
+
   // Adds the number of objects cached in each class to counts[class].
   void AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock);
 
@@ -179,7 +190,7 @@ class ThreadState {
   // Written under the lock, and together with `visible_`; the owner reads both as UseCache does.
   std::atomic<Revocation> revocation_{Revocation::kNone};
   CacheContext context_;
-  ThreadLocals* const owner_;
+  ThreadLocals* owner_;  // changes only while nobody else has the state
   int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;  // taken and unused; negative: overdrawn
   int64_t budget_taken_ ABSL_GUARDED_BY(lock) = 0;
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;

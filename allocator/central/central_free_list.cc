@@ -48,7 +48,7 @@ size_t CentralFreeList::Take(Heap& heap, void** out, size_t want, size_t reserve
     for (size_t list = 0; list <= kReleased && taken < want; ++list) {
       while (taken < want && !nonfull_[list].empty()) {
         Span* span = nonfull_[list].front();
-        const uint32_t released = span->released;
+        const uint64_t released = span->Released();
         if (ABSL_PREDICT_FALSE(released != 0) &&
             !heap.page_heap.MayRetake(span, static_cast<size_t>(absl::popcount(released)))) {
           break;
@@ -172,7 +172,7 @@ void* CentralFreeList::Lend() {
   if (!lends()) return nullptr;
   for (size_t list = 0; list <= kSearched; ++list) {
     Span* span = nonfull_[list].front();
-    if (span == nullptr || span->released != 0) continue;
+    if (span == nullptr || span->Released() != 0) continue;
     void* object;
     span->TakeObjects(&object, 1);
     --totals_.span_objects;
@@ -185,9 +185,9 @@ void* CentralFreeList::Lend() {
 }
 
 void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, size_t count) {
-  const int before = absl::popcount(span->released);
+  const int before = absl::popcount(span->Released());
   for (size_t i = 0; i < count; ++i) span->NoteTouched(objects[i]);
-  const auto retaken = static_cast<size_t>(before - absl::popcount(span->released));
+  const auto retaken = static_cast<size_t>(before - absl::popcount(span->Released()));
   if (retaken == 0) return;
   totals_.released_parts -= retaken;
   heap.page_heap.NoteRetaken(span, retaken);
@@ -196,16 +196,16 @@ void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, 
 // Releases the free parts of a span. Returns their bytes.
 size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span, size_t* resident) {
   size_t bytes = 0;
-  uint32_t left = span->FreeParts() & ~span->released;
+  uint64_t left = span->FreeParts() & ~span->Released();
   while (left != 0) {
     const int first = absl::countr_zero(left);
     const int count = absl::countr_one(left >> first);
-    const uint32_t run = (~uint32_t{0} >> (32 - count)) << first;
+    const uint64_t run = (~uint64_t{0} >> (64 - count)) << first;
     if (!heap.page_heap.ReleaseParts(span, static_cast<size_t>(first), static_cast<size_t>(count),
                                      resident)) {
       break;
     }
-    span->released |= run;
+    span->SetReleased(span->Released() | run);
     totals_.released_parts += static_cast<size_t>(count);
     bytes += static_cast<size_t>(count) * kReleaseUnit;
     left &= ~run;
@@ -229,7 +229,7 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
       released += gave;
       if (gave != 0 || ++search->fruitless % SpanSearch::kFruitless == 0) --search->spans;
       nonfull_[list].Remove(span);
-      span->list = span->released != 0 ? kReleased : kSearched;
+      span->list = span->Released() != 0 ? kReleased : kSearched;
       nonfull_[span->list].PushFront(span);
       // Nobody shall wait for all of it.
       lock_.Unlock();
@@ -258,7 +258,7 @@ void CentralFreeList::ReleaseAll(Heap& heap, SpanSearch* search) {
 
 void CentralFreeList::FreeSpan(Heap& heap, Span* span) {
   Unlist(span);
-  totals_.released_parts -= static_cast<size_t>(absl::popcount(span->released));
+  totals_.released_parts -= static_cast<size_t>(absl::popcount(span->Released()));
   totals_.span_objects -= span->free_objects;
   --totals_.spans;
   ++totals_.spans_freed;
@@ -386,11 +386,11 @@ bool CentralFreeList::CheckInvariants() {
       if (span->free_objects == 0 || span->free().Count() != span->free_objects ||
           span->state != SpanState::kListed ||
           (span->list < kSearched && ListOf(span) != span->list) ||
-          (span->released & ~span->FreeParts()) != 0) {
+          (span->Released() & ~span->FreeParts()) != 0) {
         return false;
       }
       objects += span->free_objects;
-      released += static_cast<size_t>(absl::popcount(span->released));
+      released += static_cast<size_t>(absl::popcount(span->Released()));
       ++spans;
     }
   }

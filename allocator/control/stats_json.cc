@@ -58,6 +58,7 @@ class JsonTree {
     const CtlPath path = CtlPathAt(row);
     const std::string_view key = path.Part(depth);
     if (!parts_.Wants(key)) return;
+    if (depth == 1 && !StatsReader::IsWanted(path.Part(0), key)) return;
     if (path.depth == depth + 1) return PrintValue(row, key, indices);
     if (!path.IsIndex(depth + 1)) {
       json_.OpenObject(key);
@@ -77,8 +78,6 @@ class JsonTree {
   }
 
   void PrintValue(size_t row, std::string_view key, const CtlIndices& indices) {
-    // The list of all names is no number of anything.
-    if (CtlRowAt(row).name == "spanmalloc.names") return;
     CtlValue value;
     if (!StatsReader::IsPrintable(row) || !reader_.Read(row, indices, &value)) return;
     if (key == "uptime") key = "uptime_ns";

@@ -46,13 +46,14 @@ void PrintRow(size_t row, const CtlValue& value, StatsWriter& out) {
 
 }  // namespace
 
-void PrintOwnText(const StatsReader& reader, StatsWriter& out) {
+void PrintOwnText(const StatsReader& reader, const StatsParts& parts, StatsWriter& out) {
   PrintResidentMemory(reader, out);
   out << "spanmalloc: the other numbers, by mallctl's names\n";
   for (size_t row = 0; row < CtlRowCount(); ++row) {
     const CtlPath path = CtlPathAt(row);
     CtlValue value;
-    if (path.Part(0) != "spanmalloc" || path.Part(1) == "rss" || path.Part(1) == "names") continue;
+    if (path.Part(0) != "spanmalloc" || path.Part(1) == "rss") continue;
+    if (!parts.Wants(path.Part(1))) continue;
     bool indexed = false;
     for (size_t d = 1; d < path.depth; ++d) indexed |= path.IsIndex(d);
     if (indexed || !StatsReader::IsPrintable(row) || !reader.Read(row, {}, &value)) continue;

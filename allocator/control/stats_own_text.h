@@ -10,7 +10,7 @@
 
 namespace spanmalloc {
 
-void PrintOwnText(const StatsReader& reader, StatsWriter& out);
+void PrintOwnText(const StatsReader& reader, const StatsParts& parts, StatsWriter& out);
 
 }  // namespace spanmalloc
 

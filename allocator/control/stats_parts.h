@@ -35,7 +35,7 @@ struct StatsParts {
   bool Wants(std::string_view component) const {
     if (component == "bins" || component == "bin") return bins;
     if (component == "lextents" || component == "lextent") return large;
-    if (component == "mutexes" || component == "mutex") return mutexes;
+    if (component == "mutexes" || component == "mutex" || component == "locks") return mutexes;
     if (component == "extents") return extents;
     if (component == "hpa_shard") return huge_pages;
     return true;

@@ -19,7 +19,7 @@ namespace {
 // What one call needs.
 struct Storage {
   ControlState state;
-  char buffer[256 * 1024];
+  char buffer[512 * 1024];
 };
 // Whole pages, however large the system's are.
 constexpr size_t kStorageBytes = RoundUp(sizeof(Storage), size_t{64} * 1024);

@@ -5,7 +5,7 @@
 //
 // No lock is held while the callback runs: it may allocate, call mallctl, or print statistics
 // itself. Nothing is allocated from the heap that is told of, and little of the stack is used: a
-// call maps 256 KiB of its own for the output and a copy of the epoch's numbers, so that the output
+// call maps 512 KiB of its own for the output and a copy of the epoch's numbers, so that the output
 // arrives in one call of the callback if it fits, and its numbers are of one moment. Where no
 // memory can be mapped, the output comes in short pieces.
 #ifndef SPANMALLOC_ALLOCATOR_CONTROL_STATS_PRINT_H_

@@ -18,8 +18,14 @@ size_t StatsReader::GroupEnd(size_t row, size_t depth) {
   return row;
 }
 
+bool StatsReader::IsWanted(std::string_view top, std::string_view part) {
+  return top != "spanmalloc" || !part.starts_with("name");
+}
+
 bool StatsReader::IsPrintable(size_t row) {
   const CtlRow facts = CtlRowAt(row);
+  const CtlPath path = CtlPathAt(row);
+  if (path.depth > 1 && !IsWanted(path.Part(0), path.Part(1))) return false;
   if (facts.access != CtlAccess::kRead && facts.access != CtlAccess::kReadWrite) return false;
   switch (facts.type) {
     case CtlType::kBool:

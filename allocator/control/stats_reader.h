@@ -33,6 +33,9 @@ class StatsReader {
   // One past the last row from `row` on that shares its first `depth` components.
   static size_t GroupEnd(size_t row, size_t depth);
 
+  // Whether what stands below two components is no list of the names themselves.
+  static bool IsWanted(std::string_view top, std::string_view part);
+
   // Whether a row holds a value that can be printed.
   static bool IsPrintable(size_t row);
 

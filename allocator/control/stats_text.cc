@@ -413,7 +413,7 @@ void PrintStatsText(const StatsReader& reader, const StatsParts& parts, StatsWri
     ArenaText(arena, reader, out).Print(parts);
   });
   out << "\n";
-  PrintOwnText(reader, out);
+  PrintOwnText(reader, parts, out);
   out << "--- End jemalloc statistics ---\n";
 }
 

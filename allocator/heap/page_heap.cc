@@ -293,7 +293,11 @@ bool PageHeap::FreeHugePages(size_t index, size_t count, bool moved) {
 }
 
 void PageHeap::RemoveSpan(Span* span) {
-  if (span->size_class != kNoSizeClass) span->ForgetObjects();
+  uint64_t released = 0;
+  if (span->size_class != kNoSizeClass) {
+    released = span->Released();
+    span->ForgetObjects();
+  }
   bool fresh;
   if (span->huge_pages != 0) {
     used_pages_ -= span->pages;
@@ -307,7 +311,7 @@ void PageHeap::RemoveSpan(Span* span) {
     huge_page->dirty.SetRange(first, span->pages);
     FreePages(huge_page, first, span->pages + span->reserve);
     if (fresh) CleanPages(huge_page, first, span->pages);
-    if (span->size_class != kNoSizeClass && span->released != 0) CleanParts(huge_page, *span);
+    if (released != 0) CleanParts(huge_page, *span, released);
     UncutIfEmpty(huge_page);
   }
   if (fresh) --moved_mappings_;
@@ -330,6 +334,7 @@ void PageHeap::FreeShared(Span* span) {
   } else {
     RemoveSpan(span);
   }
+  HoldBound();
 }
 
 void PageHeap::RemoveLarge(Span* span) {
@@ -361,6 +366,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
   RemoveLarge(span);
   if (huge_pages >= kReleaseAtOnce)
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
+  HoldBound();
   return LargeFault::kNone;
 }
 
@@ -398,7 +404,7 @@ size_t PageHeap::ReleasedParts(const HugePage& huge_page) {
     const Span* span = huge_page.SpanAt(page);
     if (span == nullptr || span == last || span->size_class == kNoSizeClass) continue;
     last = span;
-    parts += static_cast<size_t>(absl::popcount(span->released));
+    parts += static_cast<size_t>(absl::popcount(span->Released()));
   }
   return parts;
 }

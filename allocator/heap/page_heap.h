@@ -190,6 +190,7 @@ class PageHeap {
   void SetDirtyLimit(size_t bytes, size_t percent) ABSL_LOCKS_EXCLUDED(lock_) {
     os::LockHolder hold(lock_);
     policy_.SetLimit(bytes, percent);
+    dirty_bound_ = policy_.limited() ? 0 : kNoLimit;
   }
 
   // Where the kernel is to be asked for huge pages. Nowhere, until this is called.
@@ -393,7 +394,8 @@ class PageHeap {
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CleanPages(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CleanParts(HugePage* huge_page, const Span& span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CleanParts(HugePage* huge_page, const Span& span, uint64_t released)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteReleasedRun(const HugeRun& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteReleased(HugePage* huge_page, size_t first, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -437,6 +439,11 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseLocked(size_t pages, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Called after spans were freed.
+  void HoldBound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    if (ABSL_PREDICT_FALSE(DirtyPages() > dirty_bound_)) ReleaseBeyondBound();
+  }
+  void ReleaseBeyondBound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReleaseRange(void* address, size_t bytes, size_t* resident);
   bool ReleaseUnlocked(void* address, size_t bytes, size_t* resident)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -488,8 +495,10 @@ class PageHeap {
   size_t large_spans_ ABSL_GUARDED_BY(lock_) = 0;
   size_t moved_mappings_ ABSL_GUARDED_BY(lock_) = 0;  // made by mremap and not merged since
   size_t release_cursor_ ABSL_GUARDED_BY(lock_) = 0;  // where ReleaseInside goes on
-  size_t releasing_ ABSL_GUARDED_BY(lock_) = 0;       // threads in ReleaseUnlocked
-  bool forking_ ABSL_GUARDED_BY(lock_) = false;       // a fork waits until there are none
+  // Once more are free and dirty, they are compared with the limit that was set for them.
+  size_t dirty_bound_ ABSL_GUARDED_BY(lock_) = kNoLimit;
+  size_t releasing_ ABSL_GUARDED_BY(lock_) = 0;  // threads in ReleaseUnlocked
+  bool forking_ ABSL_GUARDED_BY(lock_) = false;  // a fork waits until there are none
   PageHeapStats totals_ ABSL_GUARDED_BY(lock_) = {};
   LargeClassStats large_classes_[kLargeClasses] ABSL_GUARDED_BY(lock_) = {};
   uint64_t released_bytes_ ABSL_GUARDED_BY(lock_) = 0;

@@ -54,7 +54,7 @@ void PageHeap::DropSpan(Span* span) {
     advice_.Forget(span);
   } else {
     used_pages_ -= span->pages;
-    released_parts_ -= static_cast<size_t>(absl::popcount(span->released));
+    released_parts_ -= static_cast<size_t>(absl::popcount(span->Released()));
   }
   // Its mapping can't merge with its neighbours'.
   if (span->moved && IsWhole(span->start, span->bytes()) &&

@@ -17,6 +17,10 @@ constexpr size_t kMaxReleasesAtGrowth = 32;
 // Between two releases of such runs.
 constexpr uint64_t kGrowthReleaseMs = 100;
 
+// By how much what is free and dirty passes the limit that was set for it before it goes back: an
+// eighth, at most 16 MiB.
+constexpr size_t kMaxBoundBatch = 2048;
+
 }  // namespace
 
 // Notes that free pages are clean.
@@ -25,13 +29,13 @@ void PageHeap::CleanPages(HugePage* huge_page, size_t first, size_t count) {
   huge_page->dirty.ClearRange(first, count);
 }
 
-// Notes what the kernel has of a span that is free now.
-void PageHeap::CleanParts(HugePage* huge_page, const Span& span) {
+// Notes which parts the kernel has of a span that is free now.
+void PageHeap::CleanParts(HugePage* huge_page, const Span& span, uint64_t released) {
   static_assert(kPageSize == 2 * kReleaseUnit);
   for (size_t page = 0; page < span.pages; ++page) {
-    if (((span.released >> (2 * page)) & 3) == 3) CleanPages(huge_page, FirstPage(&span) + page, 1);
+    if (((released >> (2 * page)) & 3) == 3) CleanPages(huge_page, FirstPage(&span) + page, 1);
   }
-  released_parts_ -= static_cast<size_t>(absl::popcount(span.released));
+  released_parts_ -= static_cast<size_t>(absl::popcount(released));
   UpdateUnwatched();
 }
 
@@ -304,6 +308,18 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   if (pool_.has_source() && used_pages_ == 0) DropSpares();
   DropFreed();
   ReleaseLocked(excess);
+}
+
+// Spans may be freed faster than anybody looks at the clock, and nobody may come by later.
+void PageHeap::ReleaseBeyondBound() {
+  const size_t limit = policy_.Limit(used_pages_);
+  const size_t batch = limit / 8 < kMaxBoundBatch ? limit / 8 : kMaxBoundBatch;
+  if (DirtyPages() > limit + batch) {
+    DropFreed();
+    if (DirtyPages() > limit) ReleaseLocked(DirtyPages() - limit);
+  }
+  const size_t dirty = DirtyPages();
+  dirty_bound_ = (dirty < limit ? limit : dirty) + batch;
 }
 
 void PageHeap::ReleaseUnused() {

@@ -62,6 +62,18 @@ class ReleasePolicy {
     return dirty_pages > keep ? dirty_pages - keep : 0;
   }
 
+  // Whether there is a limit, and how many free pages it lets be kept with `used_pages` in use.
+  bool limited() const { return limited_ || limit_percent_ != 0; }
+  size_t Limit(size_t used_pages) const {
+    size_t limit = limited_ ? limit_pages_ : ~size_t{0};
+    if (limit_percent_ != 0) {
+      size_t share = used_pages / 100 * limit_percent_ + used_pages % 100 * limit_percent_ / 100;
+      if (share < floor_pages_) share = floor_pages_;
+      if (share < limit) limit = share;
+    }
+    return limit;
+  }
+
   // Whether some of `dirty_pages` free pages are to be returned later, if nothing changes.
   bool Decays(size_t used_pages, size_t dirty_pages) const {
     return decay_ms_ > 0 && Excess(used_pages, dirty_pages) == 0 &&
@@ -78,16 +90,6 @@ class ReleasePolicy {
 
  private:
   static constexpr size_t kWindows = 4;
-
-  size_t Limit(size_t used_pages) const {
-    size_t limit = limited_ ? limit_pages_ : ~size_t{0};
-    if (limit_percent_ != 0) {
-      size_t share = used_pages / 100 * limit_percent_ + used_pages % 100 * limit_percent_ / 100;
-      if (share < floor_pages_) share = floor_pages_;
-      if (share < limit) limit = share;
-    }
-    return limit;
-  }
 
   size_t Kept(size_t peak, size_t used_pages) const {
     // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.

@@ -64,13 +64,18 @@ struct alignas(kCacheLine) Span {
   // lock to take, and checked again under it.
   std::atomic<uint16_t> shard;
 
-  // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
-  // back to the kernel. It holds free objects only.
-  uint32_t released;
+  // Of a size class: the first bits of Released().
+  uint32_t released_first;
 
   union {
     // Of a size class: the first words of the bitmap of its free objects.
     uint64_t free_words[kShortBitmapWords];
+    // Of a size class with spans of more than kPagesOfFirst pages, which have few objects: the
+    // further bits of Released().
+    struct {
+      uint64_t free_words_of_few[kShortBitmapWords - 1];
+      uint32_t released_further;
+    };
     // Of a large span; all zero in others that hold a block, or none.
     struct {
       // Whoever holds the block and is `grower`, a thread, takes from the reserve without a lock:
@@ -82,6 +87,9 @@ struct alignas(kCacheLine) Span {
       uint8_t unlocked_growths;  // times it grew into its reserve, not yet in the statistics
     };
   };
+
+  // The parts of so many pages fill released_first.
+  static constexpr size_t kPagesOfFirst = 32 * kReleaseUnit / kPageSize;
 
   // Bytes of the descriptor of a span of class `c`: those of many objects have more words behind.
   static constexpr size_t DescriptorBytes(SizeClass c) {
@@ -98,6 +106,19 @@ struct alignas(kCacheLine) Span {
   size_t live_objects() const { return objects() - free_objects; }
   // Requires: the span is of a size class.
   BitmapView free() { return {words(), (objects() + 63) / 64 * 64}; }
+
+  // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
+  // back to the kernel. It holds free objects only.
+  uint64_t Released() const {
+    if (ABSL_PREDICT_TRUE(pages <= kPagesOfFirst)) return released_first;
+    return released_first | uint64_t{released_further} << 32;
+  }
+  void SetReleased(uint64_t parts) {
+    released_first = static_cast<uint32_t>(parts);
+    if (ABSL_PREDICT_FALSE(pages > kPagesOfFirst)) {
+      released_further = static_cast<uint32_t>(parts >> 32);
+    }
+  }
 
   // Makes a large span hold `wanted` pages out of its reserve. False, and nothing changed, if
   // `caller` isn't its grower or the reserve is too short.
@@ -118,7 +139,7 @@ struct alignas(kCacheLine) Span {
     free().SetRange(0, objects());
   }
 
-  // The reverse, for a span that is nobody's any more. What was released stays noted.
+  // The reverse, for a span that is nobody's any more.
   void ForgetObjects() {
     for (uint64_t& word : free_words) word = 0;
   }
@@ -142,16 +163,16 @@ struct alignas(kCacheLine) Span {
     return taken;
   }
 
-  // The parts that are no part of an object in use, as in `released`. Requires: the span holds
+  // The parts that are no part of an object in use, as in Released(). Requires: the span holds
   // several objects.
-  uint32_t FreeParts() {
-    uint32_t parts = 0;
+  uint64_t FreeParts() {
+    uint64_t parts = 0;
     for (size_t part = 0; part < bytes() / kReleaseUnit; ++part) {
       const uintptr_t begin = start + part * kReleaseUnit;
       // Behind the last object nothing is in use either.
       const size_t last = IndexOf(begin + kReleaseUnit - 1);
       const size_t in_use = free().FindClear(IndexOf(begin));
-      if (in_use > last || in_use >= objects()) parts |= uint32_t{1} << part;
+      if (in_use > last || in_use >= objects()) parts |= uint64_t{1} << part;
     }
     return parts;
   }
@@ -161,7 +182,7 @@ struct alignas(kCacheLine) Span {
     const uintptr_t offset = reinterpret_cast<uintptr_t>(object) - start;
     const size_t first = offset / kReleaseUnit;
     const size_t last = (offset + object_size() - 1) / kReleaseUnit;
-    released &= ~((~uint32_t{0} >> (31 - (last - first))) << first);
+    SetReleased(Released() & ~((~uint64_t{0} >> (63 - (last - first))) << first));
   }
 
   // Whether `address`, which the span contains, is the start of an object that isn't free.
@@ -217,6 +238,13 @@ struct alignas(kCacheLine) Span {
 
 static_assert(sizeof(Span) == kCacheLine);
 static_assert(kMaxObjectsPerSpan <= UINT16_MAX);
+static_assert([] {
+  for (const SizeClassInfo& info : kSizeClassTable) {
+    if (info.pages > Span::kPagesOfFirst && info.objects > (kShortBitmapWords - 1) * 64)
+      return false;
+  }
+  return true;
+}());
 static_assert(offsetof(Span, free_words) + kMaxObjectsPerSpan / 8 <= 2 * kCacheLine);
 
 using SpanList = IntrusiveList<Span>;

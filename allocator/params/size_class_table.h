@@ -38,8 +38,8 @@ inline constexpr size_t kMaxClassSize = 256 * 1024;
 inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
 
 inline constexpr size_t kMaxObjectsPerSpan = 512;
-// A span of several objects is no longer than this: 128 KiB.
-inline constexpr size_t kMaxSharedSpanPages = 16;
+// A span of several objects is no longer than this: 256 KiB.
+inline constexpr size_t kMaxSharedSpanPages = 32;
 
 struct SizeClassInfo {
   uint32_t size;        // bytes of an object
@@ -130,7 +130,7 @@ constexpr bool MayLend(size_t lender, size_t c) {
 }
 
 static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
-static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 32);  // for Span::released
+static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 64);  // for Span::Released
 
 }  // namespace spanmalloc
 

@@ -14,8 +14,9 @@ constexpr const char* kEventNames[kCountedEvents] = {
     "operation",         "slow_path", "budget_write", "thread_write",
     "maintenance_write", "hint_read", "surplus_write"};
 constexpr const char* kRankNames[kLockRankCount] = {
-    "control", "thread_registry", "thread_state", "shard_table",
-    "central", "node_heaps",      "page_heap",    "metadata"};
+    "control",         "memory_limits",  "thread_registry", "thread_state",
+    "explicit_caches", "explicit_cache", "shard_table",     "central",
+    "node_heaps",      "page_heap",      "metadata",        "regions"};
 
 template <typename Pick>
 uint64_t Sum(Pick pick) {

@@ -152,6 +152,7 @@ TEST(IdleCachesStressTest, NothingIsGivenOutTwiceOrLost) {
   for (const auto& worker : workers) EXPECT_FALSE(worker->failed());
   EXPECT_GT(stalls.load(), 0u);
   EXPECT_GT(idle.Stats().caches, 0u);
+  on.registry.ReturnKept();
   for (size_t c : kClasses)
     EXPECT_EQ(on.Outside(c, 0), 0u) << "objects of class " << c << " are lost";
   EXPECT_TRUE(on.central.CheckInvariants());

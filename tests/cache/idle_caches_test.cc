@@ -135,6 +135,7 @@ TEST_F(IdleCachesTest, TheBudgetComesBackWithThem) {
     owner.Free(kClass, owner.Allocate(kClass));
     EXPECT_TRUE(owner.state().CheckInvariants());
   }
+  on_.registry.ReturnKept();
   EXPECT_EQ(on_.budget.left(), whole);
 }
 
@@ -259,6 +260,7 @@ TEST_F(IdleCachesTest, AFlushAndTheEndOfAThreadRespectWhatIsTaken) {
     EXPECT_EQ(flushed.Held(kClass), 0u);
     EXPECT_TRUE(flushed.has_cache());
   }
+  on_.registry.ReturnKept();
   EXPECT_EQ(on_.Outside(kClass, 0), 0u);
   EXPECT_EQ(on_.Outside(kOther, 0), 0u);
 }

@@ -70,8 +70,64 @@ TEST_F(ThreadRegistryTest, AnEndedThreadLeavesNoMetadata) {
     Fill(state);
     registry_.Destroy(state);
   }
+  registry_.ReturnKept();
   on_.central.Drain();
   EXPECT_LE(on_.metadata.used_bytes(), used + 64 * 64) << "more than arrays of the central list";
+}
+
+// Its objects and arrays are there for the next one, which takes nothing from the central lists.
+TEST_F(ThreadRegistryTest, AnEndedThreadsStateIsTheNextOnes) {
+  ThreadState* first = registry_.Create();
+  Fill(first);
+  void* last = on_.Allocate(first, kClass);
+  on_.Free(first, kClass, last);
+  registry_.Destroy(first);
+  const uint64_t taken = on_.central.Stats(kClass).taken;
+  const size_t used = on_.metadata.used_bytes();
+  ThreadState* second = registry_.Create();
+  EXPECT_EQ(second->cache.Pop(kClass), last);
+  EXPECT_TRUE(second->cache.Push(kClass, last));
+  EXPECT_EQ(on_.central.Stats(kClass).taken, taken);
+  EXPECT_EQ(on_.metadata.used_bytes(), used);
+  registry_.Destroy(second);
+  EXPECT_EQ(registry_.created(), 2u);
+}
+
+TEST_F(ThreadRegistryTest, StatesThatNobodyWantedGoBackAtTheSecondTick) {
+  registry_.ReturnIdle();
+  Fill(registry_.Create());
+  std::vector<ThreadState*> states;
+  for (int i = 0; i < 3; ++i) Fill(states.emplace_back(registry_.Create()));
+  for (ThreadState* state : states) registry_.Destroy(state);
+  registry_.ReturnIdle();
+  const size_t used = on_.metadata.used_bytes();
+  // One of three is in use time and again.
+  for (int i = 0; i < 5; ++i) registry_.Destroy(registry_.Create());
+  EXPECT_EQ(on_.metadata.used_bytes(), used);
+  registry_.ReturnIdle();
+  EXPECT_LT(on_.metadata.used_bytes(), used - 2 * sizeof(ThreadState));
+  registry_.Destroy(registry_.Create());
+  EXPECT_GT(on_.metadata.used_bytes(), used - 3 * sizeof(ThreadState));
+}
+
+// Of many that end at once few are kept, and none that caches much.
+TEST_F(ThreadRegistryTest, FewAreKept) {
+  const size_t used = on_.metadata.used_bytes();
+  std::vector<ThreadState*> states;
+  for (int i = 0; i < 100; ++i) states.push_back(registry_.Create());
+  for (ThreadState* state : states) registry_.Destroy(state);
+  EXPECT_LE(on_.metadata.used_bytes(), used + 9 * sizeof(ThreadState));
+  registry_.ReturnKept();
+  EXPECT_EQ(on_.metadata.used_bytes(), used);
+  ThreadState* large = registry_.Create();
+  for (size_t c : {20, 30, 40}) {
+    std::vector<void*> objects;
+    for (int i = 0; i < 5000; ++i) objects.push_back(on_.Allocate(large, c));
+    for (void* object : objects) on_.Free(large, c, object);
+  }
+  EXPECT_LT(on_.budget.left(), CachesOnFakes::kBudget - 128 * 1024);
+  registry_.Destroy(large);
+  EXPECT_EQ(on_.budget.left(), CachesOnFakes::kBudget);
 }
 
 TEST_F(ThreadRegistryTest, NoMemoryIsNoState) {
@@ -179,6 +235,8 @@ TEST_F(ThreadRegistryTest, ThreadsComeAndGo) {
   for (std::thread& thread : threads) thread.join();
   done = true;
   counter.join();
+  EXPECT_TRUE(registry_.CheckInvariants());
+  registry_.ReturnKept();
   EXPECT_EQ(registry_.threads(), 0u);
   EXPECT_EQ(on_.budget.left(), CachesOnFakes::kBudget);
   for (size_t c = 1; c < kSizeClassEnd; ++c) ASSERT_EQ(on_.Outside(c, 0), 0u);

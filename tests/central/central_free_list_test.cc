@@ -305,7 +305,7 @@ TEST_P(SpanReleaseTest, ARefusalLeavesThingsAsTheyAre) {
   ExpectLive(kSpans);
 }
 
-INSTANTIATE_TEST_SUITE_P(Classes, SpanReleaseTest, testing::Values(4u, 24u, 32u, 47u),
+INSTANTIATE_TEST_SUITE_P(Classes, SpanReleaseTest, testing::Values(4u, 24u, 32u, 47u, 48u, 53u),
                          testing::PrintToStringParamName());
 
 TEST_P(CentralFreeListTest, PutOwnedLeavesOtherShardsObjects) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "allocator/control/control.h"
+#include "allocator/telemetry/corruption_report.h"
 #include "gtest/gtest.h"
 #include "tests/telemetry/test_heap.h"
 
@@ -562,6 +563,85 @@ TEST_F(MallctlTest, ArenaStatisticsAreTheHeaps) {
   EXPECT_LE(Read<size_t>("stats.active"), Read<size_t>("stats.resident"));
   EXPECT_LE(Read<size_t>("stats.resident"), Read<size_t>("stats.mapped"));
   heap_->registry.Destroy(thread);
+}
+
+// As jemalloc answers whose profiler was built and not turned on.
+TEST_F(MallctlTest, TheProfilerIsOff) {
+  for (const char* name : {"prof.active", "prof.thread_active_init", "prof.gdump",
+                           "thread.prof.active", "opt.prof", "config.prof"}) {
+    EXPECT_FALSE(Read<bool>(name)) << name;
+  }
+  EXPECT_EQ(Write<bool>("prof.active", true), ENOENT);
+  EXPECT_EQ(Write<bool>("prof.active", false), 0);
+  EXPECT_EQ(Write<int>("prof.active", 0), EINVAL);
+  for (const char* name : {"prof.thread_active_init", "prof.gdump", "thread.prof.active"}) {
+    EXPECT_EQ(Write<bool>(name, true), ENOENT) << name;
+  }
+  EXPECT_STREQ(Read<const char*>("opt.prof_prefix"), "jeprof");
+  EXPECT_EQ(Read<size_t>("opt.lg_prof_sample"), 19u);
+  EXPECT_EQ(Read<size_t>("prof.lg_sample"), 0u);
+  EXPECT_EQ(Read<uint64_t>("prof.interval"), 0u);
+}
+
+TEST_F(MallctlTest, WhatIsAbsentHasAMibAndNoEntry) {
+  for (const char* name : {"prof.dump", "prof.prefix", "prof.reset", "prof.log_start",
+                           "prof.log_stop", "thread.prof.name"}) {
+    size_t mib[3];
+    size_t miblen = 3;
+    EXPECT_EQ(MallctlNameToMib(control_, name, mib, &miblen), 0) << name;
+    EXPECT_EQ(MallctlByMib(control_, mib, miblen, nullptr, nullptr, nullptr, 0), ENOENT) << name;
+    EXPECT_EQ(Write<const char*>(name, "x"), ENOENT) << name;
+    EXPECT_EQ(Do(name), ENOENT) << name;
+  }
+}
+
+TEST_F(MallctlTest, HooksOfTheProfilerCanBeReadOnly) {
+  const std::string hook = "experimental.hooks.prof_backtrace";
+  EXPECT_EQ(Do(hook), EINVAL);
+  EXPECT_EQ(Read<void*>(hook), nullptr);
+  EXPECT_EQ(Write<void (*)()>(hook, [] {}), ENOENT);
+  EXPECT_EQ(Write<int>(hook, 0), EINVAL);
+}
+
+TEST_F(MallctlTest, AHookTakesThePlaceOfTheEnd) {
+  const std::string name = "experimental.hooks.safety_check_abort";
+  static std::string told;
+  EXPECT_EQ(Write<void (*)(const char*)>(name, [](const char* line) { told = line; }), 0);
+  ReportBadPointer({.fault = Fault::kNotABlock,
+                    .pointer = &told,
+                    .claimed_size = 0,
+                    .block_size = 0,
+                    .block_start = nullptr});
+  EXPECT_NE(told.find("invalid free"), std::string::npos) << told;
+  EXPECT_EQ(Write<void (*)(const char*)>(name, nullptr), 0);
+  void* hook = nullptr;
+  size_t length = sizeof(hook);
+  EXPECT_EQ(MallctlByName(control_, name.c_str(), &hook, &length, nullptr, 0), EPERM);
+}
+
+// 4096 is all arenas, 4097 those that were destroyed, and for actions the number of arenas is all.
+TEST_F(MallctlTest, IndicesOfSeveralArenas) {
+  const std::string count = std::to_string(Read<unsigned>("arenas.narenas"));
+  EXPECT_EQ(Do("arena." + count + ".purge"), 0);
+  EXPECT_EQ(Do("arena." + count + ".decay"), 0);
+  EXPECT_EQ(Do("arena.4096.purge"), 0);
+  EXPECT_EQ(Do("arena.4097.purge"), EFAULT);
+  EXPECT_EQ(Do("arena.4098.purge"), ENOENT);
+  EXPECT_TRUE(Read<bool>("arena.4096.initialized"));
+  EXPECT_EQ(Read<size_t>("stats.arenas.4097.small.allocated"), 0u);
+  EXPECT_EQ(Do("stats.arenas.4098.pactive"), ENOENT);
+  EXPECT_EQ(Do("stats.arenas." + count + ".pactive"), ENOENT);
+}
+
+TEST_F(MallctlTest, ABoolIsAByte) {
+  char enabled[2] = {0x55, 0x55};
+  size_t length = 1;
+  EXPECT_EQ(MallctlByName(control_, "thread.tcache.enabled", enabled, &length, nullptr, 0), 0);
+  EXPECT_EQ(enabled[0], 1);
+  EXPECT_EQ(enabled[1], 0x55);
+  EXPECT_EQ(Write<char>("thread.tcache.enabled", 0), 0);
+  EXPECT_EQ(Write<int>("thread.tcache.enabled", 1), EINVAL);
+  EXPECT_FALSE(calls().cache_enabled);
 }
 
 TEST_F(MallctlTest, LargeBlocksAreCountedByClass) {

@@ -138,7 +138,7 @@ class ResidentMemoryTest(unittest.TestCase):
             made = subprocess.run(
                 ["g++", "-std=c++17", "-S", "-o", "/dev/null", source], check=True,
                 capture_output=True, text=True,
-                env=self.preloaded(SPANMALLOC_CONF="stats_print:true,stats_print_opts:Jgmabl"))
+                env=self.preloaded(SPANMALLOC_CONF="stats_print:true,stats_print_opts:Jgmablxe"))
         tables = [table_of(line) for line in
                   re.findall(r"\{\"jemalloc\".*?\}\}\}\}", made.stderr)]
         self.assertGreaterEqual(len(tables), 2, made.stderr[:2000])

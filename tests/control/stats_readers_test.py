@@ -112,6 +112,8 @@ class JsonReadersTest(unittest.TestCase):
         """sinsp asks every second: no arenas, no size classes."""
         document = json.loads(dump("Jmdablxeg"))["jemalloc"]
         self.assertEqual(set(document), {"stats", "spanmalloc"})
+        self.assertNotIn("name", document["spanmalloc"])
+        self.assertLess(len(dump("Jmdablxeg")), 8000)
 
     def test_no_white_space(self):
         text = dump("J")

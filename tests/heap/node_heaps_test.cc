@@ -310,14 +310,14 @@ TEST_P(NodeHeapsTest, PartsOfSpansGoBack) {
     spans.push_back(span);
     memset(BlockOf(span), 1, span->bytes());
     EXPECT_TRUE(heaps_.ReleaseParts(span, 1, 1, nullptr));
-    span->released = 2;  // as its owner notes it
+    span->SetReleased(2);  // as its owner notes it
     EXPECT_TRUE(heaps_.MayRetake(span, 1));
     EXPECT_EQ(on_->memory.Resident(BlockOf(span), span->bytes()), span->bytes() - kReleaseUnit);
   }
   EXPECT_EQ(heaps_.Stats().release_calls, nodes());
   EXPECT_TRUE(heaps_.CheckInvariants());
   for (Span* span : spans) {
-    span->released = 0;
+    span->SetReleased(0);
     heaps_.NoteRetaken(span, 1);
   }
 }

@@ -109,6 +109,21 @@ TEST_F(PageHeapReleaseTest, TellsWhatWasResident) {
   EXPECT_EQ(resident, 110 * kPageSize);
 }
 
+TEST_F(PageHeapReleaseTest, WhatTheKernelHasFarIntoALongSpanIsCleanToo) {
+  Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(8200)), InPageMap::kNo);
+  ASSERT_NE(span, nullptr);
+  ASSERT_GT(span->pages, Span::kPagesOfFirst);
+  const size_t dirty = DirtyPages();
+  size_t resident = 0;
+  ASSERT_TRUE(page_heap_.ReleaseParts(span, 30, 20, &resident));
+  span->SetReleased(uint64_t{0xfffff} << 30);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  const size_t pages = span->pages;
+  page_heap_.FreeShared(span);
+  EXPECT_EQ(DirtyPages(), dirty + pages - 10);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+}
+
 TEST_F(PageHeapReleaseTest, WhatTheKernelHasOfASpanIsCleanWhenTheSpanIsFreed) {
   Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
                                          InPageMap::kNo);
@@ -119,7 +134,7 @@ TEST_F(PageHeapReleaseTest, WhatTheKernelHasOfASpanIsCleanWhenTheSpanIsFreed) {
   // Three pages, and half a page.
   size_t resident = 0;
   ASSERT_TRUE(page_heap_.ReleaseParts(span, 2, 7, &resident));
-  span->released = uint64_t{0x7f} << 2;
+  span->SetReleased(uint64_t{0x7f} << 2);
   EXPECT_EQ(page_heap_.HeldPages(), held - 3);
   EXPECT_TRUE(page_heap_.CheckInvariants());
   const size_t pages = span->pages;
@@ -214,17 +229,38 @@ TEST_F(PageHeapReleaseTest, ReleasedPartsThatAreRetakenCountAgain) {
   Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(size_t{64} << 10)),
                                          InPageMap::kNo);
   ASSERT_TRUE(page_heap_.ReleaseParts(span, 0, 8, nullptr));
-  span->released = 0xff;
+  span->SetReleased(0xff);
   const size_t held = page_heap_.HeldPages();
   page_heap_.SetLimits(held + 3, held + 2);
   EXPECT_FALSE(page_heap_.MayRetake(8));
   page_heap_.SetLimits(held + 3, PageHeap::kNoLimit);
   EXPECT_TRUE(page_heap_.MayRetake(8));
   page_heap_.NoteRetaken(8);
-  span->released = 0;
+  span->SetReleased(0);
   EXPECT_EQ(page_heap_.HeldPages(), held + 4);
   EXPECT_TRUE(page_heap_.LimitNoticed());
   page_heap_.FreeShared(span);
+}
+
+// However fast they are freed: no time passes here, and nobody comes by.
+TEST_F(PageHeapReleaseTest, FreesGiveBackWhatIsBeyondASetLimit) {
+  constexpr size_t kLimit = 1024;
+  for (int decay : {2000, -1}) {
+    page_heap_.SetDecay(decay);
+    page_heap_.SetDirtyLimit(kLimit * kPageSize, 0);
+    std::vector<Span*> spans;
+    for (size_t i = 0; i < 40; ++i) spans.push_back(Written(i % 4 == 0 ? 300 : 100));
+    for (Span* span : spans) {
+      Free(span);
+      EXPECT_LE(page_heap_.FreeDirtyPages(), kLimit + kLimit / 8);
+    }
+    EXPECT_GE(page_heap_.FreeDirtyPages(), kLimit - 2 * kPagesPerHugePage) << "gave back too much";
+  }
+  page_heap_.SetDirtyLimit(0, 0);
+  std::vector<Span*> spans;
+  for (size_t i = 0; i < 10; ++i) spans.push_back(Written(300));
+  for (Span* span : spans) Free(span);
+  EXPECT_GE(page_heap_.FreeDirtyPages(), 3000u);
 }
 
 TEST_F(PageHeapReleaseTest, RefusedReleaseKeepsPagesDirty) {
@@ -295,7 +331,7 @@ TEST_F(PageHeapReleaseTest, WhatTheKernelHasOfSpansMakesRoomBelowThePeak) {
   Written(2000);
   page_heap_.TakeGrowth();
   ASSERT_TRUE(page_heap_.ReleaseParts(span, 0, 4, nullptr));
-  span->released = 0xf;
+  span->SetReleased(0xf);
   Written(2);
   EXPECT_EQ(page_heap_.TakeGrowth().pages, 0u);
   EXPECT_TRUE(page_heap_.CheckInvariants());

@@ -105,10 +105,10 @@ TEST_P(SpanTest, FreePartsAreThoseThatNoObjectInUseReaches) {
 TEST_P(SpanTest, WhatIsTouchedIsNoMoreReleased) {
   if (info_.objects == 1) return;
   void* out[kMaxObjectsPerSpan];
-  span_.released = span_.FreeParts();
+  span_.SetReleased(span_.FreeParts());
   while (const size_t taken = span_.TakeObjects(out, 3)) {
     for (size_t i = 0; i < taken; ++i) span_.NoteTouched(out[i]);
-    ASSERT_EQ(span_.released, span_.FreeParts());
+    ASSERT_EQ(span_.Released(), span_.FreeParts());
   }
 }
 
