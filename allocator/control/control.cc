@@ -43,11 +43,21 @@ const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) c
   return index == 0 ? state.snapshot : kNothing;
 }
 
-const FreeExtents& Control::Extents(ControlState* state) {
-  if (state->extents_epoch != state->epoch) {
+const FreeExtents& Control::Extents(ControlState* state, size_t arena) {
+  if (state->extents_epoch != state->epoch || state->extents_arena != arena) {
+    NodeHeaps& heaps = target_.sources.page_heap;
     state->extents = {};
-    target_.sources.page_heap.AddFreeExtents(&state->extents);
+    if (arena == kAllArenas) {
+      heaps.AddFreeExtents(&state->extents);
+    } else if (arena == 0) {
+      heaps.AddNodeExtents(&state->extents);
+    } else if (PageHeap* heap = arena < NodeHeaps::kMaxArenas
+                                    ? heaps.ArenaHeapAt(static_cast<unsigned>(arena))
+                                    : nullptr) {
+      heap->AddFreeExtents(&state->extents);
+    }
     state->extents_epoch = state->epoch;
+    state->extents_arena = arena;
   }
   return state->extents;
 }

@@ -27,7 +27,8 @@ struct ControlState {
   LockUseTable locks = {};      // at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
-  FreeExtents extents = {};  // measured in extents_epoch
+  FreeExtents extents = {};  // of extents_arena, measured in extents_epoch
+  size_t extents_arena = 0;
   uint64_t extents_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
@@ -76,8 +77,10 @@ class Control {
   const StatsSnapshot& ArenaAt(const ControlState& state, size_t index) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // The runs of free pages, the same way. Requires: inside WithState.
-  const FreeExtents& Extents(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // The runs of free pages of an arena or of all, the same way; of one at a time. Requires: inside
+  // WithState.
+  const FreeExtents& Extents(ControlState* state, size_t arena)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
   // signal handler that interrupted the allocator.

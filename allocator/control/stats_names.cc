@@ -15,20 +15,7 @@ int ReadRss(const CtlCall& call, RssRow row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 ExtentStats ReadExtents(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (call.arena() == kAllArenas) {
-    return call.control.Extents(call.state).classes[call.indices[1]];
-  }
-  // One arena's, as they are now.
-  NodeHeaps& heaps = call.target().sources.page_heap;
-  FreeExtents extents = {};
-  if (call.arena() == 0) {
-    heaps.AddNodeExtents(&extents);
-  } else if (PageHeap* heap = call.arena() < NodeHeaps::kMaxArenas
-                                  ? heaps.ArenaHeapAt(static_cast<unsigned>(call.arena()))
-                                  : nullptr) {
-    heap->AddFreeExtents(&extents);
-  }
-  return extents.classes[call.indices[1]];
+  return call.control.Extents(call.state, call.arena()).classes[call.indices[1]];
 }
 
 int LargeClassLive(const CtlCall& call) {

@@ -15,9 +15,12 @@
 
 namespace spanmalloc::os {
 
-// Kinds of locks: the ranks, then the size classes of central free lists.
+// Kinds of locks: the ranks, then the size classes of central free lists. All page heaps' locks are
+// of one kind.
 using LockKind = uint8_t;
-constexpr LockKind KindOf(LockRank rank) { return static_cast<LockKind>(rank); }
+constexpr LockKind KindOf(LockRank rank) {
+  return static_cast<LockKind>(rank == LockRank::kArenaHeap ? LockRank::kPageHeap : rank);
+}
 constexpr LockKind KindOfClass(size_t size_class) {
   return static_cast<LockKind>(kLockRankCount + size_class);
 }
