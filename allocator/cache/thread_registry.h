@@ -24,7 +24,8 @@ class ThreadRegistry {
   // taken back); nullptr if out of memory.
   ThreadState* Create(ThreadLocals* owner = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Returns all that `state` holds, or keeps it for another thread; `state` is the caller's no more.
+  // Returns all that `state` holds, or keeps it for another thread; `state` is the caller's no
+  // more.
   void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Adds the number of objects that threads cache in each class to counts[class], and returns the

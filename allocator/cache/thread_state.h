@@ -190,7 +190,7 @@ class ThreadState {
   // Written under the lock, and together with `visible_`; the owner reads both as UseCache does.
   std::atomic<Revocation> revocation_{Revocation::kNone};
   CacheContext context_;
-  ThreadLocals* owner_;  // changes only while nobody else has the state
+  ThreadLocals* owner_;                             // changes only while nobody else has the state
   int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;  // taken and unused; negative: overdrawn
   int64_t budget_taken_ ABSL_GUARDED_BY(lock) = 0;
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;

@@ -216,19 +216,34 @@ void PerCpuCentral::InsertInSpans(SizeClass size_class, void* const* objects, si
   PutInSpans(size_class, objects, count);
 }
 
+// How many of objects[0, count) share a page with the first.
+inline size_t CountOnPage(void* const* objects, size_t count) {
+  const auto first = reinterpret_cast<uintptr_t>(objects[0]);
+  const auto differs = [objects, first](size_t i) {
+    return reinterpret_cast<uintptr_t>(objects[i]) ^ first;
+  };
+  size_t i = 1;
+  // Neighbours are mostly many.
+  while (i < count && differs(i) < kPageSize) {
+    ++i;
+    while (i + 8 <= count) {
+      uintptr_t all = 0;
+      for (size_t k = 0; k < 8; ++k) all |= differs(i + k);
+      if (all >= kPageSize) break;
+      i += 8;
+    }
+  }
+  return i;
+}
+
 // Cuts a batch into runs that share a page, and finds the spans that may contain them. Objects
 // freed in no order lie anywhere in memory: all descriptors are asked for before the first is read.
 // Returns the number of runs.
-size_t PerCpuCentral::FindRuns(void* const* objects, size_t count, ObjectRun* runs) const {
-  const auto page_of = [objects](size_t i) {
-    return reinterpret_cast<uintptr_t>(objects[i]) >> kPageShift;
-  };
+inline size_t PerCpuCentral::FindRuns(void* const* objects, size_t count, ObjectRun* runs) const {
   size_t found = 0;
   for (uint32_t i = 0; i < count; ++found) {
     const uint32_t begin = i;
-    const uintptr_t page = page_of(begin);
-    do ++i;
-    while (i < count && page_of(i) == page);
+    i += static_cast<uint32_t>(CountOnPage(objects + begin, count - begin));
     Span* span = heap_.page_map.CandidateFor(objects[begin]);
     runs[found] = {span, begin, i};
     if (span == nullptr) continue;

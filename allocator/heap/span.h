@@ -149,18 +149,25 @@ struct alignas(kCacheLine) Span {
     if (want > free_objects) want = free_objects;
     const size_t size = object_size();
     uint64_t* const free = words();
-    size_t taken = 0;
-    for (size_t w = 0; taken < want; ++w) {
+    void** const end = out + want;
+    for (size_t w = 0; out != end; ++w) {
       uint64_t bits = free[w];
-      const uintptr_t base = start + w * 64 * size;
-      for (; bits != 0 && taken < want; bits &= bits - 1) {
-        out[taken++] =
-            reinterpret_cast<void*>(base + static_cast<size_t>(absl::countr_zero(bits)) * size);
+      while (bits != 0 && out != end) {
+        // Neighbours at once.
+        const auto first = static_cast<size_t>(absl::countr_zero(bits));
+        const uint64_t from_first = bits >> first;
+        auto count = static_cast<size_t>(absl::countr_one(from_first));
+        if (count > static_cast<size_t>(end - out)) count = static_cast<size_t>(end - out);
+        bits ^= (~uint64_t{0} >> (64 - count)) << first;
+        uintptr_t address = start + (w * 64 + first) * size;
+        for (void** const run_end = out + count; out != run_end; address += size) {
+          *out++ = reinterpret_cast<void*>(address);
+        }
       }
       free[w] = bits;
     }
-    free_objects -= static_cast<uint16_t>(taken);
-    return taken;
+    free_objects -= static_cast<uint16_t>(want);
+    return want;
   }
 
   // The parts that are no part of an object in use, as in Released(). Requires: the span holds
@@ -197,35 +204,89 @@ struct alignas(kCacheLine) Span {
   // Marks pointers[0, count), all of them in the span, as free, up to the first that is no object
   // in use (see CheckObject). Returns how many.
   size_t PutObjects(void* const* pointers, size_t count) {
-    // In registers, with one word of the bitmap: objects that are freed together are mostly
-    // neighbours.
-    const uintptr_t begin = start;
-    const uint64_t size = object_size();
+    if (count == 1) return PutObject(pointers[0]) ? 1 : 0;
+    return PutSeveral(pointers, count);
+  }
+
+ private:
+  static constexpr size_t kNoObject = ~size_t{0};
+
+  // The index of the object that starts at `pointer`; kNoObject if none does.
+  size_t IndexOfStart(const void* pointer) const {
+    const uint64_t offset = reinterpret_cast<uintptr_t>(pointer) - start;
+    if (ABSL_PREDICT_FALSE(offset > (objects() - 1) * object_size())) return kNoObject;
+    // The index is in the upper half; a start has less than the reciprocal in the lower.
     const uint64_t scale = info().reciprocal;
+    const uint64_t product = offset * scale;
+    if (ABSL_PREDICT_FALSE(static_cast<uint32_t>(product) >= scale)) return kNoObject;
+    return product >> 32;
+  }
+
+  bool PutObject(const void* pointer) {
+    const size_t index = IndexOfStart(pointer);
+    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index))) return false;
+    ++free_objects;
+    return true;
+  }
+
+  size_t PutSeveral(void* const* pointers, size_t count) {
     const size_t end = objects();
-    uint64_t* const free = words();
-    size_t w = 0;
-    uint64_t word = free[0];
+    const uint64_t size = object_size();
     size_t done = 0;
-    for (; done < count; ++done) {
-      const uint64_t offset = reinterpret_cast<uintptr_t>(pointers[done]) - begin;
-      const size_t index = (offset * scale) >> 32;
-      if (ABSL_PREDICT_FALSE(index >= end || index * size != offset)) break;
-      if (index / 64 != w) {
-        free[w] = word;
-        w = index / 64;
-        word = free[w];
+    while (done < count) {
+      const size_t index = IndexOfStart(pointers[done]);
+      if (ABSL_PREDICT_FALSE(index == kNoObject)) break;
+      // Objects that are freed together are mostly neighbours, in either order.
+      const size_t neighbours = CountNeighbours(pointers + done, count - done, size);
+      if (neighbours > 1) {
+        const bool ascending = pointers[done] < pointers[done + 1];
+        const size_t room = ascending ? end - index : index + 1;
+        const size_t run = neighbours < room ? neighbours : room;
+        if (ABSL_PREDICT_TRUE(SetClearRange(ascending ? index : index + 1 - run, run))) {
+          done += run;
+          continue;
+        }
       }
-      const uint64_t bit = uint64_t{1} << (index % 64);
-      if (ABSL_PREDICT_FALSE((word & bit) != 0)) break;
-      word |= bit;
+      if (ABSL_PREDICT_FALSE(!SetClear(index))) break;
+      ++done;
     }
-    free[w] = word;
     free_objects += static_cast<uint16_t>(done);
     return done;
   }
 
- private:
+  // Sets a bit if it is clear.
+  bool SetClear(size_t index) {
+    uint64_t& word = words()[index / 64];
+    const uint64_t bit = uint64_t{1} << (index % 64);
+    if (ABSL_PREDICT_FALSE((word & bit) != 0)) return false;
+    word |= bit;
+    return true;
+  }
+
+  // How many of pointers[0, count), which aren't none, follow each other at a distance of `size`,
+  // all upwards or all downwards.
+  static size_t CountNeighbours(void* const* pointers, size_t count, uint64_t size) {
+    if (count == 1) return 1;
+    const auto first = reinterpret_cast<uintptr_t>(pointers[0]);
+    const uint64_t step = reinterpret_cast<uintptr_t>(pointers[1]) - first;
+    if (step != size && step != -size) return 1;
+    uintptr_t next = first + step;
+    size_t i = 1;
+    do next += step;
+    while (++i < count && reinterpret_cast<uintptr_t>(pointers[i]) == next);
+    return i;
+  }
+
+  // Sets bits [begin, begin + count) if all are clear.
+  bool SetClearRange(size_t begin, size_t count) {
+    bool clear = true;
+    bitmap_internal::ForRange(words(), begin, count, [&clear](uint64_t& word, uint64_t mask) {
+      clear = clear && (word & mask) == 0;
+    });
+    if (ABSL_PREDICT_TRUE(clear)) free().SetRange(begin, count);
+    return clear;
+  }
+
   // The whole bitmap, which goes on behind the struct.
   uint64_t* words() {
     return reinterpret_cast<uint64_t*>(reinterpret_cast<char*>(this) + offsetof(Span, free_words));
@@ -237,6 +298,21 @@ struct alignas(kCacheLine) Span {
 };
 
 static_assert(sizeof(Span) == kCacheLine);
+
+// Whether the lower half of offset * reciprocal tells starts of objects, as PutObjects wants it:
+// what rounding the reciprocal adds stays below the reciprocal for every offset up to the last
+// start.
+constexpr bool TellsStarts(const SizeClassInfo& info) {
+  const uint64_t added = uint64_t{info.size} * info.reciprocal - (uint64_t{1} << 32);
+  return (info.objects - 1) * added < info.reciprocal;
+}
+constexpr bool AllTellStarts() {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (!TellsStarts(kSizeClassTable[c])) return false;
+  }
+  return true;
+}
+static_assert(AllTellStarts());
 static_assert(kMaxObjectsPerSpan <= UINT16_MAX);
 static_assert([] {
   for (const SizeClassInfo& info : kSizeClassTable) {

@@ -146,6 +146,31 @@ TEST_P(SpanTest, TakesABatchBackUpToTheFirstFaultyPointer) {
   EXPECT_EQ(span_.live_objects(), taken - 1);
 }
 
+// Neighbours are taken in one go, and yet none that is free, or no object, is.
+TEST_P(SpanTest, TakesNeighboursUpToTheFirstFault) {
+  const size_t count = info_.objects;
+  std::vector<void*> all(count);
+  for (size_t faulty = 0; faulty <= count; faulty += count / 7 + 1) {
+    for (bool ascending : {true, false}) {
+      ASSERT_EQ(span_.TakeObjects(all.data(), count), count);
+      if (!ascending) std::reverse(all.begin(), all.end());
+      if (faulty < count) {
+        ASSERT_EQ(span_.PutObjects(&all[faulty], 1), 1u);
+      }
+      EXPECT_EQ(span_.PutObjects(all.data(), count), faulty < count ? faulty : count);
+      for (size_t i = faulty + 1; i < count; ++i) ASSERT_EQ(span_.PutObjects(&all[i], 1), 1u);
+      EXPECT_EQ(span_.free_objects, count);
+      EXPECT_EQ(span_.free().Count(), count);
+    }
+  }
+  // Beyond either end nothing is an object, whatever follows from its neighbours.
+  ASSERT_EQ(span_.TakeObjects(all.data(), count), count);
+  const uintptr_t end = kStart + count * info_.size;
+  EXPECT_EQ(Put({end - info_.size, end, end + info_.size}), 1u);
+  EXPECT_EQ(Put({kStart, kStart - info_.size, kStart - 2 * info_.size}), count == 1 ? 0u : 1u);
+  EXPECT_EQ(span_.free().Count(), span_.free_objects);
+}
+
 TEST_P(SpanTest, RandomTakesAndPutsLoseNoObject) {
   std::mt19937 random(static_cast<unsigned>(GetParam()));
   std::set<uintptr_t> live;
