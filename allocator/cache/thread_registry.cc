@@ -84,7 +84,7 @@ void ThreadRegistry::ReturnIdle() {
     idle = kept_low_;
     kept_low_ = kept_count_;
   }
-  ReturnKept(idle);
+  if (idle != 0) ReturnKept(idle);
 }
 
 size_t ThreadRegistry::AddCounts(size_t* counts) {

@@ -188,6 +188,8 @@ bool ThreadState::MayKeep(size_t bytes) {
   os::LockHolder hold(lock);
   EndRevocation();
   owner_ = nullptr;
+  visible_at_rest_ = &cache;
+  RelaxedStore(visible_, &cache);
   return budget_taken_ - spare_budget_ <= static_cast<int64_t>(bytes);
 }
 

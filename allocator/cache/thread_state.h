@@ -70,8 +70,8 @@ class ThreadState {
   // Returns all objects, the arrays and the budget. The stacks are empty and full afterwards.
   void TearDown() ABSL_LOCKS_EXCLUDED(lock);
 
-  // The thread has ended. Whether the state may be kept for another with all that it holds: it may
-  // cache no more than `bytes`.
+  // The thread has ended. Whether the state, hidden no more, may be kept for another with all that
+  // it holds: it may cache no more than `bytes`.
   bool MayKeep(size_t bytes) ABSL_LOCKS_EXCLUDED(lock);
 
   // Makes a state that was kept another thread's, as in the constructor. Nobody else has it.

@@ -27,7 +27,7 @@ class ExplicitCacheTest : public testing::Test {
 
   unsigned CreateArena() {
     unsigned index = 0;
-    EXPECT_TRUE(on_.arenas.Create(&index));
+    EXPECT_TRUE(on_.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &index));
     return index;
   }
   ExplicitCache& Create() {

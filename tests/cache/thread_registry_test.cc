@@ -93,6 +93,15 @@ TEST_F(ThreadRegistryTest, AnEndedThreadsStateIsTheNextOnes) {
   EXPECT_EQ(registry_.created(), 2u);
 }
 
+TEST_F(ThreadRegistryTest, AStateThatWasHiddenIsSeenByItsNextThread) {
+  ThreadState* state = registry_.Create();
+  state->SetHidden(true);
+  ASSERT_NE(state->Visible(), &state->cache);
+  registry_.Destroy(state);
+  state = registry_.Create();
+  EXPECT_EQ(state->Visible(), &state->cache);
+}
+
 TEST_F(ThreadRegistryTest, StatesThatNobodyWantedGoBackAtTheSecondTick) {
   registry_.ReturnIdle();
   Fill(registry_.Create());

@@ -87,7 +87,9 @@ class ExplicitCacheFuzz {
   }
   void CreateArena() {
     unsigned index = 0;
-    if (arenas_.size() <= kMaxArenas && on_.arenas.Create(&index)) arenas_.push_back(index);
+    if (arenas_.size() <= kMaxArenas &&
+        on_.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &index))
+      arenas_.push_back(index);
   }
   void EmptyArena(unsigned arena) {
     caches_.FlushArena(arena);
