@@ -97,6 +97,8 @@ bool WriteProperty(std::string_view name, size_t value) {
     constexpr size_t kMost = size_t{1} << 42;
     if (!control().target().Initialize()) return false;
     runtime.budget.SetTotal(static_cast<int64_t>(value < kMost ? value : kMost));
+    // Or new threads would start with what earlier ones took of a larger budget.
+    control().target().RunInside([] { runtime.registry.ReturnKept(); });
     return true;
   }
   if (name == "tcmalloc.aggressive_memory_decommit") {
