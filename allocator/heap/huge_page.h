@@ -26,6 +26,7 @@ struct HugePage {
   size_t index;  // within the window
   SpanKind kind;
   bool advised;  // the kernel was asked for a huge page here, so that it may be resident throughout
+  bool thinned;  // some of it was given back to the kernel since it was cut
   uint16_t used_pages;
   uint16_t longest_free;  // the longest run of free pages
   Bitmap<kPagesPerHugePage> used;

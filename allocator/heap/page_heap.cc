@@ -101,11 +101,12 @@ void PageHeap::UncutIfEmpty(HugePage* huge_page) {
   UncutIfKnown(huge_page);
 }
 
-// Uncut, all of a huge page counts as dirty or all as clean. An empty one of whose pages most are
-// clean stays cut until the others are released.
+// Uncut, all of a huge page counts as dirty or all as clean. An empty one most of which was given
+// back stays cut until the rest is released.
 void PageHeap::UncutIfKnown(HugePage* huge_page) {
   const size_t dirty = huge_page->FreeDirtyPages();
-  if (dirty == 0 || dirty >= kPagesPerHugePage / 2) Uncut(huge_page);
+  const bool mostly_clean = dirty != 0 && dirty < kPagesPerHugePage / 2;
+  if (!mostly_clean || !huge_page->thinned) Uncut(huge_page);
 }
 
 // Nothing is kept for the next request any more.

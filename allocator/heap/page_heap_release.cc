@@ -189,6 +189,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       FreePages(huge_page, first, count);
       if (!done) break;
       CleanPages(huge_page, first, count);
+      huge_page->thinned = true;
       NoteReleased(huge_page, first, count);
       released += dirty;
     }
