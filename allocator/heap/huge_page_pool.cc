@@ -218,7 +218,9 @@ void HugePagePool::ForgetReleased() {
 }
 
 void HugePagePool::Advise(size_t index, size_t count) {
-  if (advice_edges_ >= kMaxAdviceEdges) return;
+  if (advice_edges_ >= kMaxAdviceEdges || memory_.splits() + 2 > os::VirtualMemory::kMaxSplits) {
+    return;
+  }
   if (memory_.AdviseHugePages(AddressOf(index), count << kHugePageShift, /*wanted=*/true)) {
     NoteAdvised(index, count);
   }
@@ -244,17 +246,22 @@ size_t HugePagePool::AdviceEdges(size_t index, size_t count) const {
   return edges;
 }
 
+void HugePagePool::NoteAdviceEdges(size_t before, size_t after) {
+  advice_edges_ += after - before;
+  memory_.NoteSplits(static_cast<ptrdiff_t>(after - before));
+}
+
 void HugePagePool::NoteAdvised(size_t index, size_t count) {
-  advice_edges_ -= AdviceEdges(index, count);
+  const size_t before = AdviceEdges(index, count);
   maps_->advised.SetRange(index, count);
-  advice_edges_ += AdviceEdges(index, count);
+  NoteAdviceEdges(before, AdviceEdges(index, count));
 }
 
 void HugePagePool::ForgetAdvice(size_t index, size_t count) {
   if (!IsAdvised(index, count)) return;
-  advice_edges_ -= AdviceEdges(index, count);
+  const size_t before = AdviceEdges(index, count);
   maps_->advised.ClearRange(index, count);
-  advice_edges_ += AdviceEdges(index, count);
+  NoteAdviceEdges(before, AdviceEdges(index, count));
 }
 
 size_t HugePagePool::UnmapFree() {

@@ -158,6 +158,7 @@ class HugePagePool {
   HugeRun Claim(size_t index, size_t count);
   void ForgetAdvice(size_t index, size_t count);
   size_t AdviceEdges(size_t index, size_t count) const;
+  void NoteAdviceEdges(size_t before, size_t after);
   bool Grow(size_t count, size_t alignment);
   bool MapAtEnd(size_t count);
   bool CoverTo(size_t end);

@@ -315,7 +315,7 @@ void PageHeap::RemoveSpan(Span* span) {
     if (released != 0) CleanParts(huge_page, *span, released);
     UncutIfEmpty(huge_page);
   }
-  if (fresh) --moved_mappings_;
+  if (fresh) NoteMoved(-1);
   DeleteSpan(span);
 }
 

@@ -374,6 +374,11 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void KeepFreed(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool DropFreed(size_t most = FreedSpans::kMaxSpans) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Notes mappings that mremap made, or that are merged again.
+  void NoteMoved(ptrdiff_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    moved_mappings_ += static_cast<size_t>(change);
+    memory_.NoteSplits(2 * change);
+  }
   void NoteLarge(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteGrowths(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteExtent(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -59,7 +59,7 @@ void PageHeap::DropSpan(Span* span) {
   // Its mapping can't merge with its neighbours'.
   if (span->moved && IsWhole(span->start, span->bytes()) &&
       memory_.MapOver(reinterpret_cast<void*>(span->start), span->bytes())) {
-    --moved_mappings_;
+    NoteMoved(-1);
   }
   DeleteSpan(span);
 }

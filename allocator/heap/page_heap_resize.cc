@@ -178,7 +178,10 @@ void PageHeap::MoveAdvice(const Span* from, const Span* to) {
 
 bool PageHeap::MoveLarge(Span* from, Span* to) {
   os::LockHolder hold(lock_);
-  if (!to->moved && moved_mappings_ >= kMaxMovedMappings) return false;
+  if (!to->moved && (moved_mappings_ >= kMaxMovedMappings ||
+                     memory_.splits() + 2 > os::VirtualMemory::kMaxSplits)) {
+    return false;
+  }
   // What lies behind a span in its last huge page is its own.
   const bool runs = from->huge_pages != 0 && to->huge_pages != 0;
   const size_t bytes = runs ? RoundUp(from->bytes(), memory_.PageSize()) : from->bytes();
@@ -189,10 +192,10 @@ bool PageHeap::MoveLarge(Span* from, Span* to) {
   advice_.Forget(to);
   if (!memory_.Move(source, reinterpret_cast<void*>(to->start), bytes)) return false;
   MoveAdvice(from, to);
-  if (!to->moved) ++moved_mappings_;
+  if (!to->moved) NoteMoved(1);
   to->moved = true;
   if (bytes > from->bytes()) to->zeroed = false;
-  if (from->moved) --moved_mappings_;
+  if (from->moved) NoteMoved(-1);
   from->moved = false;
   ++totals_.remapped;
   totals_.remapped_pages += from->pages;

@@ -65,8 +65,21 @@ class VirtualMemory {
   // The system's page size in bytes, a power of two.
   virtual size_t PageSize() = 0;
 
+  // How often its users, who note that, have split mappings so that the kernel can't merge them. A
+  // process may have 65530 mappings, so all its heaps together make kMaxSplits at most.
+  // Thread-safe.
+  static constexpr size_t kMaxSplits = 12288;
+  size_t splits() const { return splits_.load(std::memory_order_relaxed); }
+  void NoteSplits(ptrdiff_t change) {
+    splits_.fetch_add(static_cast<size_t>(change), std::memory_order_relaxed);
+  }
+
  protected:
+  constexpr VirtualMemory() = default;
   ~VirtualMemory() = default;
+
+ private:
+  std::atomic<size_t> splits_{0};
 };
 
 // The kernel's mmap, mprotect, madvise, mincore, mremap and munmap.

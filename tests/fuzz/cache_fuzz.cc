@@ -39,6 +39,7 @@ class CacheFuzz {
     while (!live_.empty()) Free(live_.begin());
     Check();
     for (ThreadState* state : states_) on_.registry.Destroy(state);
+    on_.registry.ReturnKept();
     EXPECT_EQ(on_.budget.left(), budget_);
     on_.central.Drain();
     EXPECT_EQ(on_.page_heap.Stats().span_pages, 0u);

@@ -60,18 +60,26 @@ class Guarded {
  public:
   static constexpr size_t kRoom = 64;
 
-  Guarded() { memset(bytes_, kGuard, sizeof(bytes_)); }
+  // It starts with a pointer to a place that may be written: some names want one there.
+  Guarded() {
+    memset(bytes_, kGuard, sizeof(bytes_));
+    memcpy(data(), &kSink, sizeof(kSink));
+    memcpy(initial_, bytes_, sizeof(bytes_));
+  }
   unsigned char* data() { return bytes_ + kRoom; }
   // Whether nothing but the first `count` bytes was written.
   bool IsWholeBeyond(size_t count) const {
-    return std::all_of(bytes_, bytes_ + kRoom, IsGuard) &&
-           std::all_of(bytes_ + kRoom + count, bytes_ + sizeof(bytes_), IsGuard);
+    const size_t end = kRoom + count;
+    return memcmp(bytes_, initial_, kRoom) == 0 &&
+           memcmp(bytes_ + end, initial_ + end, sizeof(bytes_) - end) == 0;
   }
 
  private:
   static constexpr unsigned char kGuard = 0xa5;
-  static bool IsGuard(unsigned char byte) { return byte == kGuard; }
+  static inline char sink_[kRoom];
+  static constexpr char* kSink = sink_;
   alignas(16) unsigned char bytes_[3 * kRoom];
+  unsigned char initial_[3 * kRoom];
 };
 
 bool IsDocumented(int error) {
