@@ -22,7 +22,7 @@
     }                                                              \
   } while (0)
 
-enum { kThreads = 4, kBlocks = 500, kRounds = 40, kKept = 2000, kKeptSize = 1000 };
+enum { kThreads = 4, kBlocks = 300, kRounds = 8, kKept = 2000, kKeptSize = 1000 };
 
 const char* je_malloc_conf = "dirty_decay_ms:111";
 
