@@ -194,7 +194,7 @@ void* ReallocateAligned(void* block, size_t alignment, size_t size) {
   bool zeroed;
   void* target = arena == 0 ? AllocateAligned(alignment, size)
                             : AllocateInArena(arena, alignment, size, &zeroed);
-  return MoveTo(target, block, old_size, size);
+  return MoveTo(target, block, old_size, UsableSize(target));
 }
 
 void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_t size) {
@@ -204,8 +204,11 @@ void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_
   if (!place.names_arena) target_place.arena = ArenaOf(block);
   void* target = target_place.usual() ? AllocateAligned(alignment, size)
                                       : AllocateAt(target_place, alignment, size, /*zero=*/false);
-  if (target == nullptr || old_size >= kMinRemapSize) return MoveTo(target, block, old_size, size);
-  memcpy(target, block, old_size < size ? old_size : size);
+  const size_t usable = UsableSize(target);
+  if (target == nullptr || old_size >= kMinRemapSize) {
+    return MoveTo(target, block, old_size, usable);
+  }
+  memcpy(target, block, old_size < usable ? old_size : usable);
   FreeAt(place, block);
   return target;
 }

@@ -230,6 +230,29 @@ TEST(Rallocx, KeepsZeroesThroughAChainOfGrowth) {
   sdallocx(block, size, 0);
 }
 
+// The boundary of what is zeroed is the old usable size, not what was last asked for: up to there
+// the bytes stay.
+TEST(Rallocx, KeepsAllThatWasUsableWhereTheSizeStaysAndTheAlignmentGrows) {
+  for (const unsigned char old : {0, 0x77}) {
+    void* block = mallocx(1, MALLOCX_ZERO);
+    size_t usable = sallocx(block, 0);
+    memset(block, old, usable);
+    for (int lg_alignment = 1; lg_alignment <= 24; ++lg_alignment) {
+      const int flags = MALLOCX_LG_ALIGN(lg_alignment) | MALLOCX_ZERO;
+      SoilHeap(1, flags);
+      block = rallocx(block, 1, flags);
+      ASSERT_NE(block, nullptr);
+      const size_t new_usable = sallocx(block, 0);
+      const size_t kept = std::min(usable, new_usable);
+      ASSERT_TRUE(AllAre(block, 0, kept, old)) << lg_alignment;
+      ASSERT_TRUE(AllAre(block, kept, new_usable, 0)) << lg_alignment;
+      memset(block, old, new_usable);
+      usable = new_usable;
+    }
+    dallocx(block, 0);
+  }
+}
+
 TEST(Rallocx, AlignsABlockThatWasNot) {
   std::vector<void*> blocks;
   for (size_t size : {20, 100, 1000, 2000, 40000, 300000}) {

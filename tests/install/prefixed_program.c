@@ -22,7 +22,7 @@
     }                                                              \
   } while (0)
 
-enum { kThreads = 4, kBlocks = 500, kRounds = 40, kKept = 2000, kKeptSize = 1000 };
+enum { kThreads = 4, kBlocks = 300, kRounds = 8, kKept = 2000, kKeptSize = 1000 };
 
 const char* je_malloc_conf = "dirty_decay_ms:111";
 
@@ -112,8 +112,19 @@ static void CheckThatTheHeapsLieApart(void) {
   my_free(my);
 }
 
+// Types and inline functions of the headers.
+static void CheckRegions(void) {
+  je_spanmalloc_region* je = je_spanmalloc_region_create(1 << 20, JE_SPANMALLOC_REGION_SHARED);
+  my_spanmalloc_region* my = my_spanmalloc_region_create(1 << 20, 0);
+  memset(je_spanmalloc_region_allocate(je, 1000, 8), 1, 1000);
+  memset(my_spanmalloc_region_allocate(my, 1000, 64), 2, 1000);
+  je_spanmalloc_region_destroy(je);
+  my_spanmalloc_region_destroy(my);
+}
+
 int main(void) {
   CheckThatTheHeapsLieApart();
+  CheckRegions();
   CHECK(Decay(&je_mallctl) == 111);   // the program's
   CHECK(Decay(&my_mallctl) == 2222);  // MY_MALLOC_CONF's
   UseFromThreadsAndForks();

@@ -9,13 +9,16 @@ import threading
 CONNECTIONS = 8
 ROUNDS = 4000
 
+# An answer that takes as long never comes.
+HANG_SECONDS = 200
+
 
 class Client:
     """One connection speaking the text protocol, with a model of what its keys must hold."""
 
     def __init__(self, port, number):
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._reader = self._socket.makefile("rb")
+        self._port = port
+        self._connect()
         self._rng = random.Random(number)
         self._prefix = f"c{number}-"
         self._model = {}
@@ -30,6 +33,10 @@ class Client:
                 self._check(key)
         except Exception as error:  # reported by the test, which joins the thread
             self.error = error
+
+    def _connect(self):
+        self._socket = socket.create_connection(("127.0.0.1", self._port), HANG_SECONDS)
+        self._reader = self._socket.makefile("rb")
 
     def close(self):
         self._reader.close()
@@ -81,9 +88,9 @@ class Client:
         self._transcript.update(answer)
 
 
-def run_clients(test, port):
+def run_clients(test, port, kind=Client):
     """Lets several clients work at once; returns a digest of what each was answered."""
-    clients = [Client(port, number) for number in range(CONNECTIONS)]
+    clients = [kind(port, number) for number in range(CONNECTIONS)]
     threads = [threading.Thread(target=client.work) for client in clients]
     for thread in threads:
         thread.start()

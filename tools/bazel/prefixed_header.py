@@ -3,8 +3,8 @@
 """Writes a header of a build with a prefix: prefixed_header.py PREFIX HEADER spanmalloc.h
 
 HEADER is spanmalloc.h, or one that includes it; the output includes no other header of the project.
-It has the prefix before every name of a function or variable, and the C family's declarations, which
-elsewhere <stdlib.h> has.
+It has the prefix before every name of a function, variable or type; and the C family's
+declarations, which elsewhere <stdlib.h> has.
 """
 
 import re
@@ -46,11 +46,15 @@ DECLARED = re.compile(
 )
 
 
+# Ours: types, and functions that are defined in the header.
+OWN = re.compile(r"\bspanmalloc_\w+")
+
+
 def declared_names(code):
-    """The functions and variables that a header without comments declares."""
+    """The functions, variables and types that a header without comments declares."""
     lines = [line for line in code.splitlines() if not line.startswith((" ", "#"))]
     names = {name for match in DECLARED.finditer("\n".join(lines)) for name in match.groups()}
-    return names - {None}
+    return names - {None} | set(OWN.findall(code))
 
 
 def with_prefix(prefix, header):
