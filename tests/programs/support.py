@@ -15,6 +15,7 @@ import glob
 import hashlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -67,10 +68,15 @@ def sha256_of_file(path):
 
 
 def free_port():
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on now, of those that the kernel never gives to connections."""
+    for port in random.sample(range(10_000, 32_000), 1000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no port is free")
 
 
 def resident_bytes(process):
