@@ -57,7 +57,8 @@ bool RegionSet::Grow(Region* region, uintptr_t end) {
   size_t step = committed < kFirstStep ? kFirstStep : committed;
   if (step > kLastStep) step = kLastStep;
   const size_t multiple = step < kLastStep ? memory_.PageSize() : kLastStep;
-  const uintptr_t wish = RoundUp(end > from + step ? end : from + step, multiple);
+  const uintptr_t most = (from + step) / multiple * multiple;
+  const uintptr_t wish = end > most ? RoundUp(end, multiple) : most;
   const uintptr_t least = RoundUp(end, memory_.PageSize());
   for (const uintptr_t goal : {wish < region->end() ? wish : region->end(), least}) {
     if (!memory_.Commit(reinterpret_cast<void*>(from), goal - from)) continue;

@@ -86,6 +86,22 @@ TEST_P(RegionTest, CommitsAsItGrows) {
   EXPECT_TRUE(memory_.IsAll(FakeVirtualMemory::State::kUnmapped, base, 64 * kMiB));
 }
 
+TEST_P(RegionTest, StepsAreNoLongerThanTheyMayBeWhereverARegionLies) {
+  std::vector<Region*> regions;  // sizes that make them begin anywhere in a huge page
+  for (size_t i = 0; i < 8; ++i) {
+    Region* region = Create(16 * kMiB + i * kMiB / 4);
+    regions.push_back(region);
+    size_t committed = 0;
+    while (Allocate(region, 1000) != nullptr) {
+      const size_t step = region->Sizes().committed - committed;
+      ASSERT_LE(step, std::clamp(committed, kMiB / 16, 2 * kMiB)) << "from " << committed;
+      committed += step;
+    }
+    EXPECT_EQ(committed, region->Sizes().reserved);
+  }
+  for (Region* region : regions) set_.Destroy(region);
+}
+
 TEST_P(RegionTest, TheEndIsTheEnd) {
   Region* region = Create(10 * kPage);
   EXPECT_EQ(Allocate(region, 10 * kPage + 1), nullptr);
