@@ -77,19 +77,19 @@ void PrintSystem(size_t current, size_t most, FILE* stream) {
 }  // namespace
 
 struct mallinfo2 HeapInfo() {
-  StatsSnapshot stats;
-  TakeStatistics(&stats);
-  const FreeObjects free = CountFree(stats);
   struct mallinfo2 info = {};
-  info.arena = ArenaBytes(stats);
-  info.ordblks = free.in_spans;
-  info.smblks = free.cached;
-  info.hblks = stats.heap.large_spans;
-  info.hblkhd = stats.large_live();
-  info.fsmblks = CachedBytes(stats);
-  info.uordblks = stats.small_live;
-  info.fordblks = info.arena - info.uordblks;
-  info.keepcost = stats.dirty();
+  WithStatistics([&info](const StatsSnapshot& stats) {
+    const FreeObjects free = CountFree(stats);
+    info.arena = ArenaBytes(stats);
+    info.ordblks = free.in_spans;
+    info.smblks = free.cached;
+    info.hblks = stats.heap.large_spans;
+    info.hblkhd = stats.large_live();
+    info.fsmblks = CachedBytes(stats);
+    info.uordblks = stats.small_live;
+    info.fordblks = info.arena - info.uordblks;
+    info.keepcost = stats.dirty();
+  });
   return info;
 }
 

@@ -37,10 +37,8 @@ bool SetHardLimit(size_t bytes) {
                        sizeof(bytes)) == 0;
 }
 
-// The numbers of the statistics; -1 if there is none of that name.
-int64_t ReadStatistic(std::string_view name) {
-  StatsSnapshot stats;
-  TakeStatistics(&stats);
+// A number of the statistics; -1 if there is none of that name.
+int64_t Statistic(const StatsSnapshot& stats, std::string_view name) {
   const auto signed_bytes = [](uint64_t number) { return static_cast<int64_t>(number); };
   if (name == "generic.current_allocated_bytes") return signed_bytes(stats.allocated());
   if (name == "generic.heap_size") return signed_bytes(HeapBytes(stats));
@@ -64,6 +62,12 @@ int64_t ReadStatistic(std::string_view name) {
   }
   if (name == "tcmalloc.impl.thread_cache_count") return signed_bytes(stats.threads);
   return -1;
+}
+
+int64_t ReadStatistic(std::string_view name) {
+  int64_t number = -1;
+  WithStatistics([&](const StatsSnapshot& stats) { number = Statistic(stats, name); });
+  return number;
 }
 
 }  // namespace

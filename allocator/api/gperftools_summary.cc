@@ -40,11 +40,7 @@ void Count(TextBuffer* text, uint64_t count, std::string_view label) {
   *text << "              " << label << '\n';
 }
 
-}  // namespace
-
-void WriteGperftoolsSummary(TextBuffer* text) {
-  StatsSnapshot stats;
-  TakeStatistics(&stats);
+void WriteSummary(const StatsSnapshot& stats, TextBuffer* text) {
   const size_t virtual_bytes = HeapBytes(stats) + stats.metadata();
   uint64_t spans = stats.heap.large_spans;
   for (const ClassStats& entry : stats.classes) spans += entry.spans;
@@ -66,6 +62,12 @@ void WriteGperftoolsSummary(TextBuffer* text) {
   Count(text, stats.threads, "Thread heaps in use");
   Count(text, kPageSize, "Tcmalloc page size");
   *text << kRuler;
+}
+
+}  // namespace
+
+void WriteGperftoolsSummary(TextBuffer* text) {
+  WithStatistics([text](const StatsSnapshot& stats) { WriteSummary(stats, text); });
 }
 
 }  // namespace spanmalloc

@@ -55,22 +55,24 @@ SPANMALLOC_EXPORT void MallocExtension_GetStats(char* buffer, int length) noexce
 
 SPANMALLOC_EXPORT int MallocExtension_MallocMemoryStats(
     int* blocks, size_t* total, int histogram[kMallocExtensionHistogramSize]) noexcept {
-  spanmalloc::StatsSnapshot stats;
-  spanmalloc::TakeStatistics(&stats);
+  *blocks = 0;
+  *total = 0;
   for (int i = 0; i < kMallocExtensionHistogramSize; ++i) histogram[i] = 0;
-  uint64_t count = 0;
-  const auto add = [&](uint64_t live, uint64_t size) {
-    count += live;
-    const auto place = absl::bit_width(size);
-    histogram[place] = spanmalloc::AsInt(static_cast<uint64_t>(histogram[place]) + live);
-  };
-  for (size_t c = 1; c < spanmalloc::kSizeClassEnd; ++c) {
-    add(stats.classes[c].live, spanmalloc::kSizeClassTable[c].size);
-  }
-  const uint64_t large = stats.heap.large_spans;
-  if (large != 0) add(large, stats.large_live() / large);
-  *blocks = spanmalloc::AsInt(count);
-  *total = stats.allocated();
+  spanmalloc::WithStatistics([&](const spanmalloc::StatsSnapshot& stats) {
+    uint64_t count = 0;
+    const auto add = [&](uint64_t live, uint64_t size) {
+      count += live;
+      const auto place = absl::bit_width(size);
+      histogram[place] = spanmalloc::AsInt(static_cast<uint64_t>(histogram[place]) + live);
+    };
+    for (size_t c = 1; c < spanmalloc::kSizeClassEnd; ++c) {
+      add(stats.classes[c].live, spanmalloc::kSizeClassTable[c].size);
+    }
+    const uint64_t large = stats.heap.large_spans;
+    if (large != 0) add(large, stats.large_live() / large);
+    *blocks = spanmalloc::AsInt(count);
+    *total = stats.allocated();
+  });
   return 1;
 }
 

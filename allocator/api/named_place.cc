@@ -70,8 +70,9 @@ NamedPlace PlaceOf(MallocxFlags flags) {
     place.cache = runtime.explicit_caches.Find(flags.cache());
     if (ABSL_PREDICT_FALSE(place.cache == nullptr)) TellMissingCache(flags.cache());
   }
-  if (flags.names_arena()) {
-    place.names_arena = true;
+  place.names_arena = flags.names_arena();
+  place.arena = thread_locals.arena;
+  if (place.names_arena) {
     place.arena = runtime.arenas.Exists(flags.arena()) ? flags.arena() : 0;
   }
   return place;
@@ -87,8 +88,9 @@ void* AllocateAt(const NamedPlace& place, size_t alignment, size_t size, bool ze
     if (ABSL_PREDICT_FALSE(block == nullptr)) errno = ENOMEM;
     if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
   } else {
-    block = place.arena != 0 ? AllocateInArena(place.arena, alignment, size, &zeroed)
-                             : AllocateAlignedSlow(alignment, size);
+    block = place.arena == 0 && thread_locals.arena == 0
+                ? AllocateAlignedSlow(alignment, size)
+                : AllocateInArena(place.arena, alignment, size, &zeroed);
     zeroed = zeroed || (block != nullptr && IsZeroedLarge(block));
   }
   if (zero && block != nullptr && !zeroed) memset(block, 0, UsableSize(block));

@@ -44,7 +44,7 @@ struct NamedPlace {
   unsigned arena = 0;  // 0: the heap of all threads
 
   // A block is made and freed there as by malloc and free.
-  bool usual() const { return cache == nullptr && !uncached && arena == 0; }
+  bool usual() const { return cache == nullptr && !uncached && arena == thread_locals.arena; }
 };
 
 // A hit in the cache that `flags` name, in a thread that doesn't count its calls: a block that
@@ -54,7 +54,8 @@ inline void* TakeCached(MallocxFlags flags, size_t size) {
   ExplicitCache* cache = NamedCache(flags);
   if (cache == nullptr || ABSL_PREDICT_FALSE(thread_locals.counting)) return nullptr;
   const size_t c = AlignedSizeClassOf(size, flags.alignment());
-  return c == kNoSizeClass ? nullptr : cache->Pop(flags.names_arena() ? flags.arena() : 0, c);
+  if (c == kNoSizeClass) return nullptr;
+  return cache->Pop(flags.names_arena() ? flags.arena() : thread_locals.arena, c);
 }
 
 // The same for a free: whether `block` is in the cache now.
@@ -65,7 +66,8 @@ inline bool PutCached(MallocxFlags flags, void* block) {
   return small.size_class != kNoSizeClass && cache->Push(small.arena, small.size_class, block);
 }
 
-// What `flags` name. An arena that doesn't exist is the heap of all threads. A cache that doesn't
+// What `flags` name. If they name no arena it is that of the calling thread; one that doesn't exist
+// is the heap of all threads. A cache that doesn't
 // exist is the thread's own: the first time, a line on standard error says so.
 NamedPlace PlaceOf(MallocxFlags flags);
 

@@ -201,7 +201,8 @@ void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_
   if (FitsInPlace(block, alignment, size)) return block;
   const size_t old_size = UsableSize(block);
   NamedPlace target_place = place;
-  if (!place.names_arena) target_place.arena = ArenaOf(block);
+  const unsigned arena = ArenaOf(block);
+  if (!place.names_arena && arena != 0) target_place.arena = arena;
   void* target = target_place.usual() ? AllocateAligned(alignment, size)
                                       : AllocateAt(target_place, alignment, size, /*zero=*/false);
   const size_t usable = UsableSize(target);

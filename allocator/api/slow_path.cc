@@ -81,12 +81,8 @@ void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool*
   return block;
 }
 
-// A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
-// can't be had.
-void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
-  if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) {
-    return TakeInArena(thread_locals.arena, c, size, alignment, zeroed);
-  }
+// As Take, in the heap that all threads share.
+inline void* TakeInCommonHeap(size_t c, size_t size, size_t alignment, bool* zeroed) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {
@@ -102,6 +98,15 @@ void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
   if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
   runtime.Maintain();
   return block;
+}
+
+// A block of class `c`, or a large one for kNoSizeClass; nullptr, with errno left alone, if it
+// can't be had.
+void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
+  if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) {
+    return TakeInArena(thread_locals.arena, c, size, alignment, zeroed);
+  }
+  return TakeInCommonHeap(c, size, alignment, zeroed);
 }
 
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
@@ -285,7 +290,9 @@ void FreeSlow(void* block) {
 
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
   *zeroed = false;
-  void* block = TakeInArena(arena, ClassFor(size, alignment), size, alignment, zeroed);
+  const size_t c = ClassFor(size, alignment);
+  void* block = arena != 0 ? TakeInArena(arena, c, size, alignment, zeroed)
+                           : TakeInCommonHeap(c, size, alignment, zeroed);
   if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
   if (block == nullptr) errno = ENOMEM;
   return block;

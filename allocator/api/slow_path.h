@@ -56,8 +56,9 @@ void* AllocateLargeBlock(size_t size);
 // As AllocateLargeBlock, with room behind the block for the calling thread to grow it into.
 void* AllocateGrowingBlock(size_t size);
 
-// A block of explicit arena `arena`; nullptr and errno = ENOMEM if it can't be had or there is no
-// such arena. `*zeroed`: it is known to read as zeros.
+// A block of explicit arena `arena`, or of the heap that all threads share for 0, whatever the
+// calling thread is bound to; nullptr and errno = ENOMEM if it can't be had or there is no such
+// arena. `*zeroed`: it is known to read as zeros.
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed);
 
 // The explicit arena that `block` belongs to; 0 for a block of the heap that all threads share.

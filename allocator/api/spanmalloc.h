@@ -70,7 +70,7 @@ void spanmalloc_flush_thread_cache(void) SPANMALLOC_NOEXCEPT;
  * Zeros: fresh memory reads as zeros; after a rewind or a reset, the program's old bytes are there.
  *
  * A region that isn't one, or is NULL or destroyed, and a mark that isn't the region's, are faults
- * of the program, reported like a bad pointer. */
+ * of the program, reported like a bad pointer; to allocate from NULL is a segmentation fault. */
 
 /* Private: read and changed by the inline function below only. */
 typedef struct spanmalloc_region {

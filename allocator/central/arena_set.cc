@@ -64,8 +64,7 @@ bool ArenaSet::Destroy(unsigned index) {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });
   if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
-    destroyed_->heap.Add(heap->Stats());
-    heap->AddLargeClasses(destroyed_->large_classes);
+    destroyed_->heap.Add(heap->Stats(destroyed_->large_classes));
     heap->BeginAnew();
   }
   arena->next_free = last_destroyed_;
@@ -270,33 +269,28 @@ size_t ArenaSet::MetadataBytes(unsigned index) const {
 
 void ArenaSet::AddStats(SizeClass size_class, CentralFreeListStats* stats) {
   if (end() == 1) return;
+  os::LockHolder hold(table_lock_);
   for (unsigned i = 1; i < end(); ++i) AddStats(i, size_class, stats);
   AddDestroyed(size_class, stats);
 }
 
-void ArenaSet::AddHeapStats(PageHeapStats* stats) {
+void ArenaSet::AddHeapStats(PageHeapStats* stats, LargeClassStats* large_classes) {
   if (end() == 1) return;
-  for (unsigned i = 1; i < end(); ++i) stats->Add(heap_.page_heap.ArenaStats(i));
-  AddDestroyed(stats);
+  os::LockHolder hold(table_lock_);
+  for (unsigned i = 1; i < end(); ++i) stats->Add(heap_.page_heap.ArenaStats(i, large_classes));
+  AddDestroyed(stats, large_classes);
 }
 
 void ArenaSet::AddDestroyed(SizeClass size_class, CentralFreeListStats* stats) {
-  os::LockHolder hold(table_lock_);
   if (destroyed_ != nullptr) stats->Add(destroyed_->classes[size_class]);
 }
 
-void ArenaSet::AddDestroyed(PageHeapStats* stats) {
-  os::LockHolder hold(table_lock_);
-  if (destroyed_ != nullptr) stats->Add(destroyed_->heap);
-}
-
-void ArenaSet::AddDestroyed(LargeClassStats* stats) {
-  if (end() == 1) return;
-  os::LockHolder hold(table_lock_);
+void ArenaSet::AddDestroyed(PageHeapStats* stats, LargeClassStats* large_classes) {
   if (destroyed_ == nullptr) return;
+  stats->Add(destroyed_->heap);
   for (size_t k = 0; k < kLargeClasses; ++k) {
-    stats[k].made += destroyed_->large_classes[k].made;
-    stats[k].freed += destroyed_->large_classes[k].freed;
+    large_classes[k].made += destroyed_->large_classes[k].made;
+    large_classes[k].freed += destroyed_->large_classes[k].freed;
   }
 }
 

@@ -127,13 +127,15 @@ class ArenaSet {
   size_t MetadataBytes(unsigned index) const;
   // The same, and of its page heap, for all arenas together, those that are gone included.
   void AddStats(SizeClass size_class, CentralFreeListStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
-  void AddHeapStats(PageHeapStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
-  // What arenas that are gone have counted.
-  void AddDestroyed(SizeClass size_class, CentralFreeListStats* stats)
+  // `large_classes` as for PageHeap::Stats.
+  void AddHeapStats(PageHeapStats* stats, LargeClassStats* large_classes)
       ABSL_LOCKS_EXCLUDED(table_lock_);
-  void AddDestroyed(PageHeapStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
-  // To stats[large class].
-  void AddDestroyed(LargeClassStats* stats) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // What arenas that are gone have counted. Who adds it to figures of single arenas holds the lock
+  // over all of it: then no arena goes meanwhile.
+  void AddDestroyed(SizeClass size_class, CentralFreeListStats* stats)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
+  void AddDestroyed(PageHeapStats* stats, LargeClassStats* large_classes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(table_lock_);
 

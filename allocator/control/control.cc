@@ -62,13 +62,6 @@ const FreeExtents& Control::Extents(ControlState* state, size_t arena) {
   return state->extents;
 }
 
-bool Control::TakeSnapshot(StatsSnapshot* snapshot) {
-  return target_.RunInside([&] {
-    os::LockHolder hold(lock_);
-    collector_.Collect(target_.sources, snapshot);
-  });
-}
-
 void Control::ResetAfterFork() { lock_.ResetAfterFork(); }
 
 }  // namespace spanmalloc

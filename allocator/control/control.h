@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
@@ -82,9 +83,17 @@ class Control {
   const FreeExtents& Extents(ControlState* state, size_t arena)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // Takes numbers into `snapshot` and leaves the epoch as it is. False, and nothing taken, from a
-  // signal handler that interrupted the allocator.
-  bool TakeSnapshot(StatsSnapshot* snapshot) ABSL_LOCKS_EXCLUDED(lock_);
+  // Runs use(const StatsSnapshot&) under the lock with the numbers of this moment, and leaves the
+  // epoch as it is. They lie here, since they would fill much of a small stack. False, and nothing
+  // run, from a signal handler that interrupted the allocator.
+  template <typename Use>
+  bool WithNumbersNow(Use use) ABSL_LOCKS_EXCLUDED(lock_) {
+    return target_.RunInside([&] {
+      os::LockHolder hold(lock_);
+      collector_.Collect(target_.sources, &now_);
+      use(std::as_const(now_));
+    });
+  }
 
   // Around fork().
   void LockForFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(lock_) { lock_.Lock(); }
@@ -98,6 +107,7 @@ class Control {
   StatsCollector collector_ ABSL_GUARDED_BY(lock_);
   ArenaSnapshots arenas_ ABSL_GUARDED_BY(lock_);
   ControlState state_ ABSL_GUARDED_BY(lock_);
+  StatsSnapshot now_ ABSL_GUARDED_BY(lock_) = {};
 };
 
 }  // namespace spanmalloc

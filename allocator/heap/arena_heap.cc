@@ -86,9 +86,9 @@ void NodeHeaps::SetArenaDecay(unsigned number, int64_t ms) {
   if (PageHeap* heap = ArenaHeapAt(number)) heap->SetDecay(ms);
 }
 
-PageHeapStats NodeHeaps::ArenaStats(unsigned number) {
+PageHeapStats NodeHeaps::ArenaStats(unsigned number, LargeClassStats* large_classes) {
   PageHeap* heap = ArenaHeapAt(number);
-  return heap == nullptr ? PageHeapStats{} : heap->Stats();
+  return heap == nullptr ? PageHeapStats{} : heap->Stats(large_classes);
 }
 
 void NodeHeaps::NoteOwner(const HugeRun& run, uint16_t number) {

@@ -161,9 +161,9 @@ PageHeapStats NodeHeaps::Stats() {
   return sum;
 }
 
-PageHeapStats NodeHeaps::NodeStats() {
+PageHeapStats NodeHeaps::NodeStats(LargeClassStats* large_classes) {
   PageHeapStats sum = {};
-  ForEachNode([&sum](PageHeap& heap) { sum.Add(heap.Stats()); });
+  ForEachNode([&](PageHeap& heap) { sum.Add(heap.Stats(large_classes)); });
   return sum;
 }
 

@@ -156,17 +156,15 @@ class NodeHeaps {
   void NoteCopiedLarge(size_t bytes) { first_.NoteCopiedLarge(bytes); }
 
   PageHeapStats Stats();
-  PageHeapStats NodeStats();
-  PageHeapStats ArenaStats(unsigned number);
+  // `large_classes` as for PageHeap::Stats.
+  PageHeapStats NodeStats(LargeClassStats* large_classes = nullptr);
+  PageHeapStats ArenaStats(unsigned number, LargeClassStats* large_classes = nullptr);
   PageHeapResidency MeasureResidency();
   void AddFreeExtents(FreeExtents* extents) {
     ForEach([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
   }
   void AddNodeExtents(FreeExtents* extents) {
     ForEachNode([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
-  }
-  void AddLargeClasses(LargeClassStats* stats) {
-    ForEach([stats](PageHeap& heap) { heap.AddLargeClasses(stats); });
   }
   bool CheckInvariants();
 

@@ -371,17 +371,15 @@ LargeFault PageHeap::FreeLarge(void* block) {
   return LargeFault::kNone;
 }
 
-void PageHeap::AddLargeClasses(LargeClassStats* stats) {
-  os::LockHolder hold(lock_);
-  for (size_t k = 0; k < kLargeClasses; ++k) {
-    stats[k].made += large_classes_[k].made;
-    stats[k].freed += large_classes_[k].freed;
-  }
-}
-
-PageHeapStats PageHeap::Stats() {
+PageHeapStats PageHeap::Stats(LargeClassStats* large_classes) {
   os::LockHolder hold(lock_);
   DropFreed();
+  if (large_classes != nullptr) {
+    for (size_t k = 0; k < kLargeClasses; ++k) {
+      large_classes[k].made += large_classes_[k].made;
+      large_classes[k].freed += large_classes_[k].freed;
+    }
+  }
   PageHeapStats stats = totals_;
   stats.span_pages = used_pages_;
   stats.released_pages = released_bytes_ / kPageSize;

@@ -307,14 +307,12 @@ class PageHeap {
     copied_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   }
 
-  PageHeapStats Stats() ABSL_LOCKS_EXCLUDED(lock_);
+  // With the counts of large blocks of the same moment, added to large_classes[large class].
+  PageHeapStats Stats(LargeClassStats* large_classes = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Asks the kernel. Takes time in proportion to the heap: some milliseconds for each GiB.
   // Adds the runs of free pages. Takes time in proportion to the heap.
   void AddFreeExtents(FreeExtents* extents) ABSL_LOCKS_EXCLUDED(lock_);
-
-  // Adds the counts of large blocks to stats[large class].
-  void AddLargeClasses(LargeClassStats* stats) ABSL_LOCKS_EXCLUDED(lock_);
 
   PageHeapResidency MeasureResidency() ABSL_LOCKS_EXCLUDED(lock_);
 

@@ -105,10 +105,7 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
     arenas.AddStats(index, static_cast<SizeClass>(c), &counts);
     SetClass(static_cast<SizeClass>(c), counts, snapshot);
   }
-  snapshot->heap = sources.page_heap.ArenaStats(index);
-  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
-    heap->AddLargeClasses(snapshot->large_classes);
-  }
+  snapshot->heap = sources.page_heap.ArenaStats(index, snapshot->large_classes);
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
   SumUp(snapshot);
@@ -123,14 +120,16 @@ void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
     sources.arenas->AddDestroyed(static_cast<SizeClass>(c), &counts);
     SetClass(static_cast<SizeClass>(c), counts, destroyed_);
   }
-  sources.arenas->AddDestroyed(&destroyed_->heap);
-  sources.arenas->AddDestroyed(destroyed_->large_classes);
+  sources.arenas->AddDestroyed(&destroyed_->heap, destroyed_->large_classes);
   SumUp(destroyed_);
 }
 
 void ArenaSnapshots::TakeExplicit(const StatsSources& sources) {
-  const unsigned end = sources.arenas == nullptr ? 1 : sources.arenas->end();
-  if (end == 1 || !Reserve(sources.metadata, end)) return;
+  if (sources.arenas == nullptr || sources.arenas->end() == 1) return;
+  // No arena is destroyed meanwhile: it would count twice.
+  os::LockHolder hold(sources.arenas->table_lock());
+  const unsigned end = sources.arenas->end();
+  if (!Reserve(sources.metadata, end)) return;
   count_ = end;
   for (unsigned i = 1; i < end; ++i) TakeArena(sources, i);
   TakeDestroyed(sources);
@@ -152,17 +151,24 @@ void ArenaSnapshots::AddClass(SizeClass c, CentralFreeListStats* stats) const {
   });
 }
 
-void ArenaSnapshots::AddHeaps(PageHeapStats* stats) const {
-  ForEach([&](const StatsSnapshot& arena) { stats->Add(arena.heap); });
+void ArenaSnapshots::AddHeaps(StatsSnapshot* stats) const {
+  ForEach([&](const StatsSnapshot& arena) {
+    stats->heap.Add(arena.heap);
+    for (size_t k = 0; k < kLargeClasses; ++k) {
+      stats->large_classes[k].made += arena.large_classes[k].made;
+      stats->large_classes[k].freed += arena.large_classes[k].freed;
+    }
+  });
 }
 
-void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all) {
+void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all,
+                                   const PageHeapStats& heap) {
   if (count_ == 0) return;
   StatsSnapshot* own = SlotOf(sources.metadata, 0);
   if (own == nullptr) return;
   *own = all;
   ForEach([own](const StatsSnapshot& arena) { Subtract(arena, own); });
-  own->heap = sources.page_heap.NodeStats();
+  own->heap = heap;
   own->small_live = own->thread_cached = own->central_cached = 0;
   own->span_free = own->span_released = 0;
   own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills =

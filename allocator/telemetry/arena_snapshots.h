@@ -26,11 +26,13 @@ class ArenaSnapshots {
   // Adds what a class counted in all of them to `stats`.
   void AddClass(SizeClass size_class, CentralFreeListStats* stats) const;
 
-  // Adds the figures of their page heaps.
-  void AddHeaps(PageHeapStats* stats) const;
+  // Adds the figures of their page heaps and large blocks.
+  void AddHeaps(StatsSnapshot* stats) const;
 
-  // What `all`, taken with the sums above, leaves is the automatic arena's.
-  void TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all);
+  // What `all`, taken with the sums above, leaves is the automatic arena's; `heap` is what its page
+  // heaps had in them.
+  void TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all,
+                     const PageHeapStats& heap);
 
   // An arena's; nullptr if there was no such arena, or no explicit one at all.
   const StatsSnapshot* Of(size_t index) const {
@@ -48,7 +50,8 @@ class ArenaSnapshots {
   bool Reserve(MetadataAllocator& metadata, size_t count);
   StatsSnapshot* SlotOf(MetadataAllocator& metadata, size_t index);
   void TakeArena(const StatsSources& sources, unsigned index);
-  void TakeDestroyed(const StatsSources& sources);
+  void TakeDestroyed(const StatsSources& sources)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(sources.arenas->table_lock());
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (size_t i = 1; i < count_; ++i) {

@@ -67,14 +67,13 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     snapshot->span_free += stats.span_free * size;
     snapshot->span_released += stats.released_parts * kReleaseUnit;
   }
-  snapshot->heap = sources.page_heap.NodeStats();
+  const PageHeapStats own_heap = sources.page_heap.NodeStats(snapshot->large_classes);
+  snapshot->heap = own_heap;
   if (arenas != nullptr) {
-    arenas->AddHeaps(&snapshot->heap);
+    arenas->AddHeaps(snapshot);
   } else if (sources.arenas != nullptr) {
-    sources.arenas->AddHeapStats(&snapshot->heap);
+    sources.arenas->AddHeapStats(&snapshot->heap, snapshot->large_classes);
   }
-  sources.page_heap.AddLargeClasses(snapshot->large_classes);
-  if (sources.arenas != nullptr) sources.arenas->AddDestroyed(snapshot->large_classes);
   // Spans may have gone since they were counted.
   const size_t in_spans = snapshot->heap.span_pages * kPageSize;
   if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
@@ -87,7 +86,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   }
   if (sources.regions != nullptr) snapshot->regions = sources.regions->Stats();
   snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
-  if (arenas != nullptr) arenas->TakeAutomatic(sources, *snapshot);
+  if (arenas != nullptr) arenas->TakeAutomatic(sources, *snapshot, own_heap);
 }
 
 }  // namespace spanmalloc

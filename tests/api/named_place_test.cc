@@ -322,6 +322,52 @@ TEST(NamedPlace, ADestroyedCacheIsToldOnceAndDoesNoHarm) {
       << told;
 }
 
+unsigned ArenaOf(void* block) {
+  unsigned arena = ~0u;
+  size_t length = sizeof(arena);
+  EXPECT_EQ(mallctl("arenas.lookup", &arena, &length, &block, sizeof(block)), 0);
+  return arena;
+}
+
+TEST(NamedPlace, ABoundThreadGetsTheArenaThatIsNamedOrElseItsOwn) {
+  const unsigned cache = Make("tcache.create");
+  const unsigned own = Make("arenas.create");
+  const unsigned other = Make("arenas.create");
+  std::thread([&] {
+    EXPECT_EQ(Act("thread.arena", own), 0);
+    for (int in_cache : {0, MALLOCX_TCACHE_NONE, MALLOCX_TCACHE(cache)}) {
+      for (int how : {0, MALLOCX_ZERO, MALLOCX_ALIGN(256), MALLOCX_ALIGN(8192) | MALLOCX_ZERO}) {
+        for (size_t size : {size_t{100}, size_t{20000}, kMiB}) {
+          SCOPED_TRACE(testing::Message() << size << " flags " << (in_cache | how));
+          for (unsigned arena : {0u, own, other, 0u}) {
+            const int flags = in_cache | how | MALLOCX_ARENA(arena);
+            void* block = mallocx(size, flags);
+            EXPECT_EQ(ArenaOf(block), arena);
+            block = rallocx(block, 4 * size, flags);
+            EXPECT_EQ(ArenaOf(block), arena);
+            dallocx(block, flags);
+          }
+          void* block = mallocx(size, in_cache | how);
+          EXPECT_EQ(ArenaOf(block), own);
+          block = rallocx(block, 64 * size, in_cache | how);
+          EXPECT_EQ(ArenaOf(block), own);
+          dallocx(block, in_cache | how);
+          block = mallocx(size, MALLOCX_ARENA(other));
+          block = rallocx(block, 64 * size, in_cache | how);
+          EXPECT_EQ(ArenaOf(block), other) << "a block stays in its arena";
+          dallocx(block, in_cache);
+        }
+      }
+    }
+    void* block = mallocx(100, MALLOCX_ARENA(4000));
+    EXPECT_EQ(ArenaOf(block), 0u) << "no such arena";
+    free(block);
+  }).join();
+  EXPECT_EQ(Act("tcache.destroy", cache), 0);
+  EXPECT_EQ(ActOnArena(own, "destroy"), 0);
+  EXPECT_EQ(ActOnArena(other, "destroy"), 0);
+}
+
 TEST(NamedPlace, FailsWithEnomem) {
   const unsigned cache = Make("tcache.create");
   const unsigned arena = Make("arenas.create");

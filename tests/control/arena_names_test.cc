@@ -225,7 +225,8 @@ TEST_F(ArenaNamesTest, NumbersAreThoseOfTheEpoch) {
   Small(arena);
   EXPECT_EQ(Read<uint64_t>(Stats(arena, "small.nmalloc")), 1u);
   StatsSnapshot snapshot;
-  EXPECT_TRUE(control_.TakeSnapshot(&snapshot));
+  const auto take = [&snapshot](const StatsSnapshot& now) { snapshot = now; };
+  EXPECT_TRUE(control_.WithNumbersNow(take));
   EXPECT_EQ(snapshot.small_allocations, 2u);
   EXPECT_EQ(Read<uint64_t>(Stats(arena, "small.nmalloc")), 1u);
 }

@@ -356,12 +356,13 @@ TEST_F(MallctlTest, ASnapshotLeavesTheEpochAlone) {
   NextEpoch();
   ASSERT_NE(heap_->page_heap.AllocateLarge(100, kPageSize), nullptr);
   StatsSnapshot snapshot;
-  EXPECT_TRUE(control_.TakeSnapshot(&snapshot));
+  const auto take = [&snapshot](const StatsSnapshot& now) { snapshot = now; };
+  EXPECT_TRUE(control_.WithNumbersNow(take));
   EXPECT_EQ(snapshot.allocated(), 100 * kPageSize);
   EXPECT_EQ(Read<size_t>("stats.allocated"), 0u);
   EXPECT_EQ(Read<uint64_t>("epoch"), 1u + 1u);
   calls().inside = true;
-  EXPECT_FALSE(control_.TakeSnapshot(&snapshot));
+  EXPECT_FALSE(control_.WithNumbersNow(take));
 }
 
 TEST_F(MallctlTest, TheFirstReadTakesTheStatistics) {

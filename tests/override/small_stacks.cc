@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Threads with the smallest stack the system allows call every kind of entry point, the slow paths
-// included: first call of the thread, refill, flush, large and huge blocks, failure, thread exit.
+// included: first call of the thread, refill, flush, large and huge blocks, failure, statistics,
+// thread exit.
 
 #include <errno.h>
 #include <limits.h>
@@ -12,7 +13,14 @@
 
 namespace {
 
+// Absent in builds that have them under other names.
+extern "C" __attribute__((weak)) void malloc_stats_print(void (*)(void*, const char*), void*,
+                                                         const char*);
+extern "C" __attribute__((weak)) int MallocExtension_GetNumericProperty(const char*, size_t*);
+
 void* objects[3000];
+
+void Forget(void*, const char*) {}
 
 void* Work(void*) {
   for (size_t size = 8; size < (64u << 20); size *= 4) {
@@ -34,6 +42,15 @@ void* Work(void*) {
   errno = 0;
   CHECK(malloc(check::Hide(size_t{PTRDIFF_MAX})) == nullptr && errno == ENOMEM, "no refusal");
   malloc_trim(0);
+  void* held = malloc(1 << 20);
+  const struct mallinfo2 info = mallinfo2();
+  CHECK(info.uordblks + info.hblkhd >= 1 << 20, "mallinfo2 doesn't know of a block");
+  free(held);
+  size_t bytes = 0;
+  if (MallocExtension_GetNumericProperty != nullptr) {
+    MallocExtension_GetNumericProperty("generic.current_allocated_bytes", &bytes);
+  }
+  if (malloc_stats_print != nullptr) malloc_stats_print(Forget, nullptr, nullptr);
   return nullptr;
 }
 

@@ -5,11 +5,13 @@
 #include "allocator/telemetry/stats_snapshot.h"
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "allocator/telemetry/arena_snapshots.h"
 #include "gtest/gtest.h"
 #include "tests/telemetry/test_heap.h"
 
@@ -167,6 +169,75 @@ TEST(StatsSnapshotTest, LargeBlocksCountInPages) {
   ExpectAddsUp(s);
   EXPECT_EQ(s.large_live(), 0u);
   EXPECT_EQ(s.heap.large_freed, 1u);
+}
+
+void ExpectLargeAddUp(const StatsSnapshot& s) {
+  uint64_t made = 0;
+  uint64_t freed = 0;
+  for (const LargeClassStats& k : s.large_classes) {
+    made += k.made;
+    freed += k.freed;
+  }
+  EXPECT_EQ(made - freed, s.heap.large_allocated - s.heap.large_freed);
+}
+
+// Arenas that fill, empty and are destroyed by one thread, a heap that another uses: at any moment
+// the arenas' numbers are the sum, and no arena is counted as one that is gone as well.
+TEST(StatsSnapshotTest, ArenasAddUpWhileTheyComeAndGo) {
+  const auto heap = std::make_unique<TestHeap>();
+  std::atomic<bool> stop{false};
+  std::thread arenas([&] {
+    std::mt19937 random(1);
+    while (!stop.load()) {
+      unsigned index = 0;
+      ASSERT_TRUE(heap->arenas.Create(ArenaSettings{}, &index));
+      for (int i = 0; i < 20; ++i) {
+        bool zeroed;
+        const size_t size = i % 2 != 0 ? 100 : 300000 + random() % 3000000;
+        const size_t c = size <= kMaxClassSize ? SizeClassOf(size) : kNoSizeClass;
+        ASSERT_NE(heap->arenas.Allocate(index, c, size, kMinAlignment, &zeroed), nullptr);
+      }
+      ASSERT_TRUE(heap->arenas.Destroy(index));
+    }
+  });
+  std::thread common([&] {
+    std::mt19937 random(2);
+    while (!stop.load()) {
+      Span* span = heap->page_heap.AllocateLarge(70 + random() % 300, kPageSize);
+      ASSERT_NE(span, nullptr);
+      heap->page_heap.FreeLarge(reinterpret_cast<void*>(span->start));
+    }
+  });
+  StatsCollector collector;
+  ArenaSnapshots parts;
+  StatsSnapshot all;
+  uint64_t large_made = 0;
+  for (int round = 0; round < 3000; ++round) {
+    collector.Collect(heap->sources(), &all, &parts);
+    ExpectLargeAddUp(all);
+    EXPECT_LE(large_made, all.heap.large_allocated);
+    large_made = all.heap.large_allocated;
+    if (parts.destroyed() == nullptr) continue;
+    PageHeapStats sum = parts.destroyed()->heap;
+    uint64_t taken = parts.destroyed()->small_allocations;
+    ExpectLargeAddUp(*parts.destroyed());
+    for (size_t i = 0; i < 8; ++i) {
+      const StatsSnapshot* arena = parts.Of(i);
+      if (arena == nullptr) continue;
+      ExpectLargeAddUp(*arena);
+      sum.Add(arena->heap);
+      taken += arena->small_allocations;
+    }
+    EXPECT_EQ(taken, all.small_allocations);
+    EXPECT_EQ(sum.large_allocated, all.heap.large_allocated);
+    EXPECT_EQ(sum.large_pages, all.heap.large_pages);
+    EXPECT_EQ(sum.span_pages, all.heap.span_pages);
+    EXPECT_EQ(sum.mapped_pages, all.heap.mapped_pages);
+    if (HasFailure()) break;
+  }
+  stop.store(true);
+  arenas.join();
+  common.join();
 }
 
 // Several threads at work, snapshots all the while; then, standing still, the exact sums; then,
