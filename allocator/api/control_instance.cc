@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "allocator/api/arena_hooks.h"
 #include "allocator/api/block_filling.h"
 #include "allocator/api/build_names.h"
 #include "allocator/api/exported.h"
@@ -65,6 +66,7 @@ bool SetThreadCounting(bool counting) { return runtime.SetCounting(counting); }
 // jemalloc's answers: EAGAIN where an arena can't be made, EFAULT where there is none to steer.
 int CreateArena(const ArenaSettings& settings, unsigned* index) {
   SlowPathScope scope;
+  runtime.page_heap.SetHookRunner(&RunArenaHook);
   return !scope.nested() && runtime.arenas.Create(settings, index) ? 0 : EAGAIN;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/fork_handlers.h"
 
+#include "allocator/api/arena_hooks.h"
 #include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
 #include "allocator/os/lock_stats.h"
@@ -49,6 +50,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   ForEachListLock([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.page_heap.ResetAfterFork();
+  ResetArenaHooksAfterFork();
   runtime.metadata.lock().ResetAfterFork();
   runtime.regions.lock().ResetAfterFork();
   runtime.explicit_caches.ResetAfterFork();

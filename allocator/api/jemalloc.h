@@ -2,7 +2,7 @@
 /*
  * What programs find that include <jemalloc/jemalloc.h>: jemalloc's functions and macros as far as
  * spanmalloc.h has them, malloc's family, and the version whose interface this is. Experimental
- * functions (smallocx) and memory of the program's own (extent hooks) aren't there.
+ * functions (smallocx) aren't there.
  */
 #ifndef SPANMALLOC_JEMALLOC_H_
 #define SPANMALLOC_JEMALLOC_H_

@@ -51,6 +51,10 @@ void* AllocateObject(const NamedPlace& place, size_t c, size_t alignment, size_t
   }
   const size_t pages = kSizeClassTable[c].pages;
   void* object = TakeObject(place, c, zeroed);
+  if (ABSL_PREDICT_FALSE(object == nullptr) && place.arena != 0 &&
+      runtime.arenas.Provide(place.arena, pages, 1)) {
+    object = TakeObject(place, c, zeroed);
+  }
   if (ABSL_PREDICT_FALSE(object == nullptr)) {
     if (place.cache != nullptr) place.cache->Flush();
     if (runtime.ReclaimForRetry(pages)) object = TakeObject(place, c, zeroed);

@@ -107,6 +107,12 @@ void* Move(void* block, size_t old_size, size_t size) {
   return target == nullptr ? nullptr : MoveByCopy(block, old_size, target, size);
 }
 
+// In memory of a program's hooks, which leaves by whole huge pages, a part of one isn't worth it.
+bool MayShrink(const Span* span) {
+  return span->huge_pages != 0 ||
+         !runtime.page_heap.IsForeign(reinterpret_cast<const void*>(span->start));
+}
+
 // Makes a large span hold `size` bytes where it is. False, and nothing changed, if it can't, or if
 // so small a block belongs in a size class.
 bool ResizeInPlace(Span* span, size_t size) {
@@ -122,7 +128,7 @@ bool ResizeInPlace(Span* span, size_t size) {
     return !scope.nested() && runtime.page_heap.GrowLarge(span, pages, filled ? state : nullptr);
   }
   // Returning a short tail isn't worth the work, and the block may grow again.
-  if (span->pages - pages >= kMinReturnedPages) {
+  if (span->pages - pages >= kMinReturnedPages && MayShrink(span)) {
     SlowPathScope scope;
     if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
   }

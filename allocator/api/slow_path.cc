@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "allocator/api/arena_hooks.h"
 #include "allocator/api/block_filling.h"
 #include "allocator/api/counted_calls.h"
 #include "allocator/api/fast_path.h"
@@ -58,6 +59,9 @@ size_t ClassFor(size_t size, size_t alignment) {
   return AlignedSizeClassOf(size, alignment);
 }
 
+// How often hooks are asked for memory for one request.
+constexpr int kTriesWithHooks = 3;
+
 // The pages of the span that serves a request for which there is none yet.
 size_t PagesOfSpan(size_t c, size_t size) {
   return c != kNoSizeClass ? kSizeClassTable[c].pages : PagesFor(size);
@@ -72,11 +76,19 @@ void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool*
     return runtime.reentrant.Allocate(size, alignment);
   }
   void* block = nullptr;
+  const size_t pages = PagesOfSpan(c, size);
+  const size_t span_alignment = c == kNoSizeClass ? alignment : 1;
   for (bool again : {true, false}) {
     block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
-    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
+    // Another thread may have taken what hooks provided.
+    for (int i = 0; block == nullptr && i < kTriesWithHooks; ++i) {
+      if (!runtime.arenas.Provide(arena, pages, span_alignment)) break;
+      block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+    }
+    if (block != nullptr || !again || !runtime.ReclaimForRetry(pages)) break;
   }
-  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
+  if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, pages);
+  ServeArenaHooks(arena);
   runtime.Maintain();
   return block;
 }
@@ -190,16 +202,8 @@ void ReportSize(const void* block, size_t size) {
   Report(span == nullptr ? MissingFault(block) : Fault::kSizeMismatch, block, span, size);
 }
 
-// Frees a block whose page shows no class: a large one, or one of an explicit arena.
-void FreeUnclassed(void* block) {
-  if (FillsBlocks()) FillFreed(block);
-  if (ABSL_PREDICT_FALSE(runtime.arenas.end() != 1)) {
-    Span* object_span = runtime.page_map.SpanOf(block);
-    if (object_span != nullptr && object_span->size_class != kNoSizeClass &&
-        ArenaSet::Owns(object_span)) {
-      return runtime.arenas.Free(object_span, block);
-    }
-  }
+// Frees a large block, or what was taken for one.
+void FreeLargeBlock(void* block) {
   const LargeFault fault = runtime.page_heap.FreeLarge(block);
   if (ABSL_PREDICT_TRUE(fault == LargeFault::kNone)) return;
   Span* span = runtime.page_map.SpanOf(block);
@@ -208,6 +212,28 @@ void FreeUnclassed(void* block) {
     return Report(InteriorFault(block), block, span, 0);
   }
   Report(MissingFault(block), block, nullptr, 0);
+}
+
+void FreeInArena(Span* span, void* block) {
+  const unsigned arena = ArenaSet::IndexOf(span);
+  if (span->size_class != kNoSizeClass) {
+    runtime.arenas.Free(span, block);
+  } else {
+    FreeLargeBlock(block);
+  }
+  ServeArenaHooks(arena);
+}
+
+// Frees a block whose page shows no class: a large one, or one of an explicit arena.
+void FreeUnclassed(void* block) {
+  if (FillsBlocks()) FillFreed(block);
+  if (ABSL_PREDICT_FALSE(runtime.arenas.end() != 1)) {
+    Span* object_span = runtime.page_map.SpanOf(block);
+    if (object_span != nullptr && ArenaSet::Owns(object_span)) {
+      return FreeInArena(object_span, block);
+    }
+  }
+  FreeLargeBlock(block);
 }
 
 }  // namespace
@@ -362,6 +388,9 @@ size_t PurgeAll() {
   size_t resident = 0;
   runtime.central.ReleaseAll(&resident);
   runtime.page_heap.Release(~size_t{0}, &resident);
+  for (unsigned i = 1; i < runtime.arenas.end(); ++i) {
+    runtime.page_heap.ReturnHooked(i, ~size_t{0});
+  }
   return resident;
 }
 

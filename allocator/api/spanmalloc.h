@@ -23,6 +23,7 @@
 #ifndef SPANMALLOC_SPANMALLOC_H_
 #define SPANMALLOC_SPANMALLOC_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -215,6 +216,51 @@ size_t nallocx(size_t size, int flags) SPANMALLOC_NOEXCEPT;
 #ifndef MALLCTL_ARENAS_DESTROYED
 #define MALLCTL_ARENAS_DESTROYED 4097
 #endif
+
+/* Functions that give an arena its memory, for mallctl's arenas.create and arena.<i>.extent_hooks;
+ * the layout is jemalloc's. docs/arenas.md says when each is called. All but alloc may be NULL, and
+ * those that return bool return true where they decline. They may allocate, free and call mallctl,
+ * but not use memory of their own arena. A table must stay as long as its arenas. */
+typedef struct extent_hooks_s extent_hooks_t;
+
+/* `size` bytes, a multiple of 2 MiB, aligned to `alignment`, at least 2 MiB; NULL if there are
+ * none. `new_addr` is NULL. *zero is to become whether they read as zeros; *commit stays true,
+ * unless they have to be committed before their use. */
+typedef void*(extent_alloc_t)(extent_hooks_t* hooks, void* new_addr, size_t size, size_t alignment,
+                              bool* zero, bool* commit, unsigned arena);
+/* Takes an extent back; true: the arena keeps it. */
+typedef bool(extent_dalloc_t)(extent_hooks_t* hooks, void* addr, size_t size, bool committed,
+                              unsigned arena);
+/* Takes an extent back, of an arena that is destroyed, which dalloc hasn't taken. */
+typedef void(extent_destroy_t)(extent_hooks_t* hooks, void* addr, size_t size, bool committed,
+                               unsigned arena);
+/* Makes bytes [offset, offset + length) of an extent usable, zero. */
+typedef bool(extent_commit_t)(extent_hooks_t* hooks, void* addr, size_t size, size_t offset,
+                              size_t length, unsigned arena);
+/* Takes their memory; they are committed before they are used again. */
+typedef bool(extent_decommit_t)(extent_hooks_t* hooks, void* addr, size_t size, size_t offset,
+                                size_t length, unsigned arena);
+/* Takes their memory, lazily or at once; in the latter case they read as zeros. */
+typedef bool(extent_purge_t)(extent_hooks_t* hooks, void* addr, size_t size, size_t offset,
+                             size_t length, unsigned arena);
+/* Makes two extents of one. */
+typedef bool(extent_split_t)(extent_hooks_t* hooks, void* addr, size_t size, size_t size_a,
+                             size_t size_b, bool committed, unsigned arena);
+/* Makes one extent of two. Never called: extents stay as they were given, or split. */
+typedef bool(extent_merge_t)(extent_hooks_t* hooks, void* addr_a, size_t size_a, void* addr_b,
+                             size_t size_b, bool committed, unsigned arena);
+
+struct extent_hooks_s {
+  extent_alloc_t* alloc;
+  extent_dalloc_t* dalloc;
+  extent_destroy_t* destroy;
+  extent_commit_t* commit;
+  extent_decommit_t* decommit;
+  extent_purge_t* purge_lazy;
+  extent_purge_t* purge_forced;
+  extent_split_t* split;
+  extent_merge_t* merge;
+};
 
 /* Reads the value called `name` into *oldp (of *oldlenp bytes) and writes *newp (of newlen bytes)
  * to it; NULL for what isn't wanted. Returns 0 or an errno number: ENOENT (no such name), EPERM

@@ -28,6 +28,11 @@ bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
     arenas_[taken].store(arena, std::memory_order_release);
     end_.store(taken + 1, std::memory_order_relaxed);
   }
+  if (!SetHooksLocked(taken, settings.hooks)) {
+    arena->next_free = last_destroyed_;
+    last_destroyed_ = taken;
+    return false;
+  }
   heap_.page_heap.SetArenaDecay(taken, settings.dirty_decay_ms);
   arena->dirty_decay_ms.store(settings.dirty_decay_ms, std::memory_order_relaxed);
   arena->muzzy_decay_ms.store(settings.muzzy_decay_ms, std::memory_order_relaxed);
@@ -47,14 +52,38 @@ void ArenaSet::FreeBlocks(Arena* arena, unsigned index) {
 }
 
 bool ArenaSet::Reset(unsigned index) {
+  if (Find(index) == nullptr) return false;
+  HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
+  if (hooked != nullptr && !hooked->Close()) return false;
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
-  if (arena == nullptr) return false;
-  FreeBlocks(arena, index);
-  return true;
+  if (arena != nullptr) FreeBlocks(arena, index);
+  if (hooked != nullptr) hooked->Open();
+  return arena != nullptr;
 }
 
 bool ArenaSet::Destroy(unsigned index) {
+  if (Find(index) == nullptr) return false;
+  HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
+  if (hooked != nullptr && !hooked->Close()) return false;
+  if (!TakeDown(index)) {
+    if (hooked != nullptr) hooked->Open();
+    return false;
+  }
+  heap_.page_heap.ReturnAllHooked(index);
+  os::LockHolder hold(table_lock_);
+  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
+    destroyed_->heap.Add(heap->Stats());
+    heap->AddLargeClasses(destroyed_->large_classes);
+    heap->BeginAnew();
+  }
+  At(index)->next_free = last_destroyed_;
+  last_destroyed_ = index;
+  return true;
+}
+
+// Makes an arena one that doesn't exist, and frees its blocks. Its index isn't free yet.
+bool ArenaSet::TakeDown(unsigned index) {
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
   if (arena == nullptr || arena->threads.load(std::memory_order_relaxed) != 0) return false;
@@ -63,13 +92,45 @@ bool ArenaSet::Destroy(unsigned index) {
   arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });
+<<<<<<< HEAD
   if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
     destroyed_->heap.Add(heap->Stats(destroyed_->large_classes));
     heap->BeginAnew();
   }
   arena->next_free = last_destroyed_;
   last_destroyed_ = index;
+=======
+>>>>>>> hooks
   return true;
+}
+
+bool ArenaSet::Provide(unsigned index, size_t pages, size_t alignment) {
+  return Find(index) != nullptr && heap_.page_heap.Provide(index, pages, alignment);
+}
+
+const ExtentHooks* ArenaSet::Hooks(unsigned index) const {
+  const ExtentHooks* hooks = nullptr;
+  if (index == 0) {
+    hooks = automatic_hooks_.load(std::memory_order_relaxed);
+  } else if (const HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index)) {
+    hooks = hooked->hooks();
+  }
+  return hooks == nullptr ? &kDefaultExtentHooks : hooks;
+}
+
+bool ArenaSet::SetHooksLocked(unsigned index, ExtentHooks* hooks) {
+  const bool none = hooks == nullptr || hooks == &kDefaultExtentHooks;
+  return (none && heap_.page_heap.HookedMemoryOf(index) == nullptr) ||
+         heap_.page_heap.SetHooks(index, hooks);
+}
+
+bool ArenaSet::SetHooks(unsigned index, ExtentHooks* hooks) {
+  if (index == 0) {
+    automatic_hooks_.store(hooks, std::memory_order_relaxed);
+    return true;
+  }
+  os::LockHolder hold(table_lock_);
+  return Find(index) != nullptr && SetHooksLocked(index, hooks);
 }
 
 bool ArenaSet::Bind(unsigned index) {
@@ -194,6 +255,12 @@ uint64_t ArenaSet::CreatedNs(unsigned index) const {
 }
 
 void ArenaSet::Purge(unsigned index, size_t* resident) {
+  ReleaseAll(index, resident);
+  if (Find(index) != nullptr) heap_.page_heap.ReturnHooked(index, ~size_t{0});
+}
+
+// As Purge, but for what the program's hooks give back.
+void ArenaSet::ReleaseAll(unsigned index, size_t* resident) {
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
   if (arena == nullptr) return;
@@ -202,13 +269,18 @@ void ArenaSet::Purge(unsigned index, size_t* resident) {
     list.FreeEmptySpans(heap_);
     list.ReleaseAll(heap_, &search);
   });
-  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) heap->Release(~size_t{0}, resident);
+  PageHeap* heap = heap_.page_heap.ArenaHeapAt(index);
+  if (heap != nullptr && !heap->hooked()) heap->Release(~size_t{0}, resident);
 }
 
 void ArenaSet::Decay(unsigned index, uint64_t now_ms) {
-  os::LockHolder hold(table_lock_);
   if (Find(index) == nullptr) return;
-  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) heap->ReleaseExcess(now_ms);
+  if (heap_.page_heap.HookedMemoryOf(index) != nullptr) {
+    return heap_.page_heap.ReturnHookedExcess(index, now_ms);
+  }
+  os::LockHolder hold(table_lock_);
+  PageHeap* heap = heap_.page_heap.ArenaHeapAt(index);
+  if (Find(index) != nullptr && heap != nullptr) heap->ReleaseExcess(now_ms);
 }
 
 void ArenaSet::FreeEmptySpans() {

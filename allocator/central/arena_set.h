@@ -30,6 +30,8 @@ struct ArenaSettings {
   int64_t dirty_decay_ms;
   // Remembered only.
   int64_t muzzy_decay_ms;
+  // Who gives the arena its memory; nullptr: the common heap.
+  ExtentHooks* hooks = nullptr;
 };
 
 // What is remembered of an arena for the program and means nothing here. Guarded by whoever uses
@@ -100,6 +102,16 @@ class ArenaSet {
 
   // Takes back an object, not a large block, of such a span. Faults are reported.
   void Free(Span* span, void* object);
+
+  // Makes room for a block that Allocate couldn't allocate for want of `pages` pages. False if the
+  // arena has no hooks, or they give no memory. Called with no lock held, as is what gives memory
+  // back to hooks: Reset, Destroy, Purge, Decay.
+  bool Provide(unsigned index, size_t pages, size_t alignment);
+
+  // The extent hooks of an arena that exists; the default ones if the program gave none. Those of
+  // the automatic arena are remembered only.
+  const ExtentHooks* Hooks(unsigned index) const;
+  bool SetHooks(unsigned index, ExtentHooks* hooks) ABSL_LOCKS_EXCLUDED(table_lock_);
 
   // Of an arena that exists.
   ArenaSettings Settings(unsigned index) const;
@@ -198,6 +210,10 @@ class ArenaSet {
   CentralFreeList* MakeList(Arena* arena, unsigned index, SizeClass size_class)
       ABSL_LOCKS_EXCLUDED(table_lock_);
   unsigned TakeIndex() ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
+  bool SetHooksLocked(unsigned index, ExtentHooks* hooks)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
+  void ReleaseAll(unsigned index, size_t* resident) ABSL_LOCKS_EXCLUDED(table_lock_);
+  bool TakeDown(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
   void FreeBlocks(Arena* arena, unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void PutBatch(CentralFreeList& list, void* const* objects, size_t count);
 
@@ -216,6 +232,7 @@ class ArenaSet {
   os::RankedLock table_lock_{LockRank::kShardTable};
   std::atomic<unsigned> end_{1};
   ArenaNotes automatic_notes_;
+  std::atomic<const ExtentHooks*> automatic_hooks_{nullptr};
   unsigned last_destroyed_ ABSL_GUARDED_BY(table_lock_) = 0;
   DestroyedArenas* destroyed_ ABSL_GUARDED_BY(table_lock_) = nullptr;
 };

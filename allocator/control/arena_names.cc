@@ -70,7 +70,11 @@ int ArenaDecay(const CtlCall& call) {
   const uint64_t now_ms = os::MonotonicNs() / 1'000'000;
   const bool done = target.RunInside([&] {
     NodeHeaps& heaps = target.sources.page_heap;
-    if (!target.ArenaInitialized(call.arena())) return heaps.ReleaseExcess(now_ms);
+    if (!target.ArenaInitialized(call.arena())) {
+      heaps.ReleaseExcess(now_ms);
+      for (unsigned i = 1; i < target.ArenaCount(); ++i) heaps.ReturnHookedExcess(i, now_ms);
+      return;
+    }
     if (call.arena() == 0) return heaps.ReleaseNodesExcess(now_ms);
     target.sources.arenas->Decay(Index(call), now_ms);
   });
@@ -153,6 +157,16 @@ int ArenaName(const CtlCall& call) {
   memcpy(name, call.write->string, length);
   name[length] = '\0';
   return 0;
+}
+
+int ArenaExtentHooks(const CtlCall& call) {
+  ArenaSet* arenas = call.target().sources.arenas;
+  if (arenas == nullptr || !call.target().ArenaInitialized(call.arena())) return EFAULT;
+  call.value->number = reinterpret_cast<uintptr_t>(arenas->Hooks(Index(call)));
+  if (call.write == nullptr) return 0;
+  ExtentHooks* hooks = HooksWritten(call);
+  if (hooks == nullptr) return EINVAL;
+  return arenas->SetHooks(Index(call), hooks) ? 0 : EAGAIN;
 }
 
 int ArenaOversizeThreshold(const CtlCall& call) {

@@ -21,6 +21,11 @@ int DecaySetting(const CtlCall& call, int64_t* setting) {
 
 }  // namespace
 
+ExtentHooks* HooksWritten(const CtlCall& call) {
+  auto* hooks = reinterpret_cast<ExtentHooks*>(call.write->number);
+  return hooks == nullptr || hooks->alloc == nullptr ? nullptr : hooks;
+}
+
 int NumberOfArenas(const CtlCall& call) {
   call.value->number = call.target().ArenaCount();
   return 0;
@@ -35,16 +40,27 @@ int ArenasMuzzyDecay(const CtlCall& call) {
 }
 
 int ArenasCreate(const CtlCall& call) {
-  if (call.write != nullptr || call.target().arena_create == nullptr) return EAGAIN;
+  if (call.target().arena_create == nullptr) return EAGAIN;
+  ExtentHooks* hooks = nullptr;
+  if (call.write != nullptr) {
+    hooks = HooksWritten(call);
+    if (hooks == nullptr) return EINVAL;
+  }
   ArenaSettings settings = {};
   int error = call.control.WithState([&settings](const ControlState& state) {
     settings = {state.default_dirty_decay_ms, state.default_muzzy_decay_ms};
     return 0;
   });
+  settings.hooks = hooks;
   unsigned index = 0;
   if (error == 0) error = call.target().arena_create(settings, &index);
   call.value->number = index;
   return error;
+}
+
+int RefusedExtents(const CtlCall& call) {
+  call.value->number = call.target().sources.page_heap.refused_extents();
+  return 0;
 }
 
 int ArenasLookup(const CtlCall& call) {

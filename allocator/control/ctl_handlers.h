@@ -231,6 +231,7 @@ int ArenaDss(const CtlCall& call);
 int ArenaDirtyDecay(const CtlCall& call);
 int ArenaMuzzyDecay(const CtlCall& call);
 int ArenaName(const CtlCall& call);
+int ArenaExtentHooks(const CtlCall& call);
 int ArenaOversizeThreshold(const CtlCall& call);
 int ArenaRetainGrowLimit(const CtlCall& call);
 
@@ -239,6 +240,9 @@ int NumberOfArenas(const CtlCall& call);
 int ArenasDirtyDecay(const CtlCall& call);
 int ArenasMuzzyDecay(const CtlCall& call);
 int ArenasCreate(const CtlCall& call);
+int RefusedExtents(const CtlCall& call);
+// What is written, if it can be used; else nullptr.
+ExtentHooks* HooksWritten(const CtlCall& call);
 int ArenasLookup(const CtlCall& call);
 int BinSize(const CtlCall& call);
 int BinRegions(const CtlCall& call);

@@ -7,13 +7,16 @@
 
 namespace spanmalloc {
 
+// What hooks provide is entered while no lock is held, ahead of the next try.
 HugeRun ArenaHeap::Acquire(size_t count, size_t alignment) {
+  if (memory_.provides()) return {};
   const HugeRun run = lenders_.Lender().Lend(count, alignment);
   lenders_.NoteOwner(run, number_);
   return run;
 }
 
 HugeRun ArenaHeap::AcquireAt(size_t index, size_t count) {
+  if (memory_.provides()) return {};
   const HugeRun run = lenders_.LenderOf(index).LendAt(index, count);
   lenders_.NoteOwner(run, number_);
   return run;
@@ -48,11 +51,15 @@ bool NodeHeaps::AdmitArenas() {
   return true;
 }
 
-PageHeap* NodeHeaps::ArenaHeapAt(unsigned number) const {
+ArenaHeap* NodeHeaps::ArenaAt(unsigned number) const {
   ArenaHeaps* arenas = ArenasOrNull();
   if (arenas == nullptr) return nullptr;
   // Acquire: pairs with the release in MakeArenaHeap.
-  ArenaHeap* heap = arenas->heaps[number].load(std::memory_order_acquire);
+  return arenas->heaps[number].load(std::memory_order_acquire);
+}
+
+PageHeap* NodeHeaps::ArenaHeapAt(unsigned number) const {
+  ArenaHeap* heap = ArenaAt(number);
   return heap == nullptr ? nullptr : &heap->heap();
 }
 
@@ -63,7 +70,7 @@ PageHeap* NodeHeaps::MakeArenaHeap(unsigned number) {
   MetadataAllocator& metadata = first_.metadata();
   void* memory = arenas == nullptr ? nullptr : metadata.Allocate(sizeof(ArenaHeap));
   if (memory == nullptr) return nullptr;
-  auto* arena = new (memory) ArenaHeap(*this, first_, static_cast<uint16_t>(number));
+  auto* arena = new (memory) ArenaHeap(*this, first_, page_map_, static_cast<uint16_t>(number));
   if (!arena->Init(first_.base() & ~(uintptr_t{kWindowSize} - 1))) {
     metadata.Free(memory, sizeof(ArenaHeap));
     return nullptr;
@@ -89,6 +96,88 @@ void NodeHeaps::SetArenaDecay(unsigned number, int64_t ms) {
 PageHeapStats NodeHeaps::ArenaStats(unsigned number, LargeClassStats* large_classes) {
   PageHeap* heap = ArenaHeapAt(number);
   return heap == nullptr ? PageHeapStats{} : heap->Stats(large_classes);
+}
+
+bool NodeHeaps::SetHooks(unsigned number, ExtentHooks* hooks) {
+  if (!page_map_.AdmitForeign()) return false;
+  if (ArenaHeapAt(number) == nullptr && MakeArenaHeap(number) == nullptr) return false;
+  ArenaHeap* arena = ArenaAt(number);
+  arena->heap().SetHooked();
+  arena->memory().SetHooks(hooks);
+  return true;
+}
+
+HookedMemory* NodeHeaps::HookedMemoryOf(unsigned number) const {
+  ArenaHeap* arena = ArenaAt(number);
+  return arena == nullptr || arena->memory().hooks() == nullptr ? nullptr : &arena->memory();
+}
+
+bool NodeHeaps::Provide(unsigned number, size_t pages, size_t alignment) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  if (memory == nullptr || alignment > kWindowSize) return false;
+  // A span in a cut huge page has room there for its alignment.
+  const size_t count = HugePagesFor(pages);
+  return count < kWindowHugePages && memory->Provide(*ArenaHeapAt(number), count, alignment);
+}
+
+size_t NodeHeaps::ReturnHooked(unsigned number, size_t pages) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  return memory == nullptr ? 0 : memory->Return(*ArenaHeapAt(number), pages);
+}
+
+void NodeHeaps::ReturnHookedExcess(unsigned number, uint64_t now_ms) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  if (memory == nullptr) return;
+  PageHeap* heap = ArenaHeapAt(number);
+  memory->Return(*heap, heap->ExcessPages(now_ms));
+}
+
+void NodeHeaps::ServeHooked(unsigned number, uint64_t now_ms) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  if (memory != nullptr && memory->IsDue(now_ms)) ReturnHookedExcess(number, now_ms);
+}
+
+void NodeHeaps::ServeAllHooked(uint64_t now_ms) {
+  ArenaHeaps* arenas = ArenasOrNull();
+  if (arenas == nullptr || page_map_.foreign() == nullptr) return;
+  const unsigned end = arenas->end.load(std::memory_order_relaxed);
+  for (unsigned i = 1; i < end; ++i) ServeHooked(i, now_ms);
+}
+
+void NodeHeaps::ReturnUnusedHooked() {
+  ArenaHeaps* arenas = ArenasOrNull();
+  if (arenas == nullptr || page_map_.foreign() == nullptr) return;
+  const unsigned end = arenas->end.load(std::memory_order_relaxed);
+  for (unsigned i = 1; i < end; ++i) {
+    if (HookedMemoryOf(i) != nullptr && ArenaHeapAt(i)->DecayMs() >= 0) ReturnHooked(i, ~size_t{0});
+  }
+}
+
+void NodeHeaps::ReturnAllHooked(unsigned number) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  if (memory == nullptr) return;
+  memory->ReturnAll(*ArenaHeapAt(number));
+  memory->BeginAnew();
+}
+
+// In that order: a heap that grows looks for the entries with its lock held.
+bool NodeHeaps::ClaimForeign(uintptr_t start, size_t count) {
+  const size_t index = HugePageIndex(start);
+  ForeignMap& foreign = *page_map_.foreign();
+  if (page_map_.Cover(index, index + count) < index + count || !foreign.Claim(start, count)) {
+    return false;
+  }
+  bool taken = false;
+  ForEachNode([&](PageHeap& heap) { taken = taken || heap.ExtendsOver(index, count); });
+  if (taken) foreign.Clear(index, count);
+  return !taken;
+}
+
+bool NodeHeaps::RunHook(unsigned number, void (*work)(void* argument), void* argument) {
+  HookRunner runner = hook_runner_.load(std::memory_order_relaxed);
+  if (runner != nullptr) return runner(number, work, argument);
+  work(argument);
+  return true;
 }
 
 void NodeHeaps::NoteOwner(const HugeRun& run, uint16_t number) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The page heap of an explicit arena, over whole huge pages that the nodes' heaps lend it, so that
-// no huge page holds blocks of two arenas. Made when the arena first needs pages, and kept for the
+// no huge page holds blocks of two arenas; or over the memory that the program's extent hooks give.
+// Made when the arena first needs pages, and kept for the
 // next arena of its number once that is destroyed.
 //
 // Owned by NodeHeaps. Its lock is taken ahead of the lending heap's.
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/heap/hooked_memory.h"
 #include "allocator/heap/huge_page_source.h"
 #include "allocator/heap/page_heap.h"
 
@@ -22,13 +24,18 @@ class NodeHeaps;
 class ArenaHeap final : public HugePageSource {
  public:
   // For arena `number`. `like`: the heap that lends and is watched, over the same.
-  ArenaHeap(NodeHeaps& lenders, PageHeap& like, uint16_t number)
-      : lenders_(lenders), number_(number), heap_(like, LockRank::kArenaHeap, &like) {}
+  ArenaHeap(NodeHeaps& lenders, PageHeap& like, PageMap& page_map, uint16_t number)
+      : lenders_(lenders),
+        number_(number),
+        memory_(lenders, like.memory(), page_map, number),
+        heap_(like, memory_, LockRank::kArenaHeap, &like) {}
 
   // False if the kernel refuses memory.
   bool Init(uintptr_t block) { return heap_.InitOver(this, block); }
 
   PageHeap& heap() { return heap_; }
+  // Where its memory comes from if the program provides it.
+  HookedMemory& memory() { return memory_; }
 
   HugeRun Acquire(size_t count, size_t alignment) override;
   HugeRun AcquireAt(size_t index, size_t count) override;
@@ -37,6 +44,7 @@ class ArenaHeap final : public HugePageSource {
  private:
   NodeHeaps& lenders_;
   const uint16_t number_;
+  HookedMemory memory_;
   PageHeap heap_;
 };
 

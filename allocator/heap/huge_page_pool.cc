@@ -37,6 +37,10 @@ bool HugePagePool::RunIsFree(size_t index, size_t count, Choice choice, size_t* 
       *busy_at = i;
       return false;
     }
+    if (i != index && !Joins(i)) {
+      *busy_at = i - 1;
+      return false;
+    }
   }
   return true;
 }
@@ -97,7 +101,8 @@ HugeRun HugePagePool::Take(size_t count, size_t alignment) {
 HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
   if (has_source()) {
     size_t busy;
-    const bool own = index + count <= end_ && RunIsFree(index, count, Choice::kFree, &busy);
+    const bool own =
+        index + count <= end_ && Joins(index) && RunIsFree(index, count, Choice::kFree, &busy);
     return own ? Claim(index, count) : Adopt(source_->AcquireAt(index, count));
   }
   if (index > end_ || index + count > limit_) return {};
@@ -123,14 +128,54 @@ HugeRun HugePagePool::Adopt(const HugeRun& run) {
   return run;
 }
 
-// Returns a run, which the caller holds, to the source.
-void HugePagePool::ReturnRun(size_t index, size_t count, bool dirty) {
-  const bool advised = IsAdvised(index, count);
+// Forgets a run, which the caller holds, of a pool with a source.
+void HugePagePool::Leave(size_t index, size_t count) {
   PutUnmapped(index, count);
   if (mapped_ == 0) {
     maps_->hole.ClearRange(begin_, end_ - begin_);
     begin_ = end_ = 0;
   }
+}
+
+void HugePagePool::PutForeign(const HugeRun& run) {
+  Adopt(run);
+  foreign_ += run.count;
+  Put(run.index, run.count, run.dirty);
+}
+
+HugeRun HugePagePool::TakeForeign(size_t* cursor, ForeignPart part) {
+  if (foreign_ == 0) return {};
+  const ForeignMap& foreign = *page_map_.foreign();
+  for (size_t index = *cursor < begin_ ? begin_ : *cursor; index < end_;) {
+    index = maps_->free.FindSet(index);
+    if (index >= end_) break;
+    if (!foreign.Has(index)) {
+      ++index;
+      continue;
+    }
+    size_t end = index + 1;
+    while (end < end_ && maps_->free.Get(end) && foreign.Joins(end)) ++end;
+    const size_t count = end - index;
+    const bool whole = foreign.Starts(index) && foreign.ExtentAt(index).count == count;
+    const bool dirty = maps_->dirty.CountRange(index, count) != 0;
+    const bool wanted = whole ? dirty || part == ForeignPart::kAll || !foreign.IsKept(index)
+                              : dirty && part == ForeignPart::kAny;
+    if (wanted) {
+      *cursor = end;
+      const HugeRun run = Claim(index, count);
+      foreign_ -= count;
+      Leave(index, count);
+      return run;
+    }
+    index = end;
+  }
+  return {};
+}
+
+// Returns a run, which the caller holds, to the source.
+void HugePagePool::ReturnRun(size_t index, size_t count, bool dirty) {
+  const bool advised = IsAdvised(index, count);
+  Leave(index, count);
   source_->Return({.index = index, .count = count, .dirty = dirty, .advised = advised});
 }
 
@@ -147,13 +192,17 @@ size_t HugePagePool::NextHeld(size_t index) const {
 
 size_t HugePagePool::ReturnFree() {
   size_t returned = 0;
-  while (free_count_ != 0) {
-    const size_t index = maps_->free.FindSet(begin_);
+  for (size_t index = begin_; free_count_ != 0;) {
+    index = maps_->free.FindSet(index);
+    if (index >= end_) break;
     size_t count = 1;
-    while (index + count < end_ && maps_->free.Get(index + count)) ++count;
-    const HugeRun run = Claim(index, count);
-    ReturnRun(index, count, run.dirty);
-    returned += count;
+    while (index + count < end_ && maps_->free.Get(index + count) && Joins(index + count)) ++count;
+    if (!IsForeign(index)) {
+      const HugeRun run = Claim(index, count);
+      ReturnRun(index, count, run.dirty);
+      returned += count;
+    }
+    index += count;
   }
   return returned;
 }
@@ -177,7 +226,7 @@ void HugePagePool::PutLent(const HugeRun& run) {
 }
 
 void HugePagePool::Put(size_t index, size_t count, bool dirty) {
-  if (!dirty && has_source()) return ReturnRun(index, count, /*dirty=*/false);
+  if (!dirty && has_source() && !IsForeign(index)) return ReturnRun(index, count, /*dirty=*/false);
   maps_->free.SetRange(index, count);
   free_count_ += count;
   if (!dirty) {
@@ -202,7 +251,10 @@ HugeRun HugePagePool::TakeDirty(size_t max_count) {
     }
   }
   size_t first = last;
-  while (first > begin_ && last - first + 1 < max_count && maps_->dirty.Get(first - 1)) --first;
+  while (first > begin_ && last - first + 1 < max_count && maps_->dirty.Get(first - 1) &&
+         Joins(first)) {
+    --first;
+  }
   return Claim(first, last - first + 1);
 }
 
@@ -282,6 +334,7 @@ size_t HugePagePool::UnmapFree() {
 bool HugePagePool::FillHoles(size_t index, size_t count) {
   for (size_t i = index; i < index + count; ++i) {
     if (!maps_->hole.Get(i)) continue;
+    if (page_map_.HasForeign(i, 1)) return false;
     if (!memory_.MapAt(AddressOf(i), kHugePageSize)) return false;
     maps_->hole.Clear(i);
     ++mapped_;
@@ -299,7 +352,7 @@ bool HugePagePool::CoverTo(size_t end) {
 }
 
 bool HugePagePool::MapAtEnd(size_t count) {
-  if (end_ + count > limit_ || !CoverTo(end_ + count) ||
+  if (end_ + count > limit_ || page_map_.HasForeign(end_, count) || !CoverTo(end_ + count) ||
       !memory_.MapAt(AddressOf(end_), count << kHugePageShift)) {
     return false;
   }
@@ -323,7 +376,10 @@ bool HugePagePool::Grow(size_t count, size_t alignment) {
   for (size_t skip = 1, tries = 0; tries < kMaxSkips; ++tries, skip *= 2) {
     const size_t start = RoundUp(end_ + skip, alignment);
     if (start + count > limit_ || !CoverTo(start + count)) return false;
-    if (!memory_.MapAt(AddressOf(start), count << kHugePageShift)) continue;
+    if (page_map_.HasForeign(start, count) ||
+        !memory_.MapAt(AddressOf(start), count << kHugePageShift)) {
+      continue;
+    }
     maps_->hole.SetRange(end_, start - end_);
     end_ = start + count;
     mapped_ += count;
@@ -341,11 +397,13 @@ bool HugePagePool::CheckInvariants() const {
   if (maps_->hole.CountRange(begin_, end_ - begin_) + lent_ + mapped_ != end_ - begin_) {
     return false;
   }
+  size_t foreign = 0;
   for (size_t i = begin_; i < end_; ++i) {
+    foreign += has_source() && !maps_->hole.Get(i) && page_map_.HasForeign(i, 1);
     if (maps_->dirty.Get(i) && !maps_->free.Get(i)) return false;
     if (!IsMapped(i) && (maps_->free.Get(i) || maps_->advised.Get(i))) return false;
   }
-  return AdviceEdges(begin_, end_ - begin_) == advice_edges_;
+  return foreign == foreign_ && AdviceEdges(begin_, end_ - begin_) == advice_edges_;
 }
 
 }  // namespace spanmalloc

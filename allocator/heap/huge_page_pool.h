@@ -5,7 +5,9 @@
 // the kernel. The page heap cuts single huge pages into spans and gives runs to large spans.
 //
 // A pool may lend runs to the heaps of explicit arenas. Their pools grow by what such a source
-// gives them, wherever it lies, and return what is free and clean.
+// gives them, wherever it lies, and return what is free and clean. They may hold extents of a
+// program's extent hooks, too, memory outside the window: no run reaches from one into the next,
+// and they leave only when asked for.
 //
 // Guarded by the page heap's lock; calls the kernel with it held only to grow.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_POOL_H_
@@ -61,6 +63,12 @@ class HugePagePool {
   HugeRun LendAt(size_t index, size_t count) { return NoteLent(TakeAt(index, count)); }
   void PutLent(const HugeRun& run);
   size_t lent() const { return lent_; }
+
+  // Enters an extent that a program's hook gave, as free. Requires: has_source.
+  void PutForeign(const HugeRun& run);
+  // Takes a free run of an extent, the first at or behind `*cursor`, to leave the heap; moves
+  // `*cursor` behind it. Empty if there is none.
+  HugeRun TakeForeign(size_t* cursor, ForeignPart part);
 
   // The first huge page from `index` on that the caller holds; beyond the extent if there is none.
   size_t NextHeld(size_t index) const;
@@ -119,6 +127,9 @@ class HugePagePool {
   bool IsDirty(size_t index) const { return maps_->dirty.Get(index); }
 
   void* AddressOf(size_t index) const {
+    if (foreign_ != 0 && page_map_.foreign()->Has(index)) {
+      return reinterpret_cast<void*>(page_map_.foreign()->AddressOf(index));
+    }
     return reinterpret_cast<void*>(block_ + (index << kHugePageShift));
   }
   bool InHeap(uintptr_t address) const { return address >= base_ && address < end_address(); }
@@ -165,6 +176,10 @@ class HugePagePool {
   HugeRun NoteLent(HugeRun run);
   HugeRun Adopt(const HugeRun& run);
   void ReturnRun(size_t index, size_t count, bool dirty);
+  void Leave(size_t index, size_t count);
+  bool IsForeign(size_t index) const { return foreign_ != 0 && page_map_.foreign()->Has(index); }
+  // Whether a run may reach from the huge page before `index` to it.
+  bool Joins(size_t index) const { return foreign_ == 0 || page_map_.foreign()->Joins(index); }
 
   os::VirtualMemory& memory_;
   PageMap& page_map_;
@@ -180,6 +195,7 @@ class HugePagePool {
   size_t released_count_ = 0;
   size_t advice_edges_ = 0;  // places where advised and other huge pages meet
   size_t lent_ = 0;
+  size_t foreign_ = 0;  // huge pages of extents from hooks
   Maps* maps_ = nullptr;
   HugePageSource* source_ = nullptr;
 };

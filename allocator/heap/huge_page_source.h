@@ -11,6 +11,7 @@
 #define SPANMALLOC_ALLOCATOR_HEAP_HUGE_PAGE_SOURCE_H_
 
 #include <cstddef>
+#include <cstdint>
 
 namespace spanmalloc {
 
@@ -22,6 +23,13 @@ struct HugeRun {
   size_t clean_tail = 0;  // how many at its end are neither
   size_t released = 0;    // how many were given back to the kernel not long ago
   bool advised = false;   // from and to a source: the kernel was given advice about it
+};
+
+// Which free runs of extents that came from a program's hooks.
+enum class ForeignPart : uint8_t {
+  kWhole,  // extents that are free as a whole, but for clean ones that nobody wanted
+  kAny,    // dirty parts of others, too
+  kAll,    // extents that are free as a whole
 };
 
 class HugePageSource {

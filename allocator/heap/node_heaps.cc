@@ -50,7 +50,7 @@ size_t NodeHeaps::heaps() const {
 
 size_t NodeHeaps::Release(size_t pages, size_t* resident) {
   size_t released = 0;
-  ForEach([&](PageHeap& heap) {
+  ForEachOwn([&](PageHeap& heap) {
     if (released < pages) released += heap.Release(pages - released, resident);
   });
   return released;
@@ -73,13 +73,13 @@ void NodeHeaps::SetDirtyLimit(size_t bytes, size_t percent) {
   os::LockHolder hold(making_);
   dirty_bytes_ = bytes;
   dirty_percent_ = percent;
-  ForEach([this](PageHeap& heap) ABSL_NO_THREAD_SAFETY_ANALYSIS { ApplyDirtyLimit(heap); });
+  ForEachOwn([this](PageHeap& heap) ABSL_NO_THREAD_SAFETY_ANALYSIS { ApplyDirtyLimit(heap); });
 }
 
 void NodeHeaps::SetHugePageWish(HugePageWish wish) {
   os::LockHolder hold(making_);
   wish_ = wish;
-  ForEach([wish](PageHeap& heap) { heap.SetHugePageWish(wish); });
+  ForEachOwn([wish](PageHeap& heap) { heap.SetHugePageWish(wish); });
 }
 
 HeapGrowth NodeHeaps::TakeGrowth() {
@@ -94,13 +94,13 @@ HeapGrowth NodeHeaps::TakeGrowth() {
 
 size_t NodeHeaps::HeldPages() {
   size_t held = 0;
-  ForEach([&held](PageHeap& heap) { held += heap.HeldPages(); });
+  ForEachOwn([&held](PageHeap& heap) { held += heap.HeldPages(); });
   return held;
 }
 
 size_t NodeHeaps::FreeDirtyPages() {
   size_t free = 0;
-  ForEach([&free](PageHeap& heap) { free += heap.FreeDirtyPages(); });
+  ForEachOwn([&free](PageHeap& heap) { free += heap.FreeDirtyPages(); });
   return free;
 }
 
@@ -115,14 +115,14 @@ void NodeHeaps::SetLimits(size_t notice, size_t refuse) {
 void NodeHeaps::ShareLimits(const PageHeap* favoured) {
   size_t count = 0;
   size_t sum = 0;
-  ForEach([&](PageHeap& heap) {
+  ForEachOwn([&](PageHeap& heap) {
     sum += heap.HeldPages();
     ++count;
   });
   const auto room_in = [sum](size_t limit) { return limit > sum ? limit - sum : 0; };
   const size_t notice = notice_pages_;
   const size_t refuse = refuse_pages_;
-  ForEach([&](PageHeap& heap) {
+  ForEachOwn([&](PageHeap& heap) {
     const size_t parts = favoured == nullptr ? count : favoured == &heap ? 1 : ~size_t{0};
     const size_t held = count == 1 ? sum : heap.HeldPages();
     const auto share_of = [&](size_t limit) {
@@ -135,6 +135,7 @@ void NodeHeaps::ShareLimits(const PageHeap* favoured) {
 
 // Whether something was refused only because other heaps have the room for it.
 bool NodeHeaps::GiveRoomTo(PageHeap& heap) {
+  if (heap.hooked()) return false;
   os::LockHolder hold(making_);
   if (refuse_pages_ == PageHeap::kNoLimit) return false;
   ShareLimits(&heap);
@@ -145,13 +146,13 @@ bool NodeHeaps::RefusesForLimit(size_t pages) {
   if (!Several()) return first_.RefusesForLimit(pages);
   os::LockHolder hold(making_);
   size_t used = pages;
-  ForEach([&used](PageHeap& heap) { used += heap.UsedPages(); });
+  ForEachOwn([&used](PageHeap& heap) { used += heap.UsedPages(); });
   return used > refuse_pages_;
 }
 
 bool NodeHeaps::ReclaimForRetry() {
   bool any = false;
-  ForEach([&any](PageHeap& heap) { any |= heap.ReclaimForRetry(); });
+  ForEachOwn([&any](PageHeap& heap) { any |= heap.ReclaimForRetry(); });
   return any;
 }
 

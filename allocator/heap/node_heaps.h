@@ -33,7 +33,7 @@ class NodeHeaps {
  public:
   constexpr NodeHeaps(os::VirtualMemory& memory, os::Clock& clock, MetadataAllocator& metadata,
                       PageMap& page_map, os::NodeFacts& facts)
-      : nodes_(facts), first_(memory, clock, metadata, page_map) {}
+      : page_map_(page_map), nodes_(facts), first_(memory, clock, metadata, page_map) {}
 
   // Places the heaps of so many nodes in equal parts of [base, limit), as PageHeap::Init. The first
   // one's start is mapped.
@@ -119,13 +119,13 @@ class NodeHeaps {
   void SetDirtyLimit(size_t bytes, size_t percent) ABSL_LOCKS_EXCLUDED(making_);
   void SetHugePageWish(HugePageWish wish);
   void ReleaseExcess(uint64_t now_ms) {
-    ForEach([now_ms](PageHeap& heap) { heap.ReleaseExcess(now_ms); });
+    ForEachOwn([now_ms](PageHeap& heap) { heap.ReleaseExcess(now_ms); });
   }
   bool Decays() {
     return Any([](PageHeap& heap) { return heap.Decays(); });
   }
   void ReleaseUnused() {
-    ForEach([](PageHeap& heap) { heap.ReleaseUnused(); });
+    ForEachOwn([](PageHeap& heap) { heap.ReleaseUnused(); });
   }
   // These two and LimitNoticed read the nodes' heaps, which tell of the arenas', too.
   bool HasExceededFloor() {
@@ -152,7 +152,14 @@ class NodeHeaps {
   bool RefusesForLimit(size_t pages) ABSL_LOCKS_EXCLUDED(making_);
   bool ReclaimForRetry();
 
-  Fault MissingFault(const void* pointer) { return NodeHeapOf(pointer).MissingFault(pointer); }
+  Fault MissingFault(const void* pointer) {
+    return IsForeign(pointer) ? Fault::kDoubleFree : NodeHeapOf(pointer).MissingFault(pointer);
+  }
+  // Whether memory there came from a program's extent hooks.
+  bool IsForeign(const void* pointer) const {
+    const ForeignMap* foreign = page_map_.foreign();
+    return foreign != nullptr && foreign->Contains(reinterpret_cast<uintptr_t>(pointer));
+  }
   void NoteCopiedLarge(size_t bytes) { first_.NoteCopiedLarge(bytes); }
 
   PageHeapStats Stats();
@@ -188,6 +195,9 @@ class NodeHeaps {
   void ResetAfterFork() {
     making_.ResetAfterFork();
     ForEach([](PageHeap& heap) { heap.ResetAfterFork(); });
+    for (unsigned i = 1; i < kMaxArenas; ++i) {
+      if (HookedMemory* memory = HookedMemoryOf(i)) memory->ResetAfterFork();
+    }
   }
 
   // Explicit arenas have numbers from 1 on.
@@ -202,6 +212,34 @@ class NodeHeaps {
   // For how long an arena, whose heap may be still to come, keeps free memory. Requires: arenas are
   // admitted.
   void SetArenaDecay(unsigned number, int64_t ms) ABSL_LOCKS_EXCLUDED(making_);
+
+  // Arenas whose memory the program's extent hooks give. Each of these is called with no lock held,
+  // as it calls hooks, but SetHooks. That one gives an arena hooks, others than it had, or, by
+  // kDefaultExtentHooks, the common heap's memory again; false if the kernel refuses memory.
+  bool SetHooks(unsigned number, ExtentHooks* hooks);
+  // nullptr if it never had any.
+  HookedMemory* HookedMemoryOf(unsigned number) const;
+  // Makes room for a span that couldn't be allocated. False if the hooks give no memory.
+  bool Provide(unsigned number, size_t pages, size_t alignment);
+  // Gives free memory back: up to so many pages; what hasn't been needed for the decay time; all of
+  // an arena without blocks, which is without hooks afterwards.
+  size_t ReturnHooked(unsigned number, size_t pages);
+  void ReturnHookedExcess(unsigned number, uint64_t now_ms);
+  // The second of these if it is due; for all arenas, or all of what is free that isn't kept for
+  // ever.
+  void ServeHooked(unsigned number, uint64_t now_ms);
+  void ServeAllHooked(uint64_t now_ms);
+  void ReturnUnusedHooked();
+  void ReturnAllHooked(unsigned number);
+  // How hooks are called, if not directly.
+  void SetHookRunner(HookRunner runner) { hook_runner_.store(runner, std::memory_order_relaxed); }
+  // For HookedMemory: calls a hook; gives memory its entries in the page map, if they are free;
+  // counts memory that couldn't be used.
+  bool RunHook(unsigned number, void (*work)(void* argument), void* argument);
+  bool ClaimForeign(uintptr_t start, size_t count);
+  void NoteRefusedExtent() { refused_extents_.fetch_add(1, std::memory_order_relaxed); }
+  // How often memory that hooks gave couldn't be used.
+  uint64_t refused_extents() const { return refused_extents_.load(std::memory_order_relaxed); }
 
   // The arena whose huge page `address` lies in; 0 if it lies in no explicit arena's.
   unsigned ArenaOf(uintptr_t address) const {
@@ -220,6 +258,9 @@ class NodeHeaps {
     return NodeHeapOf(reinterpret_cast<const void*>(index << kHugePageShift));
   }
   void NoteOwner(const HugeRun& run, uint16_t number);
+  bool IsOwner(size_t index, uint16_t number) const {
+    return ArenasOrNull()->owners[index].load(std::memory_order_relaxed) == number;
+  }
 
  private:
   static constexpr uint32_t kMaxNodes = os::NumaNodes::kMaxNodes;
@@ -230,6 +271,7 @@ class NodeHeaps {
     // Acquire: pairs with the release in AdmitArenas.
     return arenas_.load(std::memory_order_acquire);
   }
+  ArenaHeap* ArenaAt(unsigned number) const;
   // An arena's heap, made if need be; nullptr if there is no memory for it.
   PageHeap* MakeArenaHeap(unsigned number) ABSL_LOCKS_EXCLUDED(making_);
   uint32_t PartOf(uintptr_t address) const {
@@ -290,6 +332,13 @@ class NodeHeaps {
     ForEachArena(visit);
     ForEachNode(visit);
   }
+  // For all whose memory isn't a program's.
+  template <typename Visit>
+  void ForEachOwn(Visit visit) {
+    ForEach([&visit](PageHeap& heap) {
+      if (!heap.hooked()) visit(heap);
+    });
+  }
   template <typename Test>
   bool AnyNode(Test test) {
     bool any = false;
@@ -324,14 +373,20 @@ class NodeHeaps {
     if (heap == nullptr) return nullptr;
     Span* span = allocate(*heap);
     if (ABSL_PREDICT_FALSE(span == nullptr) && GiveRoomTo(*heap)) span = allocate(*heap);
+    if (span != nullptr && heap->hooked() && !HookedMemoryOf(number)->cleans()) {
+      span->zeroed = false;
+    }
     return span;
   }
 
+  PageMap& page_map_;
   os::NumaNodes nodes_;
   std::atomic<uint32_t> node_bits_{0};
   std::atomic<bool> several_{false};
   std::atomic<bool> has_lent_{false};
   std::atomic<ArenaHeaps*> arenas_{nullptr};
+  std::atomic<HookRunner> hook_runner_{nullptr};
+  std::atomic<uint64_t> refused_extents_{0};
   uint32_t parts_ = 1;
   size_t begin_ = 0;            // the first part's first huge page
   size_t part_huge_pages_ = 1;  // of each part

@@ -176,7 +176,7 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
 // empty huge page: that packs the heap. Lest more be resident for it than ever before, an empty one
 // is released then.
 void PageHeap::HoldPeak() {
-  if (Held() <= peak_resident_.load(std::memory_order_relaxed) || policy_.keeps_all()) {
+  if (Held() <= peak_resident_.load(std::memory_order_relaxed) || policy_.keeps_all() || hooked()) {
     return;
   }
   DropFreed();
@@ -365,7 +365,7 @@ LargeFault PageHeap::FreeLarge(void* block) {
   policy_.Note(used_pages_, clock_.NowMs());
   const size_t huge_pages = span->huge_pages;
   RemoveLarge(span);
-  if (huge_pages >= kReleaseAtOnce)
+  if (huge_pages >= kReleaseAtOnce && !hooked())
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
   HoldBound();
   return LargeFault::kNone;

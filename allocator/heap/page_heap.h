@@ -117,9 +117,11 @@ class PageHeap {
         advice_(memory, clock, page_map, pool_) {}
 
   // Another heap over the same.
-  explicit PageHeap(const PageHeap& other, LockRank rank = LockRank::kPageHeap,
-                    PageHeap* watched = nullptr)
-      : PageHeap(other.memory_, other.clock_, other.metadata_, other.page_map_, rank, watched) {}
+  explicit PageHeap(const PageHeap& other)
+      : PageHeap(other.memory_, other.clock_, other.metadata_, other.page_map_) {}
+  // The same with a memory of its own.
+  PageHeap(const PageHeap& other, os::VirtualMemory& memory, LockRank rank, PageHeap* watched)
+      : PageHeap(memory, other.clock_, other.metadata_, other.page_map_, rank, watched) {}
 
   // Places the heap, as HugePagePool::Init, and maps its start. False if the kernel refuses those
   // addresses; another place may then be tried.
@@ -145,6 +147,24 @@ class PageHeap {
   // pages are kept behind it, into which `grower`, a thread, may grow it without the lock
   // (Span::GrowIntoReserve) until ReturnReserve. nullptr if out of memory.
   Span* AllocateGrowing(size_t pages, const void* grower) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // From now on some of its memory is a program's, given by extent hooks (HookedMemory), which
+  // gives it back. No memory is released but by Release and ReleaseExcess, which are called with no
+  // lock held; limits are for others.
+  void SetHooked() ABSL_LOCKS_EXCLUDED(lock_);
+  bool hooked() const { return hooked_.load(std::memory_order_relaxed); }
+
+  // As the pool's PutForeign and TakeForeign.
+  void EnterForeign(const HugeRun& run) ABSL_LOCKS_EXCLUDED(lock_);
+  HugeRun TakeForeign(size_t* cursor, ForeignPart part) ABSL_LOCKS_EXCLUDED(lock_);
+  // How many pages of free memory the policy doesn't keep at `now_ms`.
+  size_t ExcessPages(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Whether any huge page of a range is between the first and the last that the heap has had.
+  bool ExtendsOver(size_t index, size_t count) ABSL_LOCKS_EXCLUDED(lock_) {
+    os::LockHolder hold(lock_);
+    return index < pool_.first_index() + pool_.extent() && pool_.first_index() < index + count;
+  }
 
   // Takes back a span of a size class, all of whose objects are free.
   void FreeShared(Span* span) ABSL_LOCKS_EXCLUDED(lock_);
@@ -420,6 +440,7 @@ class PageHeap {
   void UncutIfEmpty(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfKnown(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UncutIfClean(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UncutEmpty() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropSpares() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Uncut(HugePage* huge_page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // Called before `pages` pages, no more than a huge page has, are used. False if that is refused.
@@ -435,7 +456,7 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   struct HugePageUse;
   HugePageUse UseOf(size_t index) ABSL_LOCKS_EXCLUDED(lock_);
-  void AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency);
+  void AddResident(const HugePageUse& use, PageHeapResidency* residency);
   size_t ReleaseInside(size_t pages, size_t calls, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls, size_t* resident)
@@ -522,6 +543,7 @@ class PageHeap {
   alignas(kCacheLine) std::atomic<bool> has_grown_{false};  // read by every slow path
   std::atomic<bool> limit_noticed_{false};
   std::atomic<bool> refuses_{false};
+  std::atomic<bool> hooked_{false};
 };
 
 }  // namespace spanmalloc

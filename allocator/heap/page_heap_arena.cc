@@ -98,12 +98,16 @@ void PageHeap::FreeAll() {
   for (size_t index = pool_.NextHeld(pool_.first_index()); index < end;
        index = pool_.NextHeld(index)) {
     Span* span = page_map_.SpanOf(pool_.AddressOf(index));
+    if (span == nullptr) {  // lost at a fork
+      ++index;
+      continue;
+    }
     const size_t count = span->huge_pages;
     page_map_.ClearDirectory(index, count);
     DropSpan(span);
     pool_.Put(index, count, /*dirty=*/true);
   }
-  if (policy_.decay_ms() == 0) ReleaseHugePages(~size_t{0}, kMaxReleaseBatch);
+  if (policy_.decay_ms() == 0 && !hooked()) ReleaseHugePages(~size_t{0}, kMaxReleaseBatch);
   WaitForReleases();
   pool_.ReturnFree();
   UpdateUnwatched();
@@ -119,7 +123,46 @@ void PageHeap::BeginAnew() {
   peak_resident_.store(0, std::memory_order_relaxed);
   peak_at_growth_ = 0;
   resident_at_return_ = 0;
+  hooked_.store(false, std::memory_order_relaxed);
   UpdateUnwatched();
+}
+
+void PageHeap::SetHooked() {
+  os::LockHolder hold(lock_);
+  hooked_.store(true, std::memory_order_relaxed);
+  advice_.SetWish(HugePageWish::kNever);
+  notice_pages_ = refuse_pages_ = kNoLimit;
+  refuses_.store(false, std::memory_order_relaxed);
+  UpdateUnwatched();
+}
+
+// Nothing is kept for the next request, as in DropSpares, nor for the sake of what is clean.
+void PageHeap::UncutEmpty() {
+  DropSpares();
+  for (HugePageFiller& filler : fillers_) {
+    HugePage* huge_page = filler.Roomiest();
+    while (huge_page != nullptr && huge_page->used_pages == 0) {
+      Uncut(huge_page);
+      huge_page = filler.Roomiest();
+    }
+  }
+}
+
+void PageHeap::EnterForeign(const HugeRun& run) {
+  os::LockHolder hold(lock_);
+  pool_.PutForeign(run);
+}
+
+HugeRun PageHeap::TakeForeign(size_t* cursor, ForeignPart part) {
+  os::LockHolder hold(lock_);
+  if (*cursor == 0) UncutEmpty();
+  return pool_.TakeForeign(cursor, part);
+}
+
+size_t PageHeap::ExcessPages(uint64_t now_ms) {
+  os::LockHolder hold(lock_);
+  policy_.Note(used_pages_, now_ms);
+  return policy_.Excess(used_pages_, DirtyPages());
 }
 
 }  // namespace spanmalloc

@@ -56,7 +56,8 @@ void PageHeap::TakeBackAdvice(HugePage* huge_page) {
 void PageHeap::ReleaseForGrowth() {
   const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
   const size_t peak = peak_resident_.load(std::memory_order_relaxed);
-  if (dirty_in_cut_ <= bearable || policy_.keeps_all() || Held() + kPagesPerHugePage <= peak) {
+  if (dirty_in_cut_ <= bearable || policy_.keeps_all() || hooked() ||
+      Held() + kPagesPerHugePage <= peak) {
     return;
   }
   const uint64_t now = clock_.NowMs();
@@ -126,7 +127,8 @@ void PageHeap::WaitForFork() {
 void PageHeap::LockForFork() {
   lock_.Lock();
   forking_ = true;
-  while (releasing_ != 0) {
+  // A hook may want a lock that the fork holds; what it is about is lost to the child.
+  while (releasing_ != 0 && !hooked()) {
     lock_.Unlock();
     os::Yield();
     lock_.Lock();
@@ -140,6 +142,7 @@ void PageHeap::UnlockAfterFork() {
 
 void PageHeap::ResetAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   forking_ = false;
+  releasing_ = 0;
   lock_.ResetAfterFork();
 }
 
@@ -228,7 +231,7 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
 
 bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count, size_t* resident) {
   const size_t bytes = count * kReleaseUnit;
-  if (memory_.PageSize() > kReleaseUnit) return false;
+  if (memory_.PageSize() > kReleaseUnit || hooked()) return false;
   {
     os::LockHolder hold(lock_);
     TakeBackAdvice(HugePageOf(span));
@@ -313,6 +316,7 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
 
 // Spans may be freed faster than anybody looks at the clock, and nobody may come by later.
 void PageHeap::ReleaseBeyondBound() {
+  if (hooked()) return;
   const size_t limit = policy_.Limit(used_pages_);
   const size_t batch = limit / 8 < kMaxBoundBatch ? limit / 8 : kMaxBoundBatch;
   if (DirtyPages() > limit + batch) {

@@ -11,6 +11,7 @@ struct PageHeap::HugePageUse {
   bool mapped;
   bool cut;
   bool large;  // not cut: covered by a large span
+  char* start;
   // Cut: pages in spans, and those of them that are in spans of size classes.
   Bitmap<kPagesPerHugePage> used;
   Bitmap<kPagesPerHugePage> small;
@@ -21,6 +22,7 @@ PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
   HugePageUse use = {};
   use.mapped = pool_.IsMapped(index);
   if (!use.mapped) return use;
+  use.start = static_cast<char*>(pool_.AddressOf(index));
   const HugePage* huge_page = page_map_.HugePageAt(index);
   use.cut = huge_page != nullptr;
   if (!use.cut) {
@@ -32,16 +34,15 @@ PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
     use.small = use.used;
     return use;
   }
-  const char* start = static_cast<const char*>(pool_.AddressOf(index));
   for (size_t page = 0; page < kPagesPerHugePage; ++page) {
-    if (page_map_.ClassOf(start + page * kPageSize) != kNoSizeClass) use.small.Set(page);
+    if (page_map_.ClassOf(use.start + page * kPageSize) != kNoSizeClass) use.small.Set(page);
   }
   return use;
 }
 
 // Adds what is resident of a huge page that is cut, run by run of pages of one use. Of a larger
 // page of the system that is what its first page in use is used for.
-void PageHeap::AddResident(const HugePageUse& use, char* start, PageHeapResidency* residency) {
+void PageHeap::AddResident(const HugePageUse& use, PageHeapResidency* residency) {
   const size_t unit = PagesPerSystemPage();
   const auto counter = [&](size_t page) {
     const size_t used = use.used.FindSet(page);
@@ -53,7 +54,7 @@ void PageHeap::AddResident(const HugePageUse& use, char* start, PageHeapResidenc
   for (size_t page = unit; page <= kPagesPerHugePage; page += unit) {
     size_t* next = page == kPagesPerHugePage ? nullptr : counter(page);
     if (next == into) continue;
-    *into += memory_.Resident(start + first * kPageSize, (page - first) * kPageSize);
+    *into += memory_.Resident(use.start + first * kPageSize, (page - first) * kPageSize);
     first = page;
     into = next;
   }
@@ -74,11 +75,10 @@ PageHeapResidency PageHeap::MeasureResidency() {
   }
   for (size_t index = first; index < first + extent; ++index) {
     const HugePageUse use = UseOf(index);
-    char* start = static_cast<char*>(pool_.AddressOf(index));
     if (use.cut) {
-      AddResident(use, start, &residency);
+      AddResident(use, &residency);
     } else if (use.mapped) {
-      (use.large ? residency.large : residency.free) += memory_.Resident(start, kHugePageSize);
+      (use.large ? residency.large : residency.free) += memory_.Resident(use.start, kHugePageSize);
     }
   }
   return residency;

@@ -157,7 +157,7 @@ void PageHeap::ShrinkLarge(Span* span, size_t pages) {
   if (count != 0) FreeHugePages(begin, count, span->moved);
   // The tail of the last huge page stays the span's own address space, but not its memory.
   const size_t tail = RoundUp(pages, PagesPerSystemPage());
-  if (slack_end < tail + kMinReleaseRun) return;
+  if (slack_end < tail + kMinReleaseRun || hooked()) return;
   const size_t bytes = (RoundUp(slack_end, PagesPerSystemPage()) - tail) * kPageSize;
   if (pool_.IsAdvised(begin - 1, 1)) pool_.AdviseAgainst(begin - 1);
   ++totals_.release_calls;
@@ -178,8 +178,8 @@ void PageHeap::MoveAdvice(const Span* from, const Span* to) {
 
 bool PageHeap::MoveLarge(Span* from, Span* to) {
   os::LockHolder hold(lock_);
-  if (!to->moved && (moved_mappings_ >= kMaxMovedMappings ||
-                     memory_.splits() + 2 > os::VirtualMemory::kMaxSplits)) {
+  if (hooked() || (!to->moved && (moved_mappings_ >= kMaxMovedMappings ||
+                                  memory_.splits() + 2 > os::VirtualMemory::kMaxSplits))) {
     return false;
   }
   // What lies behind a span in its last huge page is its own.

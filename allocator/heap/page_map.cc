@@ -56,6 +56,15 @@ size_t PageMap::Cover(size_t begin_huge_page, size_t end_huge_page) {
   return end < huge_pages_ ? end : huge_pages_;
 }
 
+bool PageMap::AdmitForeign() {
+  if (foreign() != nullptr) return true;
+  void* memory = memory_.Map(RoundUp(sizeof(ForeignMap), memory_.PageSize()));
+  if (memory == nullptr) return false;
+  // Constructing it would touch all of it. Release: pairs with the acquire in foreign.
+  foreign_.store(static_cast<ForeignMap*>(memory), std::memory_order_release);
+  return true;
+}
+
 size_t PageMap::ResidentBytes(size_t begin_huge_page, size_t end_huge_page) const {
   if (begin_huge_page == end_huge_page) return 0;
   const ByteRange directory = DirectoryOf(begin_huge_page, end_huge_page);

@@ -6,6 +6,8 @@
 //   * the directory, one word per huge page: the HugePage that is cut there, or the large Span
 //     that covers it whole. Only slow paths read it.
 //
+// Beside them, once a program has extent hooks: which entries are for memory outside the window.
+//
 // Readers take no lock: an entry is written before its span is published and stays until after its
 // last block is freed, so whoever holds a live block reads a settled entry. Writers hold the lock
 // of the page heap whose part of the window it is.
@@ -16,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/heap/foreign_map.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/span.h"
 #include "allocator/os/virtual_memory.h"
@@ -35,6 +38,19 @@ class PageMap {
   // Makes the entries of huge pages [begin, end) writable, and some more behind them. Returns where
   // the writable ones from `begin` on end; 0 if the kernel refuses. Thread-safe.
   size_t Cover(size_t begin_huge_page, size_t end_huge_page);
+
+  // Makes entries for memory outside the window possible. False if the kernel refuses memory.
+  bool AdmitForeign();
+  // nullptr while there are none.
+  ForeignMap* foreign() const {
+    // Acquire: pairs with the release in AdmitForeign.
+    return foreign_.load(std::memory_order_acquire);
+  }
+  // Whether any of those entries are for such memory.
+  bool HasForeign(size_t index, size_t count) const {
+    const ForeignMap* foreign_map = foreign();
+    return foreign_map != nullptr && foreign_map->HasAny(index, count);
+  }
 
   // The size class of the page at `pointer`; any pointer may be asked for in a full window.
   ALLOC_FAST_PATH SizeClass ClassOf(const void* pointer) const {
@@ -93,6 +109,7 @@ class PageMap {
   std::atomic<uintptr_t>* directory_ = nullptr;
   size_t huge_pages_ = 0;  // entries reserved; they read as zero until they are written
   std::atomic<size_t> covered_bytes_{0};
+  std::atomic<ForeignMap*> foreign_{nullptr};
 
   static constexpr uint8_t kNoClasses = 0;
 };

@@ -69,8 +69,8 @@ class VirtualMemory {
   // process may have 65530 mappings, so all its heaps together make kMaxSplits at most.
   // Thread-safe.
   static constexpr size_t kMaxSplits = 12288;
-  size_t splits() const { return splits_.load(std::memory_order_relaxed); }
-  void NoteSplits(ptrdiff_t change) {
+  virtual size_t splits() const { return splits_.load(std::memory_order_relaxed); }
+  virtual void NoteSplits(ptrdiff_t change) {
     splits_.fetch_add(static_cast<size_t>(change), std::memory_order_relaxed);
   }
 

@@ -53,6 +53,7 @@ TABLE = {
     "double_free_owner_ended": (DOUBLE, EVENTUAL),
     "double_free_in_child": (GONE, IMMEDIATE),
     "double_free_in_arena": (DOUBLE, IMMEDIATE),
+    "double_free_in_hooked_arena": (GONE, IMMEDIATE),
     "free_after_arena_destroy": (GONE, IMMEDIATE),
     "free_large_after_arena_reset": (GONE, IMMEDIATE),
     "double_delete": (DOUBLE, EVENTUAL),

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "allocator/heap/hooked_memory.h"
+
+#include "allocator/heap/node_heaps.h"
+#include "allocator/os/raw_output.h"
+#include "allocator/os/thread.h"
+#include "allocator/util/text_buffer.h"
+
+namespace spanmalloc {
+namespace {
+
+// Counts a thread that may call hooks.
+class InHooks {
+ public:
+  explicit InHooks(std::atomic<uint32_t>& count) : count_(count) { count_.fetch_add(1); }
+  ~InHooks() { count_.fetch_sub(1); }
+  InHooks(const InHooks&) = delete;
+  InHooks& operator=(const InHooks&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
+uintptr_t AddressOf(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
+
+}  // namespace
+
+template <typename Hook>
+bool HookedMemory::Call(Hook hook) {
+  return heaps_.RunHook(arena_, [](void* argument) { (*static_cast<Hook*>(argument))(); }, &hook);
+}
+
+bool HookedMemory::IsDue(uint64_t now_ms) {
+  if (hooks() == nullptr || now_ms < next_ms_.load(std::memory_order_relaxed)) return false;
+  next_ms_.store(now_ms + kIntervalMs, std::memory_order_relaxed);
+  return true;
+}
+
+void HookedMemory::TellLie(const char* what, const void* memory) const {
+  char storage[192];
+  TextBuffer line(storage, sizeof(storage));
+  line << "spanmalloc: extent hooks of arena " << uint64_t{arena_} << ": alloc returned " << memory
+       << ", " << what << "; the memory isn't used\n";
+  os::WriteToStderr(line.text());
+}
+
+bool HookedMemory::Dalloc(void* memory, size_t size, bool committed) {
+  ExtentHooks* own = hooks();
+  bool refused = true;
+  if (own->dalloc != nullptr) {
+    Call([&] { refused = own->dalloc(own, memory, size, committed, arena_); });
+  }
+  return !refused;
+}
+
+bool HookedMemory::Decommit(void* memory, size_t size) {
+  ExtentHooks* own = hooks();
+  bool refused = true;
+  if (own->decommit != nullptr) {
+    Call([&] { refused = own->decommit(own, memory, size, 0, size, arena_); });
+  }
+  return !refused;
+}
+
+bool HookedMemory::CommitAll(void* memory, size_t size) {
+  ExtentHooks* own = hooks();
+  bool refused = true;
+  if (own->commit != nullptr) {
+    Call([&] { refused = own->commit(own, memory, size, 0, size, arena_); });
+  }
+  return !refused;
+}
+
+void HookedMemory::Destroy(void* memory, size_t size, bool committed) {
+  ExtentHooks* own = hooks();
+  if (own->destroy == nullptr) return;
+  Call([&] { own->destroy(own, memory, size, committed, arena_); });
+}
+
+void HookedMemory::GiveBack(void* memory, size_t size, bool committed) {
+  if (!Dalloc(memory, size, committed)) Destroy(memory, size, committed);
+}
+
+// Whether memory from alloc can be used; what can't was given back, unless it is a block's already.
+bool HookedMemory::Admit(void* memory, size_t size, size_t alignment, bool committed) {
+  const uintptr_t start = AddressOf(memory);
+  const size_t count = size >> kHugePageShift;
+  ForeignMap& foreign = *page_map_.foreign();
+  if (start % alignment != 0) {
+    TellLie("which isn't aligned as it was asked to", memory);
+  } else if (ForeignMap::CanHold(start, count)) {
+    if (foreign.ContainsAny(start, count)) {
+      TellLie("memory that was returned before and is in use", memory);
+      return false;
+    }
+    if (heaps_.ClaimForeign(start, count)) {
+      if (committed || CommitAll(memory, size)) return true;
+      foreign.Clear(HugePageIndex(start), count);
+    }
+  }
+  heaps_.NoteRefusedExtent();
+  GiveBack(memory, size, committed);
+  return false;
+}
+
+// Enters an extent in the heap and among those of the arena.
+void HookedMemory::Enter(PageHeap& heap, const HugeRun& run) {
+  if (run.index < begin_.load(std::memory_order_relaxed)) {
+    begin_.store(run.index, std::memory_order_relaxed);
+  }
+  if (run.index + run.count > end_.load(std::memory_order_relaxed)) {
+    end_.store(run.index + run.count, std::memory_order_relaxed);
+  }
+  heaps_.NoteOwner(run, arena_);
+  heap.EnterForeign(run);
+}
+
+bool HookedMemory::Provide(PageHeap& heap, size_t count, size_t alignment) {
+  ExtentHooks* own = hooks();
+  if (!provides()) return false;
+  const InHooks inside(in_hooks_);
+  if (closed_.load()) return false;
+  if (alignment < kHugePageSize) alignment = kHugePageSize;
+  if (Recommit(heap, count, alignment)) return true;
+  const size_t size = count << kHugePageShift;
+  void* memory = nullptr;
+  bool zero = false;
+  bool commit = true;
+  Call([&] { memory = own->alloc(own, nullptr, size, alignment, &zero, &commit, arena_); });
+  if (memory == nullptr || !Admit(memory, size, alignment, commit)) return false;
+  Enter(heap, {.index = HugePageIndex(AddressOf(memory)), .count = count, .dirty = !zero});
+  return true;
+}
+
+// Takes an extent whose memory was decommitted.
+bool HookedMemory::Recommit(PageHeap& heap, size_t count, size_t alignment) {
+  ForeignMap& foreign = *page_map_.foreign();
+  const size_t end = end_.load(std::memory_order_relaxed);
+  for (size_t i = begin_.load(std::memory_order_relaxed); i < end; ++i) {
+    if (!foreign.IsDecommitted(i) || !heaps_.IsOwner(i, arena_)) continue;
+    const ForeignMap::Extent extent = foreign.ExtentAt(i);
+    const uintptr_t start = foreign.AddressOf(i);
+    if (extent.count < count || start % alignment != 0 || !foreign.TakeDecommitted(i)) continue;
+    if (!CommitAll(reinterpret_cast<void*>(start), extent.count << kHugePageShift)) {
+      foreign.SetDecommitted(i);
+      return false;
+    }
+    Enter(heap, {.index = i, .count = extent.count});
+    return true;
+  }
+  return false;
+}
+
+// Makes a run that is part of an extent one of its own. False if there is no leave to do so.
+bool HookedMemory::CutOut(const HugeRun& run) {
+  ForeignMap& foreign = *page_map_.foreign();
+  const ForeignMap::Extent whole = foreign.ExtentAt(run.index);
+  ExtentHooks* own = hooks();
+  const auto split = [&](size_t first, size_t at, size_t end) {
+    bool refused = true;
+    Call([&] {
+      refused = own->split(own, reinterpret_cast<void*>(foreign.AddressOf(first)),
+                           (end - first) << kHugePageShift, (at - first) << kHugePageShift,
+                           (end - at) << kHugePageShift, /*committed=*/true, arena_);
+    });
+    if (!refused) foreign.Split(at);
+    return !refused;
+  };
+  const size_t whole_end = whole.index + whole.count;
+  const size_t end = run.index + run.count;
+  if (run.index == whole.index && end == whole_end) return true;
+  if (own->split == nullptr) return false;
+  if (run.index != whole.index && !split(whole.index, run.index, whole_end)) return false;
+  return end == whole_end || split(run.index, end, whole_end);
+}
+
+// Offers an extent, which the caller took from the heap, to dalloc, then to decommit. Returns
+// whether either took it.
+bool HookedMemory::Offer(PageHeap& heap, const HugeRun& run) {
+  ForeignMap& foreign = *page_map_.foreign();
+  const uintptr_t start = foreign.AddressOf(run.index);
+  void* memory = reinterpret_cast<void*>(start);
+  const size_t size = run.count << kHugePageShift;
+  // Forgotten before: once the hook has it, it may give it to another arena.
+  heaps_.NoteOwner(run, 0);
+  foreign.Clear(run.index, run.count);
+  if (Dalloc(memory, size, /*committed=*/true)) return true;
+  if (!heaps_.ClaimForeign(start, run.count)) {
+    Destroy(memory, size, /*committed=*/true);
+    return true;
+  }
+  if (!Decommit(memory, size)) {
+    foreign.SetKept(run.index);
+    Enter(heap, run);
+    return false;
+  }
+  heaps_.NoteOwner(run, arena_);
+  foreign.SetDecommitted(run.index);
+  return true;
+}
+
+size_t HookedMemory::Return(PageHeap& heap, size_t pages) {
+  if (hooks() == nullptr || pages == 0) return 0;
+  const InHooks inside(in_hooks_);
+  if (closed_.load()) return 0;
+  if (pages > kWindowPages) pages = kWindowPages;
+  // One thread at a time may split extents: it has to know where they end.
+  const bool cuts = !cutting_.exchange(true, std::memory_order_relaxed);
+  size_t returned = 0;
+  for (size_t cursor = 0; returned < pages;) {
+    const HugeRun run = heap.TakeForeign(&cursor, cuts ? ForeignPart::kAny : ForeignPart::kWhole);
+    if (run.count == 0) break;
+    if (!CutOut(run)) {
+      Enter(heap, run);
+    } else if (Offer(heap, run)) {
+      returned += run.count * kPagesPerHugePage;
+    }
+  }
+  if (cuts) cutting_.store(false, std::memory_order_relaxed);
+  if (returned < pages) returned += heap.Release(pages - returned);
+  return returned;
+}
+
+// Those who come later than this see it, and those who came before are seen.
+bool HookedMemory::Close() {
+  if (hooks() != nullptr && !Call([] {})) return false;
+  closed_.store(true);
+  while (in_hooks_.load() != 0) os::Yield();
+  return true;
+}
+
+void HookedMemory::ReturnAll(PageHeap& heap) {
+  if (hooks() == nullptr) return;
+  ForeignMap& foreign = *page_map_.foreign();
+  for (size_t cursor = 0;;) {
+    const HugeRun run = heap.TakeForeign(&cursor, ForeignPart::kAll);
+    if (run.count == 0) break;
+    void* memory = reinterpret_cast<void*>(foreign.AddressOf(run.index));
+    heaps_.NoteOwner(run, 0);
+    foreign.Clear(run.index, run.count);
+    GiveBack(memory, run.count << kHugePageShift, /*committed=*/true);
+  }
+  const size_t end = end_.load(std::memory_order_relaxed);
+  for (size_t i = begin_.load(std::memory_order_relaxed); i < end; ++i) {
+    if (!foreign.IsDecommitted(i) || !heaps_.IsOwner(i, arena_)) continue;
+    const size_t count = foreign.ExtentAt(i).count;
+    void* memory = reinterpret_cast<void*>(foreign.AddressOf(i));
+    heaps_.NoteOwner({.index = i, .count = count}, 0);
+    foreign.Clear(i, count);
+    Destroy(memory, count << kHugePageShift, /*committed=*/false);
+  }
+}
+
+void HookedMemory::BeginAnew() {
+  SetHooks(nullptr);
+  Open();
+  cleans_.store(true, std::memory_order_relaxed);
+  begin_.store(kWindowHugePages, std::memory_order_relaxed);
+  end_.store(0, std::memory_order_relaxed);
+}
+
+// Gives the memory of pages of an extent back that nobody uses.
+bool HookedMemory::Purge(void* address, size_t size) {
+  const ForeignMap& foreign = *page_map_.foreign();
+  const ForeignMap::Extent extent = foreign.ExtentAt(HugePageIndex(AddressOf(address)));
+  const uintptr_t start = foreign.AddressOf(extent.index);
+  ExtentHooks* own = hooks();
+  const auto purged = [&](auto purge) {
+    bool refused = true;
+    if (purge != nullptr) {
+      Call([&] {
+        refused = purge(own, reinterpret_cast<void*>(start), extent.count << kHugePageShift,
+                        AddressOf(address) - start, size, arena_);
+      });
+    }
+    return !refused;
+  };
+  if (purged(own->purge_forced)) return true;
+  if (!purged(own->purge_lazy)) return false;
+  cleans_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace spanmalloc
