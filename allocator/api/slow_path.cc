@@ -94,7 +94,8 @@ void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool*
 }
 
 // As Take, in the heap that all threads share.
-inline void* TakeInCommonHeap(size_t c, size_t size, size_t alignment, bool* zeroed) {
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void* TakeInCommonHeap(size_t c, size_t size, size_t alignment,
+                                                           bool* zeroed) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {
