@@ -73,8 +73,7 @@ bool ArenaSet::Destroy(unsigned index) {
   heap_.page_heap.ReturnAllHooked(index);
   os::LockHolder hold(table_lock_);
   if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
-    destroyed_->heap.Add(heap->Stats());
-    heap->AddLargeClasses(destroyed_->large_classes);
+    destroyed_->heap.Add(heap->Stats(destroyed_->large_classes));
     heap->BeginAnew();
   }
   At(index)->next_free = last_destroyed_;
@@ -92,15 +91,6 @@ bool ArenaSet::TakeDown(unsigned index) {
   arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });
-<<<<<<< HEAD
-  if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
-    destroyed_->heap.Add(heap->Stats(destroyed_->large_classes));
-    heap->BeginAnew();
-  }
-  arena->next_free = last_destroyed_;
-  last_destroyed_ = index;
-=======
->>>>>>> hooks
   return true;
 }
 
