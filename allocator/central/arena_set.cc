@@ -66,23 +66,31 @@ bool ArenaSet::Destroy(unsigned index) {
   if (Find(index) == nullptr) return false;
   HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
   if (hooked != nullptr && !hooked->Close()) return false;
-  if (!TakeDown(index)) {
+  if (!TakeDown(index, hooked != nullptr)) {
     if (hooked != nullptr) hooked->Open();
     return false;
   }
+  if (hooked == nullptr) return true;
   heap_.page_heap.ReturnAllHooked(index);
   os::LockHolder hold(table_lock_);
+  Retire(index);
+  return true;
+}
+
+// Adds the figures of a page heap that has no memory left to those of arenas that are gone; the
+// index may be given again.
+void ArenaSet::Retire(unsigned index) {
   if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) {
     destroyed_->heap.Add(heap->Stats(destroyed_->large_classes));
     heap->BeginAnew();
   }
   At(index)->next_free = last_destroyed_;
   last_destroyed_ = index;
-  return true;
 }
 
-// Makes an arena one that doesn't exist, and frees its blocks. Its index isn't free yet.
-bool ArenaSet::TakeDown(unsigned index) {
+// Makes an arena one that doesn't exist, and frees its blocks. Its index isn't free yet if hooks
+// have its memory.
+bool ArenaSet::TakeDown(unsigned index, bool hooked) {
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
   if (arena == nullptr || arena->threads.load(std::memory_order_relaxed) != 0) return false;
@@ -91,6 +99,7 @@ bool ArenaSet::TakeDown(unsigned index) {
   arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });
+  if (!hooked) Retire(index);
   return true;
 }
 
