@@ -221,6 +221,8 @@ size_t nallocx(size_t size, int flags) SPANMALLOC_NOEXCEPT;
  * the layout is jemalloc's. docs/arenas.md says when each is called. All but alloc may be NULL, and
  * those that return bool return true where they decline. They may allocate, free and call mallctl,
  * but not use memory of their own arena. A table must stay as long as its arenas. */
+#ifndef EXTENT_HOOKS_T_DECLARED /* builds with a prefix declare it, too */
+#define EXTENT_HOOKS_T_DECLARED
 typedef struct extent_hooks_s extent_hooks_t;
 
 /* `size` bytes, a multiple of 2 MiB, aligned to `alignment`, at least 2 MiB; NULL if there are
@@ -261,6 +263,7 @@ struct extent_hooks_s {
   extent_split_t* split;
   extent_merge_t* merge;
 };
+#endif /* EXTENT_HOOKS_T_DECLARED */
 
 /* Reads the value called `name` into *oldp (of *oldlenp bytes) and writes *newp (of newlen bytes)
  * to it; NULL for what isn't wanted. Returns 0 or an errno number: ENOENT (no such name), EPERM

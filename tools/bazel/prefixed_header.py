@@ -52,7 +52,7 @@ OWN = re.compile(r"\bspanmalloc_\w+")
 
 def declared_names(code):
     """The functions, variables and types that a header without comments declares."""
-    lines = [line for line in code.splitlines() if not line.startswith((" ", "#"))]
+    lines = [line for line in code.splitlines() if not line.startswith((" ", "#", "typedef"))]
     names = {name for match in DECLARED.finditer("\n".join(lines)) for name in match.groups()}
     return names - {None} | set(OWN.findall(code))
 
