@@ -67,11 +67,11 @@ class PageMap {
   void SetHugePage(size_t index, HugePage* huge_page);
   void SetLargeSpan(size_t index, size_t huge_pages, Span* span);
   void ClearDirectory(size_t index, size_t huge_pages);
-  // The huge page at `index` if it is cut into spans, else nullptr.
   // The one span that may contain `pointer`, or nullptr if none can. Safe for any pointer, and
   // reads nothing of the span itself.
   Span* CandidateFor(const void* pointer) const;
 
+  // The huge page at `index` if it is cut into spans, else nullptr.
   HugePage* HugePageAt(size_t index) const;
 
   // Bytes of table entries that were made writable.

@@ -28,24 +28,12 @@ class BorrowingTest : public testing::Test {
     EXPECT_TRUE(FaultLog::Take().empty());
   }
 
-  std::vector<void*> Take(SizeClass c, size_t count) {
-    std::vector<void*> all;
-    void* out[PerCpuCentral::kMaxBatch];
-    while (all.size() < count) {
-      const size_t left = count - all.size();
-      const size_t got = central_.Remove(
-          c, out, left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch);
-      if (got == 0) break;
-      all.insert(all.end(), out, out + got);
-    }
-    return all;
-  }
   void PutInSpans(SizeClass c, const std::vector<void*>& objects) {
     for (void* object : objects) central_.InsertInSpans(c, &object, 1);
   }
   // Leaves one object in use of each of so many spans of the lender's class.
   void MakeHoles(size_t spans = 40) {
-    const std::vector<void*> objects = Take(kLender, spans * kLent.objects);
+    const std::vector<void*> objects = on_.Take(kLender, spans * kLent.objects);
     std::vector<void*> freed;
     for (size_t i = 0; i < objects.size(); ++i) {
       (i % kLent.objects == 0 ? kept_ : freed).push_back(objects[i]);
@@ -59,7 +47,7 @@ class BorrowingTest : public testing::Test {
   SizeClass ClassAt(void* object) { return on_.page_map.SpanOf(object)->size_class; }
   // Takes an object of a class. Returns the class of the span it lies in.
   SizeClass TakenFrom(SizeClass c) {
-    taken_.push_back(Take(c, 1)[0]);
+    taken_.push_back(on_.Take(c, 1)[0]);
     return ClassAt(taken_.back());
   }
   size_t Live(SizeClass c) {
@@ -87,7 +75,7 @@ TEST_F(BorrowingTest, IdleObjectsAreTakenBeforeTheHeapGrows) {
 TEST_F(BorrowingTest, NotBeforeTheyHaveBeenIdleForAWholeTick) {
   MakeHoles();
   EXPECT_EQ(TakenFrom(kBorrower), kBorrower);
-  Take(kBorrower, kSizeClassTable[kBorrower].objects - 1);
+  on_.Take(kBorrower, kSizeClassTable[kBorrower].objects - 1);
   Tick(1);
   EXPECT_EQ(TakenFrom(kBorrower), kBorrower);
 }
@@ -144,7 +132,7 @@ TEST_F(BorrowingTest, FreedAsWhatWasAskedFor) {
   Tick();
   for (int i = 0; i < 20; ++i) ASSERT_EQ(TakenFrom(kBorrower), kLender);
   central_.Insert(kBorrower, taken_.data(), 10);
-  EXPECT_EQ(Take(kBorrower, 10).size(), 10u) << "out of the array";
+  EXPECT_EQ(on_.Take(kBorrower, 10).size(), 10u) << "out of the array";
   central_.Insert(kBorrower, taken_.data(), 10);
   PutInSpans(kBorrower, std::vector<void*>(taken_.begin() + 10, taken_.end()));
   central_.Drain();

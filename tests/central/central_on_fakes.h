@@ -4,6 +4,9 @@
 #ifndef SPANMALLOC_TESTS_CENTRAL_CENTRAL_ON_FAKES_H_
 #define SPANMALLOC_TESTS_CENTRAL_CENTRAL_ON_FAKES_H_
 
+#include <algorithm>
+#include <vector>
+
 #include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "tests/support/fault_log.h"
@@ -20,6 +23,19 @@ struct CentralOnFakes : HeapOnFakes {
   Heap heap{metadata, page_map, node_heaps, &FaultLog::Report};
   ArenaSet arenas{heap};
   PerCpuCentral central{Heap{metadata, page_map, node_heaps, &FaultLog::Report, &arenas}};
+
+  // As many objects of a class, in batches; fewer if there are no more.
+  std::vector<void*> Take(SizeClass size_class, size_t count) {
+    std::vector<void*> all;
+    void* out[PerCpuCentral::kMaxBatch];
+    while (all.size() < count) {
+      const size_t wanted = std::min<size_t>(count - all.size(), PerCpuCentral::kMaxBatch);
+      const size_t got = central.Remove(size_class, out, wanted);
+      if (got == 0) break;
+      all.insert(all.end(), out, out + got);
+    }
+    return all;
+  }
 };
 
 }  // namespace spanmalloc

@@ -26,18 +26,6 @@ class PerCpuCentralTest : public testing::Test {
     EXPECT_TRUE(FaultLog::Take().empty());
   }
 
-  std::vector<void*> Take(SizeClass c, size_t count) {
-    std::vector<void*> all;
-    void* out[PerCpuCentral::kMaxBatch];
-    while (all.size() < count) {
-      const size_t left = count - all.size();
-      const size_t got = central_.Remove(
-          c, out, left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch);
-      if (got == 0) break;
-      all.insert(all.end(), out, out + got);
-    }
-    return all;
-  }
   void Insert(SizeClass c, std::vector<void*> objects) {
     central_.Insert(c, objects.data(), objects.size());
   }
@@ -56,7 +44,7 @@ TEST_F(PerCpuCentralTest, EveryClassGivesEachObjectOnceAndTakesItBack) {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     const auto size_class = static_cast<SizeClass>(c);
     const size_t count = 2 * kSizeClassTable[c].objects + 3;
-    const std::vector<void*> objects = Take(size_class, count);
+    const std::vector<void*> objects = on_.Take(size_class, count);
     ASSERT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), count);
     ExpectLive(size_class, count);
     Insert(size_class, objects);
@@ -77,9 +65,9 @@ TEST_F(PerCpuCentralTest, AListTakesMemoryWhenItsClassIsFirstUsed) {
   };
   PinToCpu(0);
   EXPECT_EQ(count_lists(), 0u);
-  const std::vector<void*> objects = Take(kClass, 3);
+  const std::vector<void*> objects = on_.Take(kClass, 3);
   EXPECT_EQ(count_lists(), 1u);
-  const std::vector<void*> others = Take(kClass + 1, 3);
+  const std::vector<void*> others = on_.Take(kClass + 1, 3);
   EXPECT_EQ(count_lists(), 2u);
   EXPECT_EQ(central_.Stats(kClass + 2).taken, 0u);
   Insert(kClass, objects);
@@ -89,14 +77,14 @@ TEST_F(PerCpuCentralTest, AListTakesMemoryWhenItsClassIsFirstUsed) {
 
 TEST_F(PerCpuCentralTest, MoreThanABatchIsInsertedWhole) {
   const size_t count = 3000;
-  const std::vector<void*> objects = Take(kClass, count);
+  const std::vector<void*> objects = on_.Take(kClass, count);
   ASSERT_GT(count, kSizeClassTable[kClass].central_limit + 2 * PerCpuCentral::kMaxBatch);
   Insert(kClass, objects);
   ExpectLive(kClass, 0);
 }
 
 TEST_F(PerCpuCentralTest, InsertInSpansPassesTheArrayBy) {
-  std::vector<void*> objects = Take(kClass, PerCpuCentral::kMaxBatch);
+  std::vector<void*> objects = on_.Take(kClass, PerCpuCentral::kMaxBatch);
   central_.InsertInSpans(kClass, objects.data(), objects.size());
   EXPECT_EQ(central_.Stats(kClass).array_objects, 0u);
   ExpectLive(kClass, 0);
@@ -127,10 +115,10 @@ TEST_F(PerCpuCentralTest, ZeroedObjectsReadZero) {
 TEST_F(PerCpuCentralTest, ReturnIdleGivesBackWhatLayStill) {
   PinToCpu pin(0);
   const size_t held = kSizeClassTable[kClass].central_limit;
-  Insert(kClass, Take(kClass, held));
+  Insert(kClass, on_.Take(kClass, held));
   central_.ReturnIdle();
   EXPECT_EQ(central_.Stats(kClass).array_objects, held) << "it was put there just now";
-  std::vector<void*> some = Take(kClass, 5);
+  std::vector<void*> some = on_.Take(kClass, 5);
   Insert(kClass, some);
   central_.ReturnIdle();
   EXPECT_EQ(central_.Stats(kClass).array_objects, 5u);
@@ -140,12 +128,12 @@ TEST_F(PerCpuCentralTest, ReturnIdleGivesBackWhatLayStill) {
 TEST_F(PerCpuCentralTest, ACpuTakesWhatAnotherHasToSpare) {
   {
     PinToCpu pin(0);
-    Insert(kClass, Take(kClass, kSizeClassTable[kClass].central_limit));
+    Insert(kClass, on_.Take(kClass, kSizeClassTable[kClass].central_limit));
   }
   PinToCpu pin(1);
   if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
   const uint64_t made = central_.Stats(kClass).spans_made;
-  const std::vector<void*> objects = Take(kClass, 8);
+  const std::vector<void*> objects = on_.Take(kClass, 8);
   EXPECT_EQ(objects.size(), 8u);
   EXPECT_EQ(central_.Stats(kClass).spans_made, made);
   ExpectLive(kClass, 8);
@@ -157,14 +145,14 @@ TEST_F(PerCpuCentralTest, ACpuThatHadNothingToSpareIsLookedAtAgainWhenItHas) {
   std::vector<void*> objects;
   {
     PinToCpu pin(0);
-    Insert(kClass, Take(kClass, 4 * in_span));
-    objects = Take(kClass, 4 * in_span);
+    Insert(kClass, on_.Take(kClass, 4 * in_span));
+    objects = on_.Take(kClass, 4 * in_span);
   }
   std::vector<void*> own;
   {
     PinToCpu pin(1);
     if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
-    own = Take(kClass, in_span);  // looks in vain first
+    own = on_.Take(kClass, in_span);  // looks in vain first
   }
   {
     PinToCpu pin(0);
@@ -172,7 +160,7 @@ TEST_F(PerCpuCentralTest, ACpuThatHadNothingToSpareIsLookedAtAgainWhenItHas) {
   }
   PinToCpu pin(1);
   const uint64_t made = central_.Stats(kClass).spans_made;
-  objects = Take(kClass, 8);
+  objects = on_.Take(kClass, 8);
   EXPECT_EQ(central_.Stats(kClass).spans_made, made);
   Insert(kClass, own);
   Insert(kClass, objects);
@@ -183,12 +171,12 @@ TEST_F(PerCpuCentralTest, CpusBeyondTheLimitShareShards) {
   std::vector<void*> objects;
   {
     PinToCpu pin(0);
-    objects = Take(kClass, 3);
+    objects = on_.Take(kClass, 3);
     Insert(kClass, objects);
   }
   PinToCpu pin(1);
   if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
-  EXPECT_EQ(Take(kClass, 3), objects) << "no other CPU would give so few away";
+  EXPECT_EQ(on_.Take(kClass, 3), objects) << "no other CPU would give so few away";
   EXPECT_EQ(central_.CountShards(), 1u);
   Insert(kClass, objects);
 }
@@ -197,11 +185,11 @@ TEST_F(PerCpuCentralTest, AShardPastANewLimitIsEmptiedAsAnyIdleOne) {
   for (int cpu : {0, 1}) {
     PinToCpu pin(cpu);
     if (!pin.pinned()) GTEST_SKIP() << "one CPU only";
-    Insert(kClass, Take(kClass, 100));
+    Insert(kClass, on_.Take(kClass, 100));
   }
   ASSERT_EQ(central_.CountShards(), 2u);
   central_.LimitShards(1);
-  const std::vector<void*> all = Take(kClass, 200);
+  const std::vector<void*> all = on_.Take(kClass, 200);
   Insert(kClass, all);
   central_.ReturnIdle();
   central_.ReturnIdle();
@@ -213,7 +201,7 @@ TEST_F(PerCpuCentralTest, ObjectsReturnToTheSpansOfTheCpuTheyCameFrom) {
   std::vector<void*> objects;
   {
     PinToCpu pin(0);
-    objects = Take(kClass, 50);
+    objects = on_.Take(kClass, 50);
   }
   {
     PinToCpu pin(1);
@@ -229,11 +217,11 @@ TEST_F(PerCpuCentralTest, ObjectsReturnToTheSpansOfTheCpuTheyCameFrom) {
 TEST_F(PerCpuCentralTest, OutOfMemoryIsZeroObjects) {
   on_.memory.RefuseAll(FakeVirtualMemory::kMapAt);
   on_.memory.RefuseAll(FakeVirtualMemory::kMap);
-  const std::vector<void*> objects = Take(kSizeClasses, 100000);
+  const std::vector<void*> objects = on_.Take(kSizeClasses, 100000);
   EXPECT_LT(objects.size(), 100000u);
   ExpectLive(kSizeClasses, objects.size());
   on_.memory.RefuseNothing();
-  EXPECT_EQ(Take(kSizeClasses, 1).size(), 1u);
+  EXPECT_EQ(on_.Take(kSizeClasses, 1).size(), 1u);
 }
 
 TEST_F(PerCpuCentralTest, NoMemoryForAShardIsZeroObjects) {
@@ -241,9 +229,9 @@ TEST_F(PerCpuCentralTest, NoMemoryForAShardIsZeroObjects) {
   on_.memory.RefuseAll(FakeVirtualMemory::kMap);
   while (on_.metadata.Allocate(64) != nullptr) {
   }
-  EXPECT_EQ(Take(kClass, 1).size(), 0u);
+  EXPECT_EQ(on_.Take(kClass, 1).size(), 0u);
   on_.memory.RefuseNothing();
-  EXPECT_EQ(Take(kClass, 1).size(), 1u);
+  EXPECT_EQ(on_.Take(kClass, 1).size(), 1u);
 }
 
 // Threads that pass each other objects through the lists; each stamps what it holds.

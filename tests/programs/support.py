@@ -85,6 +85,19 @@ def resident_bytes(process):
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
+def wait_until_asleep(process):
+    """Waits until all threads of a process have been seen asleep, a few times in a row."""
+    deadline = time.monotonic() + HANG_SECONDS
+    looks = 0
+    while looks < 10 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+        states = set()
+        for stat in pathlib.Path(f"/proc/{process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # the thread ended
+                states.add(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0])
+        looks = looks + 1 if states == {"S"} else 0
+
+
 def forbidden_lines(stderr):
     """The lines of `stderr` that no run may have."""
     return [line for line in stderr.splitlines() if line.startswith(_FORBIDDEN_PREFIXES)]

@@ -35,7 +35,11 @@ class YrmcdsTest(support.LinkedProgramTest):
                 f"temp_dir = {session.directory}\nworkers = 4\nmemory_limit = 256M\n"
                 "virtual_ip = 127.0.0.1\n"
             )
-            with session.server(["yrmcdsd", "-f", configuration], port):
-                return run_clients(self, port, PatientClient)
+            with session.server(["yrmcdsd", "-f", configuration], port) as process:
+                answers = run_clients(self, port, PatientClient)
+                # A worker that is told to stop between its job's end and its wait for the next
+                # spins for ever, on any allocator.
+                support.wait_until_asleep(process)
+                return answers
 
         self.same_under_both(workload)
