@@ -29,7 +29,7 @@ import targets
 import timelines
 import traces
 from rows import all_rows
-from runner import HangError, Runner, RunError, rotated
+from runner import HangError, Runner, RunError, in_order_of
 from summary import Summary
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -112,7 +112,7 @@ def measure(options, rows, libraries, refused, scratch, folder):
         task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
         for round_number in range(options.rounds):
             for row in rows:
-                for library in rotated(libraries, round_number):
+                for library in in_order_of(libraries, round_number, row.name):
                     progress.update(task, description=f"{row.name} {library.name}", advance=1)
                     cell = row.name, library.name
                     if cell in hung or (library.name, row.executable) in refused:
@@ -187,7 +187,7 @@ def run_memory(options, console):
             task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
             for round_number in range(options.rounds):
                 for row in rows:
-                    for library in rotated(libraries, round_number):
+                    for library in in_order_of(libraries, round_number, row.name):
                         progress.update(task, advance=1,
                                         description=f"{row.name} {library.name}")
                         if (library.name, row.executable) in refused:

@@ -20,7 +20,7 @@ import timelines
 import traces
 from libraries import Library, LibraryError, check_all, check_binding, choose
 from rows import SCALING, Row, workload_rows
-from runner import HangError, RunError, Runner, rotated
+from runner import HangError, RunError, Runner, in_order_of
 from samples import Sample, Writer, read
 from summary import Summary
 
@@ -350,8 +350,18 @@ class RunnerTest(unittest.TestCase):
                            "echo 'a metric two 2' >&2; echo 'metric p99.9_ns 1e+06' >&2")
         self.assertEqual(sample.metrics, {"one": 1.5, "p99.9_ns": 1e6})
 
-    def test_order_rotates(self):
-        self.assertEqual(rotated(["a", "b", "c"], 4), ["b", "c", "a"])
+    def test_each_library_follows_each_other(self):
+        pairs = set()
+        for round_number in range(100):
+            order = in_order_of(["a", "b", "c"], round_number, "row")
+            self.assertEqual(sorted(order), ["a", "b", "c"])
+            self.assertEqual(order, in_order_of(["a", "b", "c"], round_number, "row"))
+            pairs.update(zip(order, order[1:]))
+        self.assertEqual(len(pairs), 6)
+
+    def test_rows_differ_in_their_order(self):
+        orders = {tuple(in_order_of(["a", "b", "c"], 0, row)) for row in "0123456789abcdef"}
+        self.assertGreater(len(orders), 3)
 
 
 class LibrariesTest(unittest.TestCase):

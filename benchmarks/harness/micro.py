@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from runner import rotated
+from runner import in_order_of
 
 
 def names(program):
@@ -67,7 +67,7 @@ def measure(program, benchmarks, libraries, rounds, scale, timeout_s, progress):
     for round_number in range(rounds):
         for benchmark in benchmarks:
             name = _shown_name(benchmark)
-            for library in rotated(libraries, round_number):
+            for library in in_order_of(libraries, round_number, name):
                 progress(f"{name} {library.name}")
                 if (name, library.name) in failures:
                     continue

@@ -8,6 +8,7 @@ benchmark.py.
 import hashlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -152,7 +153,11 @@ def _timeline(errors):
             re.findall(r"^timeline (\d+) (\d+) (\d+)$", errors, re.MULTILINE)]
 
 
-def rotated(libraries, round_number):
-    """The libraries in the order of a round."""
-    first = round_number % len(libraries)
-    return libraries[first:] + libraries[:first]
+def in_order_of(libraries, round_number, row_name):
+    """The libraries in the order of a round of a row: any order, but the same in each session.
+
+    What a library finds depends on who ran before it. On a virtual machine the one that comes after
+    a heap of huge pages gets them at once, which cost its predecessor a second. So no library may
+    always have the same predecessor.
+    """
+    return random.Random(f"{row_name} {round_number}").sample(libraries, len(libraries))
