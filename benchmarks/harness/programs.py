@@ -36,95 +36,52 @@ def _write(scratch, name, text):
     return path
 
 
-class _Compiler(_Program):
-    name = "g++"
-    package = "g++"
-    executables = ("/usr/bin/g++",)
+class _Script(_Program):
+    """A program that reads one file.
+
+    source:       the file's name, and what makes its text for a scale.
+    arguments:    between the executable and the file.
+    environment:  what it needs besides: that of runs that must be alike.
+    """
+
+    def __init__(self, name, package, executable, source, *, arguments=(), environment=(),
+                 stdin=False):
+        self.name = name
+        self.package = package
+        self.executables = (executable,)
+        self._source = source
+        self._arguments = arguments
+        self._environment = environment
+        self._stdin = stdin
 
     def prepare(self, scratch, scale):
-        source = _write(scratch, "compiled.cc", inputs.cpp_source(scale))
-        return {"command": ("/usr/bin/g++", "-std=c++17", "-O1", "-S", "-o", "-", source)}
+        file_name, make_text = self._source
+        path = _write(scratch, file_name, make_text(scale))
+        command = self.executables + self._arguments
+        if self._stdin:
+            return {"command": command, "stdin": path}
+        return {"command": command + (path,), "environment": self._environment}
 
 
-class _Python(_Program):
-    name = "python"
-    package = "python3"
-    executables = ("/usr/bin/python3",)
-
-    def prepare(self, scratch, scale):
-        script = _write(scratch, "churn.py", inputs.python_script(scale))
-        return {
-            "command": ("/usr/bin/python3", "-S", script),
-            # Python's own small-object allocator would hide most of the work. A fixed hash seed
-            # makes every run the same.
-            "environment": (("PYTHONMALLOC", "malloc"), ("PYTHONHASHSEED", "1")),
-        }
-
-
-class _Sqlite(_Program):
-    name = "sqlite"
-    package = "sqlite3"
-    executables = ("/usr/bin/sqlite3",)
-
-    def prepare(self, scratch, scale):
-        script = _write(scratch, "script.sql", inputs.sql_script(scale))
-        return {"command": ("/usr/bin/sqlite3", ":memory:"), "stdin": script}
-
-
-class _Perl(_Program):
-    name = "perl"
-    package = "perl"
-    executables = ("/usr/bin/perl",)
-
-    def prepare(self, scratch, scale):
-        script = _write(scratch, "churn.pl", inputs.perl_script(scale))
-        return {
-            "command": ("/usr/bin/perl", script),
-            "environment": (("PERL_HASH_SEED", "1"), ("PERL_PERTURB_KEYS", "0")),
-        }
-
-
-class _Lua(_Program):
-    name = "lua"
-    package = "lua5.4"
-    executables = ("/usr/bin/lua5.4",)
-
-    def prepare(self, scratch, scale):
-        script = _write(scratch, "churn.lua", inputs.lua_script(scale))
-        return {"command": ("/usr/bin/lua5.4", script)}
-
-
-class _Ghostscript(_Program):
-    name = "ghostscript"
-    package = "ghostscript"
-    executables = ("/usr/bin/gs",)
-
-    def prepare(self, scratch, scale):
-        document = _write(scratch, "document.ps", inputs.postscript(scale))
-        return {"command": ("/usr/bin/gs", "-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=ppmraw", "-r72",
-                            "-sOutputFile=-", document)}
-
-
-class _Z3(_Program):
-    name = "z3"
-    package = "z3"
-    executables = ("/usr/bin/z3",)
-
-    def prepare(self, scratch, scale):
-        return {"command": ("/usr/bin/z3", _write(scratch, "jobs.smt2",
-                                                  inputs.smt_formula(scale)))}
-
-
-class _Jq(_Program):
-    name = "jq"
-    package = "jq"
-    executables = ("/usr/bin/jq",)
-
-    def prepare(self, scratch, scale):
-        document = _write(scratch, "people.json", inputs.json_document(scale))
-        return {"command": (
-            "/usr/bin/jq", "-c", "group_by(.city) | map({city: .[0].city, names: map(.name) | sort,"
-            " tags: (map(.tags[]) | unique), oldest: (min_by(.born) | .id)})", document)}
+_SCRIPTS = [
+    _Script("g++", "g++", "/usr/bin/g++", ("compiled.cc", inputs.cpp_source),
+            arguments=("-std=c++17", "-O1", "-S", "-o", "-")),
+    # Python's own small-object allocator would hide most of the work.
+    _Script("python", "python3", "/usr/bin/python3", ("churn.py", inputs.python_script),
+            arguments=("-S",),
+            environment=(("PYTHONMALLOC", "malloc"), ("PYTHONHASHSEED", "1"))),
+    _Script("sqlite", "sqlite3", "/usr/bin/sqlite3", ("script.sql", inputs.sql_script),
+            arguments=(":memory:",), stdin=True),
+    _Script("perl", "perl", "/usr/bin/perl", ("churn.pl", inputs.perl_script),
+            environment=(("PERL_HASH_SEED", "1"), ("PERL_PERTURB_KEYS", "0"))),
+    _Script("lua", "lua5.4", "/usr/bin/lua5.4", ("churn.lua", inputs.lua_script)),
+    _Script("ghostscript", "ghostscript", "/usr/bin/gs", ("document.ps", inputs.postscript),
+            arguments=("-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=ppmraw", "-r72", "-sOutputFile=-")),
+    _Script("z3", "z3", "/usr/bin/z3", ("jobs.smt2", inputs.smt_formula)),
+    _Script("jq", "jq", "/usr/bin/jq", ("people.json", inputs.json_document),
+            arguments=("-c", "group_by(.city) | map({city: .[0].city, names: map(.name) | sort,"
+                       " tags: (map(.tags[]) | unique), oldest: (min_by(.born) | .id)})")),
+]
 
 
 class _RocksDb(_Program):
@@ -170,7 +127,4 @@ class _Redis(_Program):
         }
 
 
-PROGRAMS = [
-    _Compiler(), _Python(), _Sqlite(), _Perl(), _Lua(), _Ghostscript(), _Z3(), _Jq(), _RocksDb(),
-    _Memcached(), _Redis(),
-]
+PROGRAMS = _SCRIPTS + [_RocksDb(), _Memcached(), _Redis()]

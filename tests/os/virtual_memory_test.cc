@@ -87,6 +87,21 @@ class VirtualMemoryTest : public testing::Test {
     return true;
   }
 
+  // Moves what Filled(size_, 1) returned; the contents must be in one piece at either end.
+  void ExpectMovedAsAWholeOrNot(char* from, char* to) {
+    if (memory_.Move(from, to, size_)) {
+      EXPECT_TRUE(Holds(to, size_, 1));
+      EXPECT_FALSE(IsMapped(from));
+      EXPECT_FALSE(IsMapped(from + size_ - page_));
+    } else {
+      EXPECT_TRUE(Holds(from, size_, 1));
+      EXPECT_TRUE(memory_.Unmap(from, size_));
+    }
+    EXPECT_TRUE(IsWritable(to));
+    EXPECT_TRUE(IsWritable(to + size_ - 1));
+    EXPECT_TRUE(memory_.Unmap(to, size_));
+  }
+
   // Whether a core dump would hold the mapping at `address`.
   static bool IsDumped(const void* address) {
     const auto wanted = reinterpret_cast<uintptr_t>(address);
@@ -210,23 +225,12 @@ TEST_F(VirtualMemoryTest, MoveReplacesTheTargetAndUnmapsTheSource) {
   EXPECT_TRUE(memory_.Unmap(to, 3 * size_));
 }
 
-// Two mappings side by side that can't merge. Kernels differ in whether such a move succeeds; the
-// source's contents must be in one piece at either end.
+// Two mappings side by side that can't merge. Kernels differ in whether such a move succeeds.
 TEST_F(VirtualMemoryTest, MoveAcrossTwoMappingsMovesAllOrNothing) {
   char* const from = Filled(size_, 1);
   ASSERT_EQ(madvise(from + size_ / 2, size_ / 2, MADV_DONTFORK), 0);  // splits the mapping
   char* const to = Filled(size_, 2);
-  if (memory_.Move(from, to, size_)) {
-    EXPECT_TRUE(Holds(to, size_, 1));
-    EXPECT_FALSE(IsMapped(from));
-    EXPECT_FALSE(IsMapped(from + size_ - page_));
-  } else {
-    EXPECT_TRUE(Holds(from, size_, 1));
-    EXPECT_TRUE(memory_.Unmap(from, size_));
-  }
-  EXPECT_TRUE(IsWritable(to));
-  EXPECT_TRUE(IsWritable(to + size_ - 1));
-  EXPECT_TRUE(memory_.Unmap(to, size_));
+  ExpectMovedAsAWholeOrNot(from, to);
 }
 
 TEST_F(VirtualMemoryTest, RefusedMoveLeavesTheSourceAndAMappedTarget) {
@@ -255,17 +259,7 @@ TEST_F(VirtualMemoryTest, MoveThatFailsHalfwayKeepsTheContents) {
     GTEST_SKIP() << "userfaultfd: " << strerror(errno);
   }
   char* const to = Filled(size_, 2);
-  if (memory_.Move(from, to, size_)) {
-    EXPECT_TRUE(Holds(to, size_, 1));
-    EXPECT_FALSE(IsMapped(from));
-    EXPECT_FALSE(IsMapped(from + size_ - page_));
-  } else {
-    EXPECT_TRUE(Holds(from, size_, 1));
-    EXPECT_TRUE(memory_.Unmap(from, size_));
-  }
-  EXPECT_TRUE(IsWritable(to));
-  EXPECT_TRUE(IsWritable(to + size_ - 1));
-  EXPECT_TRUE(memory_.Unmap(to, size_));
+  ExpectMovedAsAWholeOrNot(from, to);
   close(watcher);
 }
 

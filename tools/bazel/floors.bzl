@@ -6,6 +6,8 @@ Bazel enforces that for targets (floors_above as visibility), tools/check_includ
 this list, for #include lines.
 """
 
+load("//tools/bazel:copts.bzl", "SPAN_CORE_COPTS")
+
 FLOORS = [
     "api",
     "control",
@@ -29,3 +31,26 @@ def floors_above(floor):
         "//tests:__subpackages__",
         "//tools:__subpackages__",
     ]
+
+def floor_library(name, floor, deps = [], **kwargs):
+    """A cc_library of a floor: it may use the floors below, and of Abseil what is headers only.
+
+    Args:
+      name: the target's name.
+      floor: the floor it belongs to.
+      deps: what it uses besides.
+      **kwargs: passed on to cc_library.
+    """
+    below = FLOORS[FLOORS.index(floor) + 1:]
+    native.cc_library(
+        name = name,
+        copts = SPAN_CORE_COPTS,
+        features = ["layering_check"],
+        linkstatic = True,
+        visibility = floors_above(floor),
+        deps = deps + ["//allocator/%s" % name for name in below] + [
+            "@com_google_absl//absl/base:core_headers",
+            "@com_google_absl//absl/numeric:bits",
+        ],
+        **kwargs
+    )
