@@ -159,6 +159,18 @@ HugeRun PageHeap::TakeForeign(size_t* cursor, ForeignPart part) {
   return pool_.TakeForeign(cursor, part);
 }
 
+// What is kept for the next request is free.
+size_t PageHeap::FindAdjoining(size_t from, size_t count, size_t alignment) {
+  os::LockHolder hold(lock_);
+  if (from == 0) UncutEmpty();
+  return pool_.FindAdjoining(from, count, alignment);
+}
+
+bool PageHeap::AdjoinsFree(size_t index, size_t count) {
+  os::LockHolder hold(lock_);
+  return pool_.AdjoinsFree(index, count);
+}
+
 size_t PageHeap::ExcessPages(uint64_t now_ms) {
   os::LockHolder hold(lock_);
   policy_.Note(used_pages_, now_ms);
