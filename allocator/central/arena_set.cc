@@ -53,29 +53,35 @@ void ArenaSet::FreeBlocks(Arena* arena, unsigned index) {
 }
 
 bool ArenaSet::Reset(unsigned index) {
-  if (Find(index) == nullptr) return false;
-  HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
-  if (hooked != nullptr && !hooked->Close()) return false;
-  os::LockHolder hold(table_lock_);
-  Arena* arena = Find(index);
-  if (arena != nullptr) FreeBlocks(arena, index);
-  if (hooked != nullptr) hooked->Open();
-  return arena != nullptr;
+  for (;;) {
+    if (Find(index) == nullptr) return false;
+    HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
+    if (hooked != nullptr && !hooked->Close()) return false;
+    const Emptied emptied = Empty(index, hooked, /*for_good=*/false);
+    if (hooked != nullptr) hooked->Open();
+    if (emptied != Emptied::kHooksCame) return emptied == Emptied::kYes;
+  }
 }
 
 bool ArenaSet::Destroy(unsigned index) {
-  if (Find(index) == nullptr) return false;
-  HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
-  if (hooked != nullptr && !hooked->Close()) return false;
-  if (!TakeDown(index, hooked != nullptr)) {
+  for (;;) {
+    if (Find(index) == nullptr) return false;
+    HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
+    if (hooked != nullptr && !hooked->Close()) return false;
+    const Emptied emptied = Empty(index, hooked, /*for_good=*/true);
+    if (emptied == Emptied::kYes) {
+      if (hooked != nullptr) ReturnAndRetire(index);
+      return true;
+    }
     if (hooked != nullptr) hooked->Open();
-    return false;
+    if (emptied == Emptied::kNo) return false;
   }
-  if (hooked == nullptr) return true;
+}
+
+void ArenaSet::ReturnAndRetire(unsigned index) {
   heap_.page_heap.ReturnAllHooked(index);
   os::LockHolder hold(table_lock_);
   Retire(index);
-  return true;
 }
 
 // Adds the figures of a page heap that has no memory left to those of arenas that are gone; the
@@ -89,19 +95,22 @@ void ArenaSet::Retire(unsigned index) {
   last_destroyed_ = index;
 }
 
-// Makes an arena one that doesn't exist, and frees its blocks. Its index isn't free yet if hooks
-// have its memory.
-bool ArenaSet::TakeDown(unsigned index, bool hooked) {
+// Frees an arena's blocks; for good, it doesn't exist any more, but its index isn't free yet if
+// hooks have its memory. `closed`: its hooks, which nobody calls now.
+ArenaSet::Emptied ArenaSet::Empty(unsigned index, const HookedMemory* closed, bool for_good) {
   os::LockHolder hold(table_lock_);
+  if (heap_.page_heap.HookedMemoryOf(index) != closed) return Emptied::kHooksCame;
   Arena* arena = Find(index);
-  if (arena == nullptr || arena->threads.load(std::memory_order_relaxed) != 0) return false;
+  if (arena == nullptr) return Emptied::kNo;
+  if (for_good && arena->threads.load(std::memory_order_relaxed) != 0) return Emptied::kNo;
   FreeBlocks(arena, index);
+  if (!for_good) return Emptied::kYes;
   arena->exists.store(false, std::memory_order_relaxed);
   arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });
-  if (!hooked) Retire(index);
-  return true;
+  if (closed == nullptr) Retire(index);
+  return Emptied::kYes;
 }
 
 bool ArenaSet::Provide(unsigned index, size_t pages, size_t alignment) {

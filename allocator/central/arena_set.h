@@ -221,7 +221,11 @@ class ArenaSet {
   bool SetHooksLocked(unsigned index, ExtentHooks* hooks)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void ReleaseAll(unsigned index, size_t* resident) ABSL_LOCKS_EXCLUDED(table_lock_);
-  bool TakeDown(unsigned index, bool hooked) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // Whether an arena's blocks were freed; if not, it may have got hooks meanwhile.
+  enum class Emptied : uint8_t { kYes, kNo, kHooksCame };
+  Emptied Empty(unsigned index, const HookedMemory* closed, bool for_good)
+      ABSL_LOCKS_EXCLUDED(table_lock_);
+  void ReturnAndRetire(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
   void Retire(unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void FreeBlocks(Arena* arena, unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void PutBatch(CentralFreeList& list, void* const* objects, size_t count);

@@ -40,7 +40,7 @@ bool HookedMemory::Begin(Wait wait) {
   // In a hook of its own the turn would never come.
   if (wait == Wait::kYes && !Call([] {})) return false;
   Enlist();
-  if (!closed_.load() && TakeTurn(wait)) return true;
+  if (closed_.load() == 0 && TakeTurn(wait)) return true;
   Leave();
   return false;
 }
@@ -145,7 +145,7 @@ bool HookedMemory::Provide(PageHeap& heap, size_t count, size_t alignment) {
   if (alignment < kHugePageSize) alignment = kHugePageSize;
   Enlist();
   const bool done =
-      !closed_.load() && (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
+      closed_.load() == 0 && (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
                           GetExtent(heap, count, alignment));
   Leave();
   return done;
@@ -349,7 +349,7 @@ size_t HookedMemory::Return(PageHeap& heap, size_t pages, Wait wait) {
 // Those who come later than this see it, and those who came before are seen.
 bool HookedMemory::Close() {
   if (hooks() != nullptr && !Call([] {})) return false;
-  closed_.store(true);
+  closed_.fetch_add(1);
   while (in_hooks_.load() != 0) os::Yield();
   return true;
 }

@@ -86,10 +86,13 @@ class HookedMemory final : public os::VirtualMemory {
   // Whether what isn't needed is to be looked for again, as it is now and then.
   bool IsDue(uint64_t now_ms);
 
-  // Keeps other threads from calling hooks, and waits for those that do. False, and nothing done,
-  // if the calling thread is in one.
+  // Keeps other threads from calling hooks until Open, and waits for those that do. False, and
+  // nothing done, if the calling thread is in one. Several may have it closed.
   bool Close();
-  void Open() { closed_.store(false); }
+  void Open() {
+    // Fork has opened it for a child that was in a hook.
+    if (closed_.load() != 0) closed_.fetch_sub(1);
+  }
 
   // Gives all back, of an arena without blocks that is closed.
   void ReturnAll(PageHeap& heap);
@@ -103,7 +106,7 @@ class HookedMemory final : public os::VirtualMemory {
   void ResetAfterFork() {
     in_hooks_.store(0, std::memory_order_relaxed);
     has_turn_.store(false, std::memory_order_relaxed);
-    Open();
+    closed_.store(0, std::memory_order_relaxed);
   }
   void NoteInHook() { in_hooks_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -188,7 +191,7 @@ class HookedMemory final : public os::VirtualMemory {
   std::atomic<ExtentHooks*> hooks_{nullptr};
   std::atomic<bool> cleans_{true};
   std::atomic<bool> has_turn_{false};  // a thread has the turn
-  std::atomic<bool> closed_{false};
+  std::atomic<uint32_t> closed_{0};    // threads that keep hooks from being called
   std::atomic<uint32_t> in_hooks_{0};  // threads that may call some
   std::atomic<uint64_t> next_ms_{0};
   // All of its extents have lain in between.

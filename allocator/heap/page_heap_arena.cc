@@ -54,7 +54,6 @@ void PageHeap::DropSpan(Span* span) {
     advice_.Forget(span);
   } else {
     used_pages_ -= span->pages;
-    released_parts_ -= static_cast<size_t>(absl::popcount(span->Released()));
   }
   // Its mapping can't merge with its neighbours'.
   if (span->moved && IsWhole(span->start, span->bytes()) &&
@@ -75,7 +74,10 @@ void PageHeap::DropCut(HugePage* huge_page) {
       ++page;
       continue;
     }
-    if (span->size_class != kNoSizeClass) span->ForgetObjects();
+    if (span->size_class != kNoSizeClass) {
+      released_parts_ -= static_cast<size_t>(absl::popcount(span->Released()));
+      span->ForgetObjects();
+    }
     page += FreedSpans::Extent(span);
     DropSpan(span);
   }
