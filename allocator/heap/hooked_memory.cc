@@ -111,13 +111,13 @@ bool HookedMemory::Admit(void* memory, size_t size, size_t alignment, bool commi
   const uintptr_t start = AddressOf(memory);
   const size_t count = size >> kHugePageShift;
   ForeignMap& foreign = *page_map_.foreign();
+  if (foreign.ContainsAny(start, start % kHugePageSize == 0 ? count : count + 1)) {
+    TellLie("memory that was returned before and is in use", memory);
+    return false;
+  }
   if (start % alignment != 0) {
     TellLie("which isn't aligned as it was asked to", memory);
   } else if (ForeignMap::CanHold(start, count)) {
-    if (foreign.ContainsAny(start, count)) {
-      TellLie("memory that was returned before and is in use", memory);
-      return false;
-    }
     if (heaps_.ClaimForeign(start, count)) {
       if (committed || CommitAll(memory, size)) return true;
       foreign.Clear(HugePageIndex(start), count);
