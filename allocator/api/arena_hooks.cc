@@ -20,10 +20,13 @@ struct Caller {
 };
 constinit Caller callers[64] = {};
 
+bool IsOwn(const Caller& caller) {
+  return caller.thread.load(std::memory_order_relaxed) == &thread_locals;
+}
+
 bool IsInHook(unsigned arena) {
   for (const Caller& caller : callers) {
-    if (caller.thread.load(std::memory_order_relaxed) == &thread_locals &&
-        caller.arena.load(std::memory_order_relaxed) == arena) {
+    if (IsOwn(caller) && caller.arena.load(std::memory_order_relaxed) == arena) {
       return true;
     }
   }
@@ -86,13 +89,24 @@ bool RunArenaHook(unsigned arena, void (*work)(void* argument), void* argument) 
 
 void ServeArenaHooks(unsigned arena) {
   if (runtime.page_heap.HookedMemoryOf(arena) == nullptr) return;
-  runtime.page_heap.ServeHooked(arena, runtime.clock.NowMs());
+  runtime.arenas.ServeHooked(arena, runtime.clock.NowMs());
 }
+
+void HoldArenaHooks() {
+  uint32_t own = 0;
+  for (const Caller& caller : callers) own += IsOwn(caller);
+  runtime.page_heap.HoldHooks(own);
+}
+
+void LetArenaHooks() { runtime.page_heap.LetHooks(); }
 
 void ResetArenaHooksAfterFork() {
   for (Caller& caller : callers) {
-    if (caller.thread.load(std::memory_order_relaxed) != &thread_locals) {
+    if (!IsOwn(caller)) {
       caller.thread.store(nullptr, std::memory_order_relaxed);
+    } else if (HookedMemory* memory =
+                   runtime.page_heap.HookedMemoryOf(caller.arena.load(std::memory_order_relaxed))) {
+      memory->NoteInHook();
     }
   }
 }

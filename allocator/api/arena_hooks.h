@@ -18,6 +18,11 @@ bool RunArenaHook(unsigned arena, void (*work)(void* argument), void* argument);
 // slow path that isn't nested.
 void ServeArenaHooks(unsigned arena);
 
+// Ahead of a fork, with no lock held, and after it in the parent: meanwhile no other thread calls
+// hooks, unless one has been in them for too long.
+void HoldArenaHooks();
+void LetArenaHooks();
+
 // The only thread of a child after fork is in no hook, or will return from it.
 void ResetArenaHooksAfterFork();
 

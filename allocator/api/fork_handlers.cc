@@ -24,6 +24,7 @@ void ForEachListLock(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
+  HoldArenaHooks();
   control().LockForFork();
   runtime.limits.lock().Lock();
   runtime.registry.LockAll();
@@ -44,6 +45,7 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.registry.UnlockAll();
   runtime.limits.lock().Unlock();
   control().UnlockForFork();
+  LetArenaHooks();
 }
 
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {

@@ -125,7 +125,11 @@ bool ResizeInPlace(Span* span, size_t size) {
     SlowPathScope scope;
     const bool filled =
         state != nullptr && reinterpret_cast<uintptr_t>(state->growing.block) == span->start;
-    return !scope.nested() && runtime.page_heap.GrowLarge(span, pages, filled ? state : nullptr);
+    if (scope.nested()) return false;
+    const auto grow = [&] {
+      return runtime.page_heap.GrowLarge(span, pages, filled ? state : nullptr);
+    };
+    return grow() || (runtime.page_heap.ProvideBehind(span, pages) && grow());
   }
   // Returning a short tail isn't worth the work, and the block may grow again.
   if (span->pages - pages >= kMinReturnedPages && MayShrink(span)) {

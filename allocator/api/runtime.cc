@@ -219,7 +219,7 @@ void Runtime::MaintainNow(uint64_t now) {
 // Returns whether it has grown much.
 bool Runtime::PayForGrowth(uint64_t now) {
   const HeapGrowth growth = page_heap.TakeGrowth();
-  if (growth.pages == 0) return growth.much;
+  if (growth.pages == 0 || page_heap.DecayMs() < 0) return growth.much;
   if (now >= next_span_tick_ms.load(std::memory_order_relaxed)) {
     next_span_tick_ms.store(now + kSpanTickMs, std::memory_order_relaxed);
     central.TickSpans();

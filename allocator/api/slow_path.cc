@@ -389,9 +389,7 @@ size_t PurgeAll() {
   size_t resident = 0;
   runtime.central.ReleaseAll(&resident);
   runtime.page_heap.Release(~size_t{0}, &resident);
-  for (unsigned i = 1; i < runtime.arenas.end(); ++i) {
-    runtime.page_heap.ReturnHooked(i, ~size_t{0});
-  }
+  for (unsigned i = 1; i < runtime.arenas.end(); ++i) runtime.arenas.ReturnHooked(i, Wait::kYes);
   return resident;
 }
 

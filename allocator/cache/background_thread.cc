@@ -46,7 +46,7 @@ bool BackgroundThread::Step(uint64_t* sleep_ms) {
     quiet_steps_ = 0;
     idle_caches_.NoteActivity();
     idle_caches_.Look(now);
-    page_heap_.ServeAllHooked(now);
+    central_.ServeAllHooked(now);
     // Slow paths that come seldom would take long over it.
     for (int i = 0; i < kPassesWhileActive && central_.InPass(); ++i) {
       central_.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
@@ -75,10 +75,13 @@ uint64_t BackgroundThread::ReleaseIdle(uint64_t now) {
   if (quiet_steps_ == 1) central_.ReturnIdle();
   if (quiet_steps_ == 2) central_.Drain();
   page_heap_.ReleaseExcess(now);
-  page_heap_.ServeAllHooked(now);
+  central_.ServeAllHooked(now);
   if (limits_.Due(now)) limits_.Check(now, nullptr);
   const int64_t decay = page_heap_.DecayMs();
-  if (decay < 0) return quiet_steps_ > 1 ? UntilNextCheck(now, kForever) : 0;
+  if (decay < 0) {
+    // Arenas have decay times of their own.
+    return quiet_steps_ > 1 && !page_heap_.Decays() ? UntilNextCheck(now, kForever) : 0;
+  }
   // What lies inside spans, and what the policy keeps for a program that runs, is kept for half as
   // long after it has stopped.
   const uint64_t due = quiet_since_ms_ + static_cast<uint64_t>(decay) / 2;
@@ -86,7 +89,7 @@ uint64_t BackgroundThread::ReleaseIdle(uint64_t now) {
   if (now < due) return UntilNextCheck(now, due - now);
   central_.ReleaseAll();
   page_heap_.ReleaseUnused();
-  page_heap_.ReturnUnusedHooked();
+  central_.ReturnUnusedHooked();
   return kForever;
 }
 

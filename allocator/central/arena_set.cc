@@ -37,6 +37,7 @@ bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
   arena->dirty_decay_ms.store(settings.dirty_decay_ms, std::memory_order_relaxed);
   arena->muzzy_decay_ms.store(settings.muzzy_decay_ms, std::memory_order_relaxed);
   arena->created_ns.store(os::MonotonicNs(), std::memory_order_relaxed);
+  arena->next_purge_ms.store(0, std::memory_order_relaxed);
   arena->generation.fetch_add(1, std::memory_order_relaxed);
   arena->notes = {};
   arena->exists.store(true, std::memory_order_relaxed);
@@ -52,29 +53,35 @@ void ArenaSet::FreeBlocks(Arena* arena, unsigned index) {
 }
 
 bool ArenaSet::Reset(unsigned index) {
-  if (Find(index) == nullptr) return false;
-  HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
-  if (hooked != nullptr && !hooked->Close()) return false;
-  os::LockHolder hold(table_lock_);
-  Arena* arena = Find(index);
-  if (arena != nullptr) FreeBlocks(arena, index);
-  if (hooked != nullptr) hooked->Open();
-  return arena != nullptr;
+  for (;;) {
+    if (Find(index) == nullptr) return false;
+    HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
+    if (hooked != nullptr && !hooked->Close()) return false;
+    const Emptied emptied = Empty(index, hooked, /*for_good=*/false);
+    if (hooked != nullptr) hooked->Open();
+    if (emptied != Emptied::kHooksCame) return emptied == Emptied::kYes;
+  }
 }
 
 bool ArenaSet::Destroy(unsigned index) {
-  if (Find(index) == nullptr) return false;
-  HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
-  if (hooked != nullptr && !hooked->Close()) return false;
-  if (!TakeDown(index, hooked != nullptr)) {
+  for (;;) {
+    if (Find(index) == nullptr) return false;
+    HookedMemory* hooked = heap_.page_heap.HookedMemoryOf(index);
+    if (hooked != nullptr && !hooked->Close()) return false;
+    const Emptied emptied = Empty(index, hooked, /*for_good=*/true);
+    if (emptied == Emptied::kYes) {
+      if (hooked != nullptr) ReturnAndRetire(index);
+      return true;
+    }
     if (hooked != nullptr) hooked->Open();
-    return false;
+    if (emptied == Emptied::kNo) return false;
   }
-  if (hooked == nullptr) return true;
+}
+
+void ArenaSet::ReturnAndRetire(unsigned index) {
   heap_.page_heap.ReturnAllHooked(index);
   os::LockHolder hold(table_lock_);
   Retire(index);
-  return true;
 }
 
 // Adds the figures of a page heap that has no memory left to those of arenas that are gone; the
@@ -88,19 +95,22 @@ void ArenaSet::Retire(unsigned index) {
   last_destroyed_ = index;
 }
 
-// Makes an arena one that doesn't exist, and frees its blocks. Its index isn't free yet if hooks
-// have its memory.
-bool ArenaSet::TakeDown(unsigned index, bool hooked) {
+// Frees an arena's blocks; for good, it doesn't exist any more, but its index isn't free yet if
+// hooks have its memory. `closed`: its hooks, which nobody calls now.
+ArenaSet::Emptied ArenaSet::Empty(unsigned index, const HookedMemory* closed, bool for_good) {
   os::LockHolder hold(table_lock_);
+  if (heap_.page_heap.HookedMemoryOf(index) != closed) return Emptied::kHooksCame;
   Arena* arena = Find(index);
-  if (arena == nullptr || arena->threads.load(std::memory_order_relaxed) != 0) return false;
+  if (arena == nullptr) return Emptied::kNo;
+  if (for_good && arena->threads.load(std::memory_order_relaxed) != 0) return Emptied::kNo;
   FreeBlocks(arena, index);
+  if (!for_good) return Emptied::kYes;
   arena->exists.store(false, std::memory_order_relaxed);
   arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });
-  if (!hooked) Retire(index);
-  return true;
+  if (closed == nullptr) Retire(index);
+  return Emptied::kYes;
 }
 
 bool ArenaSet::Provide(unsigned index, size_t pages, size_t alignment) {
@@ -255,7 +265,55 @@ uint64_t ArenaSet::CreatedNs(unsigned index) const {
 
 void ArenaSet::Purge(unsigned index, size_t* resident) {
   ReleaseAll(index, resident);
-  if (Find(index) != nullptr) heap_.page_heap.ReturnHooked(index, ~size_t{0});
+  ReturnHooked(index, Wait::kYes);
+}
+
+void ArenaSet::ReturnHooked(unsigned index, Wait wait) {
+  HookedMemory* memory = heap_.page_heap.HookedMemoryOf(index);
+  if (memory == nullptr || Find(index) == nullptr) return;
+  if (memory->purges()) {
+    const HookedMemory::Turn turn(*memory, wait);
+    SpanSearch search = {.bytes = ~size_t{0}, .spans = ~size_t{0}, .by_hooks = true};
+    At(index)->ForEachList([&](CentralFreeList& list) {
+      if (turn.taken()) list.ReleaseAll(heap_, &search);
+    });
+  }
+  heap_.page_heap.ReturnHooked(index, ~size_t{0}, wait);
+}
+
+void ArenaSet::ReturnUnusedHooked() {
+  ForEachHooked([this](unsigned index) {
+    if (Settings(index).dirty_decay_ms >= 0) ReturnHooked(index, Wait::kNo);
+  });
+}
+
+void ArenaSet::ServeHooked(unsigned index, uint64_t now_ms) {
+  HookedMemory* memory = heap_.page_heap.HookedMemoryOf(index);
+  if (memory == nullptr || !memory->IsDue(now_ms)) return;
+  heap_.page_heap.ReturnHookedExcess(index, now_ms);
+  PurgeIdleSpans(index, now_ms);
+}
+
+void ArenaSet::ServeAllHooked(uint64_t now_ms) {
+  ForEachHooked([this, now_ms](unsigned index) { ServeHooked(index, now_ms); });
+}
+
+// What lies inside spans and nobody wanted for the decay time.
+void ArenaSet::PurgeIdleSpans(unsigned index, uint64_t now_ms) {
+  Arena* arena = Find(index);
+  HookedMemory* memory = heap_.page_heap.HookedMemoryOf(index);
+  if (arena == nullptr || memory == nullptr || !memory->purges()) return;
+  const int64_t decay_ms = arena->dirty_decay_ms.load(std::memory_order_relaxed);
+  if (decay_ms < 0 || now_ms < arena->next_purge_ms.load(std::memory_order_relaxed)) return;
+  const HookedMemory::Turn turn(*memory, Wait::kNo);
+  if (!turn.taken()) return;
+  arena->next_purge_ms.store(now_ms + static_cast<uint64_t>(decay_ms), std::memory_order_relaxed);
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = kMaxPurged, .by_hooks = true};
+  arena->ForEachList([&](CentralFreeList& list) {
+    if (list.held_hint() == 0) return;
+    list.TickSpans();
+    list.ReleaseIdle(heap_, IdleSince::kPeriod, &search);
+  });
 }
 
 // As Purge, but for what the program's hooks give back.
@@ -263,10 +321,11 @@ void ArenaSet::ReleaseAll(unsigned index, size_t* resident) {
   os::LockHolder hold(table_lock_);
   Arena* arena = Find(index);
   if (arena == nullptr) return;
-  arena->ForEachList([this, resident](CentralFreeList& list) {
+  const bool hooked = heap_.page_heap.HookedMemoryOf(index) != nullptr;
+  arena->ForEachList([this, hooked, resident](CentralFreeList& list) {
     SpanSearch search = {.bytes = ~size_t{0}, .spans = ~size_t{0}, .resident = resident};
     list.FreeEmptySpans(heap_);
-    list.ReleaseAll(heap_, &search);
+    if (!hooked) list.ReleaseAll(heap_, &search);
   });
   PageHeap* heap = heap_.page_heap.ArenaHeapAt(index);
   if (heap != nullptr && !heap->hooked()) heap->Release(~size_t{0}, resident);
@@ -275,7 +334,8 @@ void ArenaSet::ReleaseAll(unsigned index, size_t* resident) {
 void ArenaSet::Decay(unsigned index, uint64_t now_ms) {
   if (Find(index) == nullptr) return;
   if (heap_.page_heap.HookedMemoryOf(index) != nullptr) {
-    return heap_.page_heap.ReturnHookedExcess(index, now_ms);
+    heap_.page_heap.ReturnHookedExcess(index, now_ms);
+    return PurgeIdleSpans(index, now_ms);
   }
   os::LockHolder hold(table_lock_);
   PageHeap* heap = heap_.page_heap.ArenaHeapAt(index);
@@ -303,7 +363,7 @@ void ArenaSet::TickSpans() {
 void ArenaSet::ReleaseIdle(IdleSince since, SpanSearch* search) {
   if (end() == 1) return;
   os::LockHolder hold(table_lock_);
-  ForEach([&](Arena& arena) {
+  ForEachOwn([&](Arena& arena) {
     if (arena.dirty_decay_ms.load(std::memory_order_relaxed) < 0) return;
     arena.ForEachList([&](CentralFreeList& list) {
       if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
@@ -315,7 +375,7 @@ void ArenaSet::ReleaseIdle(IdleSince since, SpanSearch* search) {
 void ArenaSet::ReleaseFree(SpanSearch* search) {
   if (end() == 1) return;
   os::LockHolder hold(table_lock_);
-  ForEach([&](Arena& arena) {
+  ForEachOwn([&](Arena& arena) {
     arena.ForEachList([&](CentralFreeList& list) {
       if (search->spans == 0 || search->bytes == 0 || list.held_hint() == 0) return;
       list.ReleaseAll(heap_, search);

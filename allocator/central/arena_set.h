@@ -105,8 +105,15 @@ class ArenaSet {
 
   // Makes room for a block that Allocate couldn't allocate for want of `pages` pages. False if the
   // arena has no hooks, or they give no memory. Called with no lock held, as is what gives memory
-  // back to hooks: Reset, Destroy, Purge, Decay.
+  // back to hooks: Reset, Destroy, Purge, Decay and those below.
   bool Provide(unsigned index, size_t pages, size_t alignment);
+
+  // Gives back what an arena with hooks hasn't needed for its decay time, if that is due; of all
+  // such arenas; all that is free in one, inside spans too, or in all that don't keep it for ever.
+  void ServeHooked(unsigned index, uint64_t now_ms);
+  void ServeAllHooked(uint64_t now_ms);
+  void ReturnHooked(unsigned index, Wait wait);
+  void ReturnUnusedHooked();
 
   // The extent hooks of an arena that exists; the default ones if the program gave none. Those of
   // the automatic arena are remembered only.
@@ -175,6 +182,7 @@ class ArenaSet {
     std::atomic<int64_t> dirty_decay_ms{0};
     std::atomic<int64_t> muzzy_decay_ms{0};
     std::atomic<uint64_t> created_ns{0};
+    std::atomic<uint64_t> next_purge_ms{0};  // of what lies inside spans, by hooks
     ArenaNotes notes;
     unsigned next_free = 0;  // the index that was destroyed before this one; 0: none
 
@@ -213,11 +221,34 @@ class ArenaSet {
   bool SetHooksLocked(unsigned index, ExtentHooks* hooks)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void ReleaseAll(unsigned index, size_t* resident) ABSL_LOCKS_EXCLUDED(table_lock_);
-  bool TakeDown(unsigned index, bool hooked) ABSL_LOCKS_EXCLUDED(table_lock_);
+  // Whether an arena's blocks were freed; if not, it may have got hooks meanwhile.
+  enum class Emptied : uint8_t { kYes, kNo, kHooksCame };
+  Emptied Empty(unsigned index, const HookedMemory* closed, bool for_good)
+      ABSL_LOCKS_EXCLUDED(table_lock_);
+  void ReturnAndRetire(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
   void Retire(unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void FreeBlocks(Arena* arena, unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void PutBatch(CentralFreeList& list, void* const* objects, size_t count);
+  void PurgeIdleSpans(unsigned index, uint64_t now_ms);
 
+  // Spans searched for what is idle inside them, at a time.
+  static constexpr size_t kMaxPurged = 256;
+
+  // Calls visit(Arena&) for every arena there is whose memory is no program's.
+  template <typename Visit>
+  void ForEachOwn(Visit visit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_) {
+    for (unsigned i = 1; i < end(); ++i) {
+      Arena* arena = Find(i);
+      if (arena != nullptr && heap_.page_heap.HookedMemoryOf(i) == nullptr) visit(*arena);
+    }
+  }
+  // Calls visit(index) for every one whose memory is.
+  template <typename Visit>
+  void ForEachHooked(Visit visit) {
+    for (unsigned i = 1; i < end(); ++i) {
+      if (heap_.page_heap.HookedMemoryOf(i) != nullptr) visit(i);
+    }
+  }
   // Calls visit(Arena&) for every arena there is.
   template <typename Visit>
   void ForEach(Visit visit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_) {

@@ -193,23 +193,56 @@ void CentralFreeList::NoteTouched(Heap& heap, Span* span, void* const* objects, 
   heap.page_heap.NoteRetaken(span, retaken);
 }
 
-// Releases the free parts of a span. Returns their bytes.
-size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span, size_t* resident) {
-  size_t bytes = 0;
-  uint64_t left = span->FreeParts() & ~span->Released();
+// Releases some parts of a span. Returns those that the kernel took.
+uint64_t ReleaseRuns(Heap& heap, const Span* span, uint64_t parts, size_t* resident) {
+  uint64_t left = parts;
   while (left != 0) {
     const int first = absl::countr_zero(left);
     const int count = absl::countr_one(left >> first);
-    const uint64_t run = (~uint64_t{0} >> (64 - count)) << first;
     if (!heap.page_heap.ReleaseParts(span, static_cast<size_t>(first), static_cast<size_t>(count),
                                      resident)) {
       break;
     }
-    span->SetReleased(span->Released() | run);
-    totals_.released_parts += static_cast<size_t>(count);
-    bytes += static_cast<size_t>(count) * kReleaseUnit;
-    left &= ~run;
+    left &= ~((~uint64_t{0} >> (64 - count)) << first);
   }
+  return parts & ~left;
+}
+
+// Notes parts of a span that the kernel has now. Returns their bytes.
+size_t CentralFreeList::NoteReleased(Span* span, uint64_t parts) {
+  const auto count = static_cast<size_t>(absl::popcount(parts));
+  span->SetReleased(span->Released() | parts);
+  totals_.released_parts += count;
+  return count * kReleaseUnit;
+}
+
+// Releases the free parts of a span, which is listed as searched. Returns their bytes.
+size_t CentralFreeList::ReleasePartsOf(Heap& heap, Span* span, size_t* resident) {
+  const uint64_t parts = span->FreeParts() & ~span->Released();
+  const size_t bytes = NoteReleased(span, ReleaseRuns(heap, span, parts, resident));
+  nonfull_[span->list].Remove(span);
+  span->list = span->Released() != 0 ? kReleased : kSearched;
+  nonfull_[span->list].PushFront(span);
+  return bytes;
+}
+
+// As ReleasePartsOf with the lock dropped: meanwhile nobody finds the span here, and it may become
+// empty.
+size_t CentralFreeList::PurgePartsOf(Heap& heap, Span* span, size_t* resident) {
+  const uint64_t parts = span->FreeParts() & ~span->Released();
+  Unlist(span);
+  span->state = SpanState::kPurged;
+  totals_.span_objects -= span->free_objects;
+  lock_.Unlock();
+  const uint64_t released = ReleaseRuns(heap, span, parts, resident);
+  lock_.Lock();
+  const size_t bytes = NoteReleased(span, released);
+  totals_.span_objects += span->free_objects;
+  span->list = span->Released() != 0 ? kReleased : kSearched;
+  span->state = SpanState::kListed;
+  nonfull_[span->list].PushFront(span);
+  ++totals_.nonfull_spans;
+  if (span->free_objects == span->objects()) FreeSpan(heap, span);
   return bytes;
 }
 
@@ -225,12 +258,10 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
         --search->spans;
         continue;
       }
-      const size_t gave = ReleasePartsOf(heap, span, search->resident);
+      const size_t gave = search->by_hooks ? PurgePartsOf(heap, span, search->resident)
+                                           : ReleasePartsOf(heap, span, search->resident);
       released += gave;
       if (gave != 0 || ++search->fruitless % SpanSearch::kFruitless == 0) --search->spans;
-      nonfull_[list].Remove(span);
-      span->list = span->Released() != 0 ? kReleased : kSearched;
-      nonfull_[span->list].PushFront(span);
       // Nobody shall wait for all of it.
       lock_.Unlock();
       lock_.Lock();
@@ -340,6 +371,7 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
     ReportObject(heap, objects[i], span);
   }
   if (span->free_objects == before) return false;
+  if (ABSL_PREDICT_FALSE(span->state == SpanState::kPurged)) return false;
   if (before == 0) ++totals_.spans_reused;
   totals_.span_objects += span->free_objects - before;
   // An empty span goes back at once, unless it is the last one with free objects: a class in

@@ -77,6 +77,7 @@ struct SpanSearch {
   size_t bytes;
   size_t spans;
   size_t* resident = nullptr;  // as for PageHeap::Release
+  bool by_hooks = false;       // the program's hooks release, which are called with no lock held
   size_t fruitless = 0;        // spans looked at in vain
 };
 
@@ -211,6 +212,9 @@ class CentralFreeList {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleasePartsOf(Heap& heap, Span* span, size_t* resident)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t PurgePartsOf(Heap& heap, Span* span, size_t* resident)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t NoteReleased(Span* span, uint64_t parts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void UpdateHint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   os::RankedLock lock_{LockRank::kCentralFreeList};

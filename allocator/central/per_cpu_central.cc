@@ -367,6 +367,14 @@ void PerCpuCentral::ReleaseFree(SpanSearch* search) {
   if (heap_.arenas != nullptr) heap_.arenas->ReleaseFree(search);
 }
 
+void PerCpuCentral::ServeAllHooked(uint64_t now_ms) {
+  if (heap_.arenas != nullptr) heap_.arenas->ServeAllHooked(now_ms);
+}
+
+void PerCpuCentral::ReturnUnusedHooked() {
+  if (heap_.arenas != nullptr) heap_.arenas->ReturnUnusedHooked();
+}
+
 void PerCpuCentral::ReleaseOwn() {
   SpanSearch search = {.bytes = ~size_t{0}, .spans = ~size_t{0}};
   ReleaseOwnFree(&search);

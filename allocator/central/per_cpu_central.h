@@ -70,6 +70,10 @@ class PerCpuCentral {
   // As ReleaseAll, but not in explicit arenas, which the others are for as well.
   void ReleaseOwn();
 
+  // As ArenaSet's; called with no lock held.
+  void ServeAllHooked(uint64_t now_ms);
+  void ReturnUnusedHooked();
+
   // Sums a class over all shards.
   CentralFreeListStats Stats(SizeClass size_class);
 

@@ -28,8 +28,6 @@ bool NamesOwnArena(const CtlCall& call) {
   return call.arena() != 0 && call.target().ArenaInitialized(call.arena());
 }
 
-bool IsDecay(const CtlValue& value) { return static_cast<int64_t>(value.number) >= -1; }
-
 // One explicit arena, not the automatic one and not several.
 bool IsExplicit(size_t index) { return index != 0 && index < kAllArenas; }
 
@@ -70,13 +68,11 @@ int ArenaDecay(const CtlCall& call) {
   const uint64_t now_ms = os::MonotonicNs() / 1'000'000;
   const bool done = target.RunInside([&] {
     NodeHeaps& heaps = target.sources.page_heap;
-    if (!target.ArenaInitialized(call.arena())) {
-      heaps.ReleaseExcess(now_ms);
-      for (unsigned i = 1; i < target.ArenaCount(); ++i) heaps.ReturnHookedExcess(i, now_ms);
-      return;
+    const bool all = !target.ArenaInitialized(call.arena());
+    if (all || call.arena() == 0) heaps.ReleaseNodesExcess(now_ms);
+    for (unsigned i = 1; i < target.ArenaCount(); ++i) {
+      if (all || call.arena() == i) target.sources.arenas->Decay(i, now_ms);
     }
-    if (call.arena() == 0) return heaps.ReleaseNodesExcess(now_ms);
-    target.sources.arenas->Decay(Index(call), now_ms);
   });
   return done ? 0 : EAGAIN;
 }

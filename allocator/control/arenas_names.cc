@@ -13,13 +13,17 @@ const SizeClassInfo& BinInfo(const CtlCall& call) { return kSizeClassTable[call.
 int DecaySetting(const CtlCall& call, int64_t* setting) {
   call.value->number = static_cast<uint64_t>(*setting);
   if (call.write == nullptr) return 0;
-  const auto wanted = static_cast<int64_t>(call.write->number);
-  if (wanted < -1) return EFAULT;
-  *setting = wanted;
+  if (!IsDecay(*call.write)) return EFAULT;
+  *setting = static_cast<int64_t>(call.write->number);
   return 0;
 }
 
 }  // namespace
+
+bool IsDecay(const CtlValue& value) {
+  const auto ms = static_cast<int64_t>(value.number);
+  return ms >= -1 && ms <= kMaxDecayMs;
+}
 
 ExtentHooks* HooksWritten(const CtlCall& call) {
   auto* hooks = reinterpret_cast<ExtentHooks*>(call.write->number);

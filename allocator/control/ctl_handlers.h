@@ -241,6 +241,8 @@ int ArenasDirtyDecay(const CtlCall& call);
 int ArenasMuzzyDecay(const CtlCall& call);
 int ArenasCreate(const CtlCall& call);
 int RefusedExtents(const CtlCall& call);
+// Whether a number is a decay time: -1, or milliseconds up to kMaxDecayMs.
+bool IsDecay(const CtlValue& value);
 // What is written, if it can be used; else nullptr.
 ExtentHooks* HooksWritten(const CtlCall& call);
 int ArenasLookup(const CtlCall& call);

@@ -4,8 +4,15 @@
 #include <new>
 
 #include "allocator/heap/node_heaps.h"
+#include "allocator/os/clock.h"
+#include "allocator/os/thread.h"
 
 namespace spanmalloc {
+namespace {
+
+constexpr uint64_t kForkPatienceNs = 100'000'000;
+
+}  // namespace
 
 // What hooks provide is entered while no lock is held, ahead of the next try.
 HugeRun ArenaHeap::Acquire(size_t count, size_t alignment) {
@@ -120,37 +127,41 @@ bool NodeHeaps::Provide(unsigned number, size_t pages, size_t alignment) {
   return count < kWindowHugePages && memory->Provide(*ArenaHeapAt(number), count, alignment);
 }
 
-size_t NodeHeaps::ReturnHooked(unsigned number, size_t pages) {
+bool NodeHeaps::ProvideBehind(const Span* span, size_t pages) {
+  const size_t need = HugePagesFor(pages);
+  const auto* start = reinterpret_cast<const void*>(span->start);
+  if (span->huge_pages == 0 || need <= span->huge_pages || !IsForeign(start)) return false;
+  const unsigned number = ArenaOf(span->start);
   HookedMemory* memory = HookedMemoryOf(number);
-  return memory == nullptr ? 0 : memory->Return(*ArenaHeapAt(number), pages);
+  return memory != nullptr &&
+         memory->JoinBehind(*ArenaHeapAt(number), HugePageIndex(span->start) + span->huge_pages,
+                            need - span->huge_pages);
+}
+
+size_t NodeHeaps::ReturnHooked(unsigned number, size_t pages, Wait wait) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  return memory == nullptr ? 0 : memory->Return(*ArenaHeapAt(number), pages, wait);
 }
 
 void NodeHeaps::ReturnHookedExcess(unsigned number, uint64_t now_ms) {
   HookedMemory* memory = HookedMemoryOf(number);
   if (memory == nullptr) return;
   PageHeap* heap = ArenaHeapAt(number);
-  memory->Return(*heap, heap->ExcessPages(now_ms));
+  memory->Return(*heap, heap->ExcessPages(now_ms), Wait::kNo);
 }
 
-void NodeHeaps::ServeHooked(unsigned number, uint64_t now_ms) {
-  HookedMemory* memory = HookedMemoryOf(number);
-  if (memory != nullptr && memory->IsDue(now_ms)) ReturnHookedExcess(number, now_ms);
-}
-
-void NodeHeaps::ServeAllHooked(uint64_t now_ms) {
-  ArenaHeaps* arenas = ArenasOrNull();
-  if (arenas == nullptr || page_map_.foreign() == nullptr) return;
-  const unsigned end = arenas->end.load(std::memory_order_relaxed);
-  for (unsigned i = 1; i < end; ++i) ServeHooked(i, now_ms);
-}
-
-void NodeHeaps::ReturnUnusedHooked() {
-  ArenaHeaps* arenas = ArenasOrNull();
-  if (arenas == nullptr || page_map_.foreign() == nullptr) return;
-  const unsigned end = arenas->end.load(std::memory_order_relaxed);
-  for (unsigned i = 1; i < end; ++i) {
-    if (HookedMemoryOf(i) != nullptr && ArenaHeapAt(i)->DecayMs() >= 0) ReturnHooked(i, ~size_t{0});
-  }
+void NodeHeaps::HoldHooks(uint32_t own) {
+  holds_.fetch_add(1);
+  if (page_map_.foreign() == nullptr) return;
+  const auto in_hooks = [this] {
+    uint32_t count = 0;
+    for (unsigned i = 1; i < ArenasOrNull()->end.load(std::memory_order_relaxed); ++i) {
+      if (HookedMemory* memory = HookedMemoryOf(i)) count += memory->in_hooks();
+    }
+    return count;
+  };
+  const uint64_t end = os::MonotonicNs() + kForkPatienceNs;
+  while (in_hooks() > own && os::MonotonicNs() < end) os::Yield();
 }
 
 void NodeHeaps::ReturnAllHooked(unsigned number) {

@@ -75,6 +75,11 @@ class ForeignMap {
   bool Joins(size_t index) const {
     return (Mark(index) & kStart) == 0 && index != 0 && Has(index) == Has(index - 1);
   }
+  // Whether a huge page lies behind the one before it, of whichever extents.
+  bool Adjoins(size_t index) const {
+    return index != 0 && Has(index) && Has(index - 1) &&
+           (Mark(index) & kBlock) == (Mark(index - 1) & kBlock);
+  }
   bool Starts(size_t index) const { return (Mark(index) & kStart) != 0; }
   // The extent that has huge page `index`.
   Extent ExtentAt(size_t index) const {
@@ -86,6 +91,16 @@ class ForeignMap {
   }
   // An extent begins at `index`, inside another one until now.
   void Split(size_t index) { marks_[index].fetch_or(kStart, std::memory_order_relaxed); }
+
+  // The extent that begins at `index` is part of the one before it from now on.
+  void Join(size_t index) {
+    constexpr auto kInside = static_cast<uint16_t>(~(kStart | kKept));
+    if (!IsKept(index)) {
+      constexpr auto kNotKept = static_cast<uint16_t>(~kKept);
+      marks_[ExtentAt(index - 1).index].fetch_and(kNotKept, std::memory_order_relaxed);
+    }
+    marks_[index].fetch_and(kInside, std::memory_order_relaxed);
+  }
 
   // Whether nobody wanted the extent that begins at `index` when it was last offered.
   bool IsKept(size_t index) const { return (Mark(index) & kKept) != 0; }

@@ -2,6 +2,7 @@
 #include "allocator/heap/hooked_memory.h"
 
 #include "allocator/heap/node_heaps.h"
+#include "allocator/os/clock.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/os/thread.h"
 #include "allocator/util/text_buffer.h"
@@ -9,21 +10,45 @@
 namespace spanmalloc {
 namespace {
 
-// Counts a thread that may call hooks.
-class InHooks {
- public:
-  explicit InHooks(std::atomic<uint32_t>& count) : count_(count) { count_.fetch_add(1); }
-  ~InHooks() { count_.fetch_sub(1); }
-  InHooks(const InHooks&) = delete;
-  InHooks& operator=(const InHooks&) = delete;
-
- private:
-  std::atomic<uint32_t>& count_;
-};
-
 uintptr_t AddressOf(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 
 }  // namespace
+
+// The calling thread may call hooks until Leave. Those who come while a fork is under way wait for
+// its end; it has waited for those who came before.
+void HookedMemory::Enlist() {
+  in_hooks_.fetch_add(1);
+  while (heaps_.HoldsHooks()) {
+    Leave();
+    while (heaps_.HoldsHooks()) os::Yield();
+    in_hooks_.fetch_add(1);
+  }
+}
+
+bool HookedMemory::TakeTurn(Wait wait) {
+  if (!has_turn_.exchange(true)) return true;
+  if (wait == Wait::kNo) return false;
+  const uint64_t end = os::MonotonicNs() + kPatienceNs;
+  while (has_turn_.exchange(true)) {
+    if (os::MonotonicNs() > end) return false;
+    os::Yield();
+  }
+  return true;
+}
+
+bool HookedMemory::Begin(Wait wait) {
+  // In a hook of its own the turn would never come.
+  if (wait == Wait::kYes && !Call([] {})) return false;
+  Enlist();
+  if (closed_.load() == 0 && TakeTurn(wait)) return true;
+  Leave();
+  return false;
+}
+
+void HookedMemory::End() {
+  has_turn_.store(false);
+  Leave();
+}
 
 template <typename Hook>
 bool HookedMemory::Call(Hook hook) {
@@ -86,13 +111,13 @@ bool HookedMemory::Admit(void* memory, size_t size, size_t alignment, bool commi
   const uintptr_t start = AddressOf(memory);
   const size_t count = size >> kHugePageShift;
   ForeignMap& foreign = *page_map_.foreign();
+  if (foreign.ContainsAny(start, start % kHugePageSize == 0 ? count : count + 1)) {
+    TellLie("memory that was returned before and is in use", memory);
+    return false;
+  }
   if (start % alignment != 0) {
     TellLie("which isn't aligned as it was asked to", memory);
   } else if (ForeignMap::CanHold(start, count)) {
-    if (foreign.ContainsAny(start, count)) {
-      TellLie("memory that was returned before and is in use", memory);
-      return false;
-    }
     if (heaps_.ClaimForeign(start, count)) {
       if (committed || CommitAll(memory, size)) return true;
       foreign.Clear(HugePageIndex(start), count);
@@ -116,12 +141,18 @@ void HookedMemory::Enter(PageHeap& heap, const HugeRun& run) {
 }
 
 bool HookedMemory::Provide(PageHeap& heap, size_t count, size_t alignment) {
-  ExtentHooks* own = hooks();
   if (!provides()) return false;
-  const InHooks inside(in_hooks_);
-  if (closed_.load()) return false;
   if (alignment < kHugePageSize) alignment = kHugePageSize;
-  if (Recommit(heap, count, alignment)) return true;
+  Enlist();
+  const bool done =
+      closed_.load() == 0 && (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
+                          GetExtent(heap, count, alignment));
+  Leave();
+  return done;
+}
+
+bool HookedMemory::GetExtent(PageHeap& heap, size_t count, size_t alignment) {
+  ExtentHooks* own = hooks();
   const size_t size = count << kHugePageShift;
   void* memory = nullptr;
   bool zero = false;
@@ -138,9 +169,11 @@ bool HookedMemory::Recommit(PageHeap& heap, size_t count, size_t alignment) {
   const size_t end = end_.load(std::memory_order_relaxed);
   for (size_t i = begin_.load(std::memory_order_relaxed); i < end; ++i) {
     if (!foreign.IsDecommitted(i) || !heaps_.IsOwner(i, arena_)) continue;
-    const ForeignMap::Extent extent = foreign.ExtentAt(i);
     const uintptr_t start = foreign.AddressOf(i);
-    if (extent.count < count || start % alignment != 0 || !foreign.TakeDecommitted(i)) continue;
+    if (start % alignment != 0 || foreign.ExtentAt(i).count < count) continue;
+    if (!foreign.TakeDecommitted(i)) continue;
+    // It may have been joined meanwhile, but never becomes shorter.
+    const ForeignMap::Extent extent = foreign.ExtentAt(i);
     if (!CommitAll(reinterpret_cast<void*>(start), extent.count << kHugePageShift)) {
       foreign.SetDecommitted(i);
       return false;
@@ -149,6 +182,101 @@ bool HookedMemory::Recommit(PageHeap& heap, size_t count, size_t alignment) {
     return true;
   }
   return false;
+}
+
+// Has the extents on both sides of huge page `at` merged. Whether that was done.
+bool HookedMemory::Merge(size_t at, bool committed) {
+  ForeignMap& foreign = *page_map_.foreign();
+  ExtentHooks* own = hooks();
+  if (own->merge == nullptr) return false;
+  const ForeignMap::Extent a = foreign.ExtentAt(at - 1);
+  const ForeignMap::Extent b = foreign.ExtentAt(at);
+  bool refused = true;
+  Call([&] {
+    refused = own->merge(own, reinterpret_cast<void*>(foreign.AddressOf(a.index)),
+                         a.count << kHugePageShift, reinterpret_cast<void*>(foreign.AddressOf(at)),
+                         b.count << kHugePageShift, committed, arena_);
+  });
+  if (!refused) foreign.Join(at);
+  return !refused;
+}
+
+// Makes huge pages [index, index + count), which adjoin each other, parts of one extent. Returns
+// the end of those that are.
+size_t HookedMemory::Join(size_t index, size_t count) {
+  const ForeignMap& foreign = *page_map_.foreign();
+  for (size_t i = index + 1; i < index + count; ++i) {
+    if (foreign.Starts(i) && !Merge(i, /*committed=*/true)) return i;
+  }
+  return index + count;
+}
+
+// Looks for so many free huge pages in a row, of several extents, and joins those.
+bool HookedMemory::JoinFree(PageHeap& heap, size_t count, size_t alignment) {
+  size_t from = 0;
+  for (int declined = 0; declined < kMaxDeclined; ++declined) {
+    const size_t index = heap.FindAdjoining(from, count, alignment >> kHugePageShift);
+    if (index == kWindowHugePages) return false;
+    from = Join(index, count);
+    if (from == index + count) return true;
+  }
+  return false;
+}
+
+// Joins the decommitted extent that begins at `index`, which the caller took, with those behind it
+// until it has `count` huge pages. Returns how many it has; counts in `*declined` if that was why.
+size_t HookedMemory::JoinFrom(size_t index, size_t count, int* declined) {
+  ForeignMap& foreign = *page_map_.foreign();
+  size_t held = foreign.ExtentAt(index).count;
+  while (held < count) {
+    const size_t next = index + held;
+    if (next >= kWindowHugePages || !foreign.Adjoins(next) || !foreign.IsDecommitted(next) ||
+        !heaps_.IsOwner(next, arena_) || !foreign.TakeDecommitted(next)) {
+      break;
+    }
+    const size_t more = foreign.ExtentAt(next).count;
+    if (!Merge(next, /*committed=*/false)) {
+      foreign.SetDecommitted(next);
+      ++*declined;
+      break;
+    }
+    held += more;
+  }
+  return held;
+}
+
+// The same for extents whose memory was decommitted.
+bool HookedMemory::JoinDecommitted(size_t count) {
+  ForeignMap& foreign = *page_map_.foreign();
+  const size_t end = end_.load(std::memory_order_relaxed);
+  int declined = 0;
+  for (size_t i = begin_.load(std::memory_order_relaxed); i < end && declined < kMaxDeclined; ++i) {
+    if (!foreign.IsDecommitted(i) || !heaps_.IsOwner(i, arena_) ||
+        foreign.ExtentAt(i).count >= count || !foreign.TakeDecommitted(i)) {
+      continue;
+    }
+    const size_t held = JoinFrom(i, count, &declined);
+    foreign.SetDecommitted(i);
+    if (held >= count) return true;
+    i += held - 1;
+  }
+  return false;
+}
+
+// Makes room for `count` huge pages out of extents that are too short one by one.
+bool HookedMemory::JoinForRoom(PageHeap& heap, size_t count, size_t alignment) {
+  if (count == 1 || hooks()->merge == nullptr || !TakeTurn(Wait::kNo)) return false;
+  const bool done = JoinFree(heap, count, alignment) ||
+                    (JoinDecommitted(count) && Recommit(heap, count, alignment));
+  has_turn_.store(false);
+  return done;
+}
+
+bool HookedMemory::JoinBehind(PageHeap& heap, size_t index, size_t count) {
+  if (!provides() || hooks()->merge == nullptr) return false;
+  const Turn turn(*this, Wait::kNo);
+  return turn.taken() && heap.AdjoinsFree(index, count) &&
+         Join(index - 1, count + 1) == index + count;
 }
 
 // Makes a run that is part of an extent one of its own. False if there is no leave to do so.
@@ -199,16 +327,14 @@ bool HookedMemory::Offer(PageHeap& heap, const HugeRun& run) {
   return true;
 }
 
-size_t HookedMemory::Return(PageHeap& heap, size_t pages) {
+size_t HookedMemory::Return(PageHeap& heap, size_t pages, Wait wait) {
   if (hooks() == nullptr || pages == 0) return 0;
-  const InHooks inside(in_hooks_);
-  if (closed_.load()) return 0;
+  const Turn turn(*this, wait);
+  if (!turn.taken()) return 0;
   if (pages > kWindowPages) pages = kWindowPages;
-  // One thread at a time may split extents: it has to know where they end.
-  const bool cuts = !cutting_.exchange(true, std::memory_order_relaxed);
   size_t returned = 0;
   for (size_t cursor = 0; returned < pages;) {
-    const HugeRun run = heap.TakeForeign(&cursor, cuts ? ForeignPart::kAny : ForeignPart::kWhole);
+    const HugeRun run = heap.TakeForeign(&cursor, ForeignPart::kAny);
     if (run.count == 0) break;
     if (!CutOut(run)) {
       Enter(heap, run);
@@ -216,7 +342,6 @@ size_t HookedMemory::Return(PageHeap& heap, size_t pages) {
       returned += run.count * kPagesPerHugePage;
     }
   }
-  if (cuts) cutting_.store(false, std::memory_order_relaxed);
   if (returned < pages) returned += heap.Release(pages - returned);
   return returned;
 }
@@ -224,13 +349,14 @@ size_t HookedMemory::Return(PageHeap& heap, size_t pages) {
 // Those who come later than this see it, and those who came before are seen.
 bool HookedMemory::Close() {
   if (hooks() != nullptr && !Call([] {})) return false;
-  closed_.store(true);
+  closed_.fetch_add(1);
   while (in_hooks_.load() != 0) os::Yield();
   return true;
 }
 
 void HookedMemory::ReturnAll(PageHeap& heap) {
   if (hooks() == nullptr) return;
+  Enlist();
   ForeignMap& foreign = *page_map_.foreign();
   for (size_t cursor = 0;;) {
     const HugeRun run = heap.TakeForeign(&cursor, ForeignPart::kAll);
@@ -249,6 +375,7 @@ void HookedMemory::ReturnAll(PageHeap& heap) {
     foreign.Clear(i, count);
     Destroy(memory, count << kHugePageShift, /*committed=*/false);
   }
+  Leave();
 }
 
 void HookedMemory::BeginAnew() {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The memory of an explicit arena that has extent hooks of the program's. It gets extents of whole
-// huge pages by the hooks and enters them in the arena's page heap; memory that isn't needed any
-// more it offers to dalloc, then to decommit, purge_forced and purge_lazy; what is left when the
-// arena is destroyed goes to destroy. What the page heap asks of os::VirtualMemory goes to the
-// hooks where it is about such memory, and to the kernel where not.
+// huge pages by the hooks and enters them in the arena's page heap; neighbours whose free memory is
+// wanted as one it has merged; memory that isn't needed any more it offers to dalloc, then to
+// decommit, purge_forced and purge_lazy; what is left when the arena is destroyed goes to destroy.
+// What the page heap asks of os::VirtualMemory goes to the hooks where it is about such memory, and
+// to the kernel where not.
 //
 // Owned by ArenaHeap. Hooks are called with no lock held, by threads that allocate from the arena
-// or free into it, by mallctl, and by the background thread.
+// or free into it, by mallctl, and by the background thread. Where extents begin and end is changed
+// by one thread at a time, which has the turn; so are hooks told of parts of them.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_HOOKED_MEMORY_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_HOOKED_MEMORY_H_
 
@@ -24,6 +26,9 @@
 namespace spanmalloc {
 
 class NodeHeaps;
+
+// Whether to wait for what another thread is doing, a tenth of a second at most.
+enum class Wait : uint8_t { kNo, kYes };
 
 class HookedMemory final : public os::VirtualMemory {
  public:
@@ -43,32 +48,67 @@ class HookedMemory final : public os::VirtualMemory {
   // Whether free memory that is clean reads as zeros; not after purge_lazy was all there was.
   bool cleans() const { return cleans_.load(std::memory_order_relaxed); }
 
+  // Whether there is a hook that gives the memory of parts of extents back.
+  bool purges() const {
+    const ExtentHooks* own = hooks();
+    return own != nullptr && (own->purge_forced != nullptr || own->purge_lazy != nullptr);
+  }
+
   // Enters at least `count` huge pages more in `heap`, whose address is a multiple of `alignment`.
   // False if there are no hooks, or if they give none that can be used.
   bool Provide(PageHeap& heap, size_t count, size_t alignment);
 
-  // Gives up to `pages` pages of free memory back, or a little more. Returns how many.
-  size_t Return(PageHeap& heap, size_t pages);
+  // Makes free huge pages [index, index + count) one extent with the huge page before them. False
+  // if they aren't free, or the hooks don't merge.
+  bool JoinBehind(PageHeap& heap, size_t index, size_t count);
+
+  // The turn, as long as the object lives, if it was to be had.
+  class Turn {
+   public:
+    Turn(HookedMemory& memory, Wait wait) : memory_(memory), taken_(memory.Begin(wait)) {}
+    ~Turn() {
+      if (taken_) memory_.End();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    bool taken() const { return taken_; }
+
+   private:
+    HookedMemory& memory_;
+    const bool taken_;
+  };
+
+  // Gives up to `pages` pages of free memory back, or a little more. Returns how many; 0 without
+  // the turn.
+  size_t Return(PageHeap& heap, size_t pages, Wait wait);
 
   // Whether what isn't needed is to be looked for again, as it is now and then.
   bool IsDue(uint64_t now_ms);
 
-  // Keeps other threads from calling hooks, and waits for those that do. False, and nothing done,
-  // if the calling thread is in one.
+  // Keeps other threads from calling hooks until Open, and waits for those that do. False, and
+  // nothing done, if the calling thread is in one. Several may have it closed.
   bool Close();
-  void Open() { closed_.store(false); }
+  void Open() {
+    // Fork has opened it for a child that was in a hook.
+    if (closed_.load() != 0) closed_.fetch_sub(1);
+  }
 
   // Gives all back, of an arena without blocks that is closed.
   void ReturnAll(PageHeap& heap);
 
   // Without hooks again, as a new arena. Requires: ReturnAll.
   void BeginAnew();
-  // In a child after fork, whose only thread was in no hook.
+  // How many threads may be calling hooks now.
+  uint32_t in_hooks() const { return in_hooks_.load(); }
+
+  // In a child after fork. Its only thread is in no hook; if it is, NoteInHook follows.
   void ResetAfterFork() {
     in_hooks_.store(0, std::memory_order_relaxed);
-    cutting_.store(false, std::memory_order_relaxed);
-    Open();
+    has_turn_.store(false, std::memory_order_relaxed);
+    closed_.store(0, std::memory_order_relaxed);
   }
+  void NoteInHook() { in_hooks_.fetch_add(1, std::memory_order_relaxed); }
 
   void* Map(size_t size) override { return kernel_.Map(size); }
   bool MapAt(void* address, size_t size) override {
@@ -104,6 +144,9 @@ class HookedMemory final : public os::VirtualMemory {
 
  private:
   static constexpr uint64_t kIntervalMs = 50;
+  static constexpr uint64_t kPatienceNs = 100'000'000;
+  // Merges that may be declined for one request.
+  static constexpr int kMaxDeclined = 8;
 
   bool IsForeign(const void* address) const {
     const ForeignMap* foreign = page_map_.foreign();
@@ -120,10 +163,23 @@ class HookedMemory final : public os::VirtualMemory {
   bool Purge(void* address, size_t size);
   void Destroy(void* memory, size_t size, bool committed);
 
+  void Enlist();
+  void Leave() { in_hooks_.fetch_sub(1); }
+  bool TakeTurn(Wait wait);
+  bool Begin(Wait wait);
+  void End();
+
   void GiveBack(void* memory, size_t size, bool committed);
   bool Admit(void* memory, size_t size, size_t alignment, bool committed);
   void Enter(PageHeap& heap, const HugeRun& run);
+  bool GetExtent(PageHeap& heap, size_t count, size_t alignment);
   bool Recommit(PageHeap& heap, size_t count, size_t alignment);
+  bool Merge(size_t at, bool committed);
+  size_t Join(size_t index, size_t count);
+  bool JoinFree(PageHeap& heap, size_t count, size_t alignment);
+  size_t JoinFrom(size_t index, size_t count, int* declined);
+  bool JoinDecommitted(size_t count);
+  bool JoinForRoom(PageHeap& heap, size_t count, size_t alignment);
   bool CutOut(const HugeRun& run);
   bool Offer(PageHeap& heap, const HugeRun& run);
   void TellLie(const char* what, const void* memory) const;
@@ -134,8 +190,8 @@ class HookedMemory final : public os::VirtualMemory {
   const uint16_t arena_;
   std::atomic<ExtentHooks*> hooks_{nullptr};
   std::atomic<bool> cleans_{true};
-  std::atomic<bool> cutting_{false};  // a thread may split extents
-  std::atomic<bool> closed_{false};
+  std::atomic<bool> has_turn_{false};  // a thread has the turn
+  std::atomic<uint32_t> closed_{0};    // threads that keep hooks from being called
   std::atomic<uint32_t> in_hooks_{0};  // threads that may call some
   std::atomic<uint64_t> next_ms_{0};
   // All of its extents have lain in between.

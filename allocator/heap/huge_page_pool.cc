@@ -37,7 +37,7 @@ bool HugePagePool::RunIsFree(size_t index, size_t count, Choice choice, size_t* 
       *busy_at = i;
       return false;
     }
-    if (i != index && !Joins(i)) {
+    if (i != index && !(choice == Choice::kAcrossExtents ? Adjoins(i) : Joins(i))) {
       *busy_at = i - 1;
       return false;
     }
@@ -45,10 +45,10 @@ bool HugePagePool::RunIsFree(size_t index, size_t count, Choice choice, size_t* 
   return true;
 }
 
-size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice) const {
+size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice, size_t from) const {
   if (choice == Choice::kResident && dirty_count_ < count) return kWindowHugePages;
   if (choice == Choice::kFree && free_count_ < count) return kWindowHugePages;
-  size_t index = RoundUp(begin_, alignment);
+  size_t index = RoundUp(from < begin_ ? begin_ : from, alignment);
   while (index + count <= end_) {
     size_t busy_at;
     if (RunIsFree(index, count, choice, &busy_at)) return index;
@@ -141,6 +141,17 @@ void HugePagePool::PutForeign(const HugeRun& run) {
   Adopt(run);
   foreign_ += run.count;
   Put(run.index, run.count, run.dirty);
+}
+
+size_t HugePagePool::FindAdjoining(size_t from, size_t count, size_t alignment) const {
+  if (foreign_ < count || free_count_ < count) return kWindowHugePages;
+  return FindRun(count, alignment, Choice::kAcrossExtents, from);
+}
+
+bool HugePagePool::AdjoinsFree(size_t index, size_t count) const {
+  size_t busy_at;
+  return foreign_ != 0 && index + count <= end_ && Adjoins(index) &&
+         RunIsFree(index, count, Choice::kAcrossExtents, &busy_at);
 }
 
 HugeRun HugePagePool::TakeForeign(size_t* cursor, ForeignPart part) {

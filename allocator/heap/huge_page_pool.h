@@ -70,6 +70,12 @@ class HugePagePool {
   // `*cursor` behind it. Empty if there is none.
   HugeRun TakeForeign(size_t* cursor, ForeignPart part);
 
+  // The first huge page of a free run of `count` (2 or more), at or behind `from` and a multiple of
+  // `alignment`, in extents that adjoin each other; kWindowHugePages if there is none.
+  size_t FindAdjoining(size_t from, size_t count, size_t alignment) const;
+  // Whether huge pages [index, index + count) are free and adjoin each other and the one before.
+  bool AdjoinsFree(size_t index, size_t count) const;
+
   // The first huge page from `index` on that the caller holds; beyond the extent if there is none.
   size_t NextHeld(size_t index) const;
 
@@ -161,9 +167,9 @@ class HugePagePool {
   static constexpr size_t kMaxAdviceEdges = 4096;
 
   // Which huge pages a run may be made of.
-  enum class Choice { kResident, kFree, kHolesToo };
+  enum class Choice { kResident, kFree, kHolesToo, kAcrossExtents };
 
-  size_t FindRun(size_t count, size_t alignment, Choice choice) const;
+  size_t FindRun(size_t count, size_t alignment, Choice choice, size_t from = 0) const;
   bool RunIsFree(size_t index, size_t count, Choice choice, size_t* busy_at) const;
   bool FillHoles(size_t index, size_t count);
   HugeRun Claim(size_t index, size_t count);
@@ -180,6 +186,7 @@ class HugePagePool {
   bool IsForeign(size_t index) const { return foreign_ != 0 && page_map_.foreign()->Has(index); }
   // Whether a run may reach from the huge page before `index` to it.
   bool Joins(size_t index) const { return foreign_ == 0 || page_map_.foreign()->Joins(index); }
+  bool Adjoins(size_t index) const { return page_map_.foreign()->Adjoins(index); }
 
   os::VirtualMemory& memory_;
   PageMap& page_map_;

@@ -27,9 +27,8 @@ struct HugeRun {
 
 // Which free runs of extents that came from a program's hooks.
 enum class ForeignPart : uint8_t {
-  kWhole,  // extents that are free as a whole, but for clean ones that nobody wanted
-  kAny,    // dirty parts of others, too
-  kAll,    // extents that are free as a whole
+  kAny,  // extents that are free as a whole, but for clean ones that nobody wanted, and dirty parts
+  kAll,  // extents that are free as a whole
 };
 
 class HugePageSource {

@@ -194,6 +194,7 @@ class NodeHeaps {
   }
   void ResetAfterFork() {
     making_.ResetAfterFork();
+    holds_.store(0, std::memory_order_relaxed);
     ForEach([](PageHeap& heap) { heap.ResetAfterFork(); });
     for (unsigned i = 1; i < kMaxArenas; ++i) {
       if (HookedMemory* memory = HookedMemoryOf(i)) memory->ResetAfterFork();
@@ -221,16 +222,18 @@ class NodeHeaps {
   HookedMemory* HookedMemoryOf(unsigned number) const;
   // Makes room for a span that couldn't be allocated. False if the hooks give no memory.
   bool Provide(unsigned number, size_t pages, size_t alignment);
+  // Makes room for a large span to grow to `pages` pages where it is. False if hooks can't.
+  bool ProvideBehind(const Span* span, size_t pages);
   // Gives free memory back: up to so many pages; what hasn't been needed for the decay time; all of
   // an arena without blocks, which is without hooks afterwards.
-  size_t ReturnHooked(unsigned number, size_t pages);
+  size_t ReturnHooked(unsigned number, size_t pages, Wait wait);
   void ReturnHookedExcess(unsigned number, uint64_t now_ms);
-  // The second of these if it is due; for all arenas, or all of what is free that isn't kept for
-  // ever.
-  void ServeHooked(unsigned number, uint64_t now_ms);
-  void ServeAllHooked(uint64_t now_ms);
-  void ReturnUnusedHooked();
   void ReturnAllHooked(unsigned number);
+  // Ahead of a fork: keeps other threads from calling hooks until LetHooks, and waits for those
+  // that do, a tenth of a second at most. `own`: how many hooks the calling thread is in.
+  void HoldHooks(uint32_t own);
+  void LetHooks() { holds_.fetch_sub(1); }
+  bool HoldsHooks() const { return holds_.load() != 0; }
   // How hooks are called, if not directly.
   void SetHookRunner(HookRunner runner) { hook_runner_.store(runner, std::memory_order_relaxed); }
   // For HookedMemory: calls a hook; gives memory its entries in the page map, if they are free;
@@ -387,6 +390,7 @@ class NodeHeaps {
   std::atomic<ArenaHeaps*> arenas_{nullptr};
   std::atomic<HookRunner> hook_runner_{nullptr};
   std::atomic<uint64_t> refused_extents_{0};
+  std::atomic<uint32_t> holds_{0};  // forks that keep hooks from being called
   uint32_t parts_ = 1;
   size_t begin_ = 0;            // the first part's first huge page
   size_t part_huge_pages_ = 1;  // of each part

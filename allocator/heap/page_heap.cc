@@ -8,7 +8,8 @@
 namespace spanmalloc {
 namespace {
 
-// A freed block of this many huge pages or more goes back to the kernel at once: 32 MiB.
+// A freed block of this many huge pages or more goes back to the kernel at once, unless all is
+// kept: 32 MiB.
 constexpr size_t kReleaseAtOnce = 16;
 
 }  // namespace
@@ -365,8 +366,9 @@ LargeFault PageHeap::FreeLarge(void* block) {
   policy_.Note(used_pages_, clock_.NowMs());
   const size_t huge_pages = span->huge_pages;
   RemoveLarge(span);
-  if (huge_pages >= kReleaseAtOnce && !hooked())
+  if (huge_pages >= kReleaseAtOnce && !policy_.keeps_all() && !hooked()) {
     ReleaseHugePages(huge_pages * kPagesPerHugePage, kMaxReleaseBatch);
+  }
   HoldBound();
   return LargeFault::kNone;
 }

@@ -157,6 +157,9 @@ class PageHeap {
   // As the pool's PutForeign and TakeForeign.
   void EnterForeign(const HugeRun& run) ABSL_LOCKS_EXCLUDED(lock_);
   HugeRun TakeForeign(size_t* cursor, ForeignPart part) ABSL_LOCKS_EXCLUDED(lock_);
+  // As the pool's.
+  size_t FindAdjoining(size_t from, size_t count, size_t alignment) ABSL_LOCKS_EXCLUDED(lock_);
+  bool AdjoinsFree(size_t index, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
   // How many pages of free memory the policy doesn't keep at `now_ms`.
   size_t ExcessPages(uint64_t now_ms) ABSL_LOCKS_EXCLUDED(lock_);
 

@@ -54,7 +54,6 @@ void PageHeap::DropSpan(Span* span) {
     advice_.Forget(span);
   } else {
     used_pages_ -= span->pages;
-    released_parts_ -= static_cast<size_t>(absl::popcount(span->Released()));
   }
   // Its mapping can't merge with its neighbours'.
   if (span->moved && IsWhole(span->start, span->bytes()) &&
@@ -75,7 +74,10 @@ void PageHeap::DropCut(HugePage* huge_page) {
       ++page;
       continue;
     }
-    if (span->size_class != kNoSizeClass) span->ForgetObjects();
+    if (span->size_class != kNoSizeClass) {
+      released_parts_ -= static_cast<size_t>(absl::popcount(span->Released()));
+      span->ForgetObjects();
+    }
     page += FreedSpans::Extent(span);
     DropSpan(span);
   }
@@ -157,6 +159,18 @@ HugeRun PageHeap::TakeForeign(size_t* cursor, ForeignPart part) {
   os::LockHolder hold(lock_);
   if (*cursor == 0) UncutEmpty();
   return pool_.TakeForeign(cursor, part);
+}
+
+// What is kept for the next request is free.
+size_t PageHeap::FindAdjoining(size_t from, size_t count, size_t alignment) {
+  os::LockHolder hold(lock_);
+  if (from == 0) UncutEmpty();
+  return pool_.FindAdjoining(from, count, alignment);
+}
+
+bool PageHeap::AdjoinsFree(size_t index, size_t count) {
+  os::LockHolder hold(lock_);
+  return pool_.AdjoinsFree(index, count);
 }
 
 size_t PageHeap::ExcessPages(uint64_t now_ms) {

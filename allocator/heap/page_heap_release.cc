@@ -127,7 +127,8 @@ void PageHeap::WaitForFork() {
 void PageHeap::LockForFork() {
   lock_.Lock();
   forking_ = true;
-  // A hook may want a lock that the fork holds; what it is about is lost to the child.
+  // A hook that the fork hasn't waited for may want a lock that the fork holds; what it is about is
+  // lost to the child.
   while (releasing_ != 0 && !hooked()) {
     lock_.Unlock();
     os::Yield();
@@ -231,7 +232,7 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
 
 bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count, size_t* resident) {
   const size_t bytes = count * kReleaseUnit;
-  if (memory_.PageSize() > kReleaseUnit || hooked()) return false;
+  if (memory_.PageSize() > kReleaseUnit) return false;
   {
     os::LockHolder hold(lock_);
     TakeBackAdvice(HugePageOf(span));

@@ -28,6 +28,7 @@ enum class SpanState : uint8_t {
   kLarge,     // one block, larger than every size class
   kDetached,  // of a size class, in no list: full, or on its way between two shards
   kListed,    // of a size class, in its central free list, with free objects
+  kPurged,    // of a size class, in no list while a program's hooks give back parts of it
 };
 
 // What is wrong with a pointer that was to be put back into a span.

@@ -61,6 +61,9 @@ struct FieldOf<OptionKind::kLetters> {
 
 }  // namespace options_internal
 
+// The longest decay time, as jemalloc's: some 584 years.
+inline constexpr int64_t kMaxDecayMs = 18'446'744'072'000;
+
 struct Options {
 #define OPTION(name, kind, default_value, bounds, effect, help) \
   options_internal::FieldOf<OptionKind::kind>::Type name = {default_value};

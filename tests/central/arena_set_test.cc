@@ -82,6 +82,21 @@ TEST_F(ArenaSetTest, ArenasShareNoSpan) {
   EXPECT_FALSE(ArenaSet::Owns(on_.page_map.SpanOf(object)));
 }
 
+// Of the longest spans, too, whose parts are noted in two places.
+TEST_F(ArenaSetTest, ResetForgetsWhatTheKernelHasOfSpans) {
+  const unsigned arena = Create();
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (kSizeClassTable[c].objects < 2) continue;
+    bool zeroed;
+    EXPECT_NE(arenas_.Allocate(arena, c, 1, 16, &zeroed), nullptr);
+  }
+  arenas_.Purge(arena);
+  EXPECT_TRUE(on_.node_heaps.CheckInvariants());
+  EXPECT_TRUE(arenas_.Reset(arena));
+  EXPECT_TRUE(on_.node_heaps.CheckInvariants());
+  EXPECT_EQ(on_.node_heaps.ArenaHeapAt(arena)->HeldPages(), 0u);
+}
+
 TEST_F(ArenaSetTest, FreedObjectsServeTheArenaAgain) {
   const unsigned arena = Create();
   std::set<void*> objects;

@@ -3,7 +3,9 @@
 // Arenas whose memory extent hooks give: which hooks are called when, with what, and what happens
 // when they decline, fail or lie.
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -59,6 +61,13 @@ struct Provider : ExtentHooks {
     EXPECT_TRUE(*commit);
     if (own.Decline("alloc", in_arena)) return nullptr;
     if (own.answer != 0) return reinterpret_cast<void*>(own.answer);
+    if (own.range != 0) {
+      const uintptr_t at = RoundUp(own.range, alignment);
+      if (at + size > own.range_end) return nullptr;
+      own.range = at + size;
+      own.extents[at] = size;
+      return reinterpret_cast<void*>(at);
+    }
     const size_t whole = size + alignment;
     void* mapped = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const uintptr_t begin = reinterpret_cast<uintptr_t>(mapped);
@@ -134,9 +143,17 @@ struct Provider : ExtentHooks {
     own.extents[start + size_a] = size_b;
     return false;
   }
-  static bool Merge(ExtentHooks*, void*, size_t, void*, size_t, bool, unsigned) {
-    ADD_FAILURE() << "merge is never called";
-    return true;
+  static bool Merge(ExtentHooks* hooks, void* addr_a, size_t size_a, void* addr_b, size_t size_b,
+                    bool committed, unsigned in_arena) {
+    Provider& own = Of(hooks);
+    own.ExpectExtent(addr_a, size_a);
+    own.ExpectExtent(addr_b, size_b);
+    EXPECT_EQ(static_cast<char*>(addr_a) + size_a, addr_b);
+    EXPECT_EQ(committed, own.declined.count("decommit") != 0);
+    if (own.Decline("merge", in_arena)) return true;
+    own.extents[reinterpret_cast<uintptr_t>(addr_a)] = size_a + size_b;
+    own.extents.erase(reinterpret_cast<uintptr_t>(addr_b));
+    return false;
   }
 
   void Unmap(void* addr, size_t size) {
@@ -159,7 +176,9 @@ struct Provider : ExtentHooks {
   size_t fail_from = 0;  // this call and all behind it fail
   std::function<void(const std::string&)> during;
   uintptr_t answer = 0;  // what alloc returns instead
-  size_t shift = 0;      // by which what it returns isn't aligned
+  uintptr_t range = 0;   // where it returns the next extent, up to range_end, if not anywhere
+  uintptr_t range_end = 0;
+  size_t shift = 0;  // by which what it returns isn't aligned
   bool dirties = false;
   bool commits = true;
 };
@@ -278,7 +297,7 @@ TEST_F(ExtentHooksTest, WhatIsCleanLeavesTooUnlessNobodyWantedIt) {
   Free(first);
   provider_.Take();
   arenas_.Purge(arena);
-  EXPECT_EQ(provider_.Take(), Calls({"split", "forced"}));
+  EXPECT_EQ(provider_.Take(), Calls({"forced", "split", "forced"}));
   Free(small);
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"dalloc"}));
@@ -383,30 +402,320 @@ TEST_F(ExtentHooksTest, FreePartsOfAnExtentLeaveIfItCanBeSplit) {
   EXPECT_TRUE(provider_.extents.empty());
 }
 
-TEST_F(ExtentHooksTest, BlocksNeverReachFromOneExtentIntoTheNext) {
-  const unsigned arena = Create(&provider_);
-  provider_.declined = {"dalloc", "decommit", "forced", "lazy"};
-  // Neighbours in the address space.
-  const size_t size = 16 * kMega;
-  char* memory = static_cast<char*>(
-      mmap(nullptr, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  const uintptr_t start = RoundUp(reinterpret_cast<uintptr_t>(memory), kHugePageSize);
-  std::vector<void*> blocks;
-  for (int i = 0; i < 4; ++i) {
-    provider_.answer = start + static_cast<size_t>(i) * 2 * kMega;
-    provider_.extents[provider_.answer] = 2 * kMega;
-    blocks.push_back(Filled(arena, 2 * kMega));
+// Hooks over one range, which hands extents out side by side and takes none back.
+class ExtentsOfARangeTest : public ExtentHooksTest {
+ protected:
+  static constexpr size_t kRange = 64 * kMega;
+
+  ExtentsOfARangeTest() {
+    memory_ = mmap(nullptr, kRange + kHugePageSize, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    provider_.range = begin_ = RoundUp(reinterpret_cast<uintptr_t>(memory_), kHugePageSize);
+    provider_.range_end = begin_ + kRange;
+    provider_.declined = {"dalloc", "decommit"};
   }
-  for (void* block : blocks) Free(block);
-  provider_.answer = 0;
-  void* block = Filled(arena, 6 * kMega);
-  EXPECT_EQ(provider_.Count("alloc"), 5u) << "an extent of its own";
-  EXPECT_EQ(provider_.extents.count(reinterpret_cast<uintptr_t>(block)), 1u);
+  ~ExtentsOfARangeTest() {
+    provider_.extents.clear();
+    munmap(memory_, kRange + kHugePageSize);
+  }
+
+  // Fills the range with blocks, and extents, of `size` bytes each; none is left.
+  std::vector<void*> Fill(unsigned arena, size_t size) {
+    std::vector<void*> blocks(kRange / size);
+    for (void*& block : blocks) block = Filled(arena, size);
+    EXPECT_EQ(Allocate(arena, size), nullptr);
+    provider_.Take();
+    return blocks;
+  }
+  void FreeAll(const std::vector<void*>& blocks) {
+    for (void* block : blocks) Free(block);
+  }
+
+  void* memory_;
+  uintptr_t begin_;
+};
+
+TEST_F(ExtentsOfARangeTest, FreeNeighboursAreMergedForALargerBlock) {
+  const unsigned arena = Create(&provider_);
+  const std::vector<void*> blocks = Fill(arena, 2 * kMega);
+  FreeAll(blocks);
+  EXPECT_EQ(provider_.Take(), Calls()) << "before it is needed";
+  void* block = Filled(arena, 10 * kMega);
+  EXPECT_EQ(provider_.Take(), Calls(4, "merge"));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(block), begin_);
+  void* rest = Filled(arena, kRange - 10 * kMega);
+  EXPECT_NE(rest, nullptr);
+  Free(block);
+  Free(rest);
+  EXPECT_NE(Filled(arena, kRange), nullptr) << "all of it";
+  EXPECT_EQ(provider_.extents.size(), 1u);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentsOfARangeTest, WhatIsInUseMayBePartOfAMergedExtent) {
+  const unsigned arena = Create(&provider_);
+  std::vector<void*> blocks = Fill(arena, 8 * kMega);
+  FreeAll(blocks);
+  // Only the first half of each extent is in use.
+  for (void*& block : blocks) block = Filled(arena, 4 * kMega);
+  for (size_t i = 0; i < blocks.size(); ++i) EXPECT_NE(Filled(arena, 4 * kMega), nullptr);
+  Free(blocks[2]);
+  Free(blocks[3]);
+  EXPECT_EQ(Allocate(arena, 8 * kMega), blocks[2]) << "of one extent";
+  EXPECT_TRUE(arenas_.Reset(arena));
+  blocks = {Filled(arena, 6 * kMega), Filled(arena, 6 * kMega)};
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(blocks[1]), begin_ + 8 * kMega);
+  provider_.Take();
+  Free(blocks[1]);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(Filled(arena, kRange - 6 * kMega)), begin_ + 6 * kMega);
+  EXPECT_EQ(provider_.Count("merge"), 7u);
+  EXPECT_EQ(static_cast<char*>(blocks[0])[kMega], 0x77);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentsOfARangeTest, BlocksNeverReachIntoAnExtentThatIsNotMerged) {
+  const unsigned arena = Create(&provider_);
+  provider_.declined.insert("merge");
+  FreeAll(Fill(arena, 2 * kMega));
+  EXPECT_EQ(Allocate(arena, 6 * kMega), nullptr);
+  EXPECT_LE(provider_.Count("merge"), 10u) << "as often as there are neighbours";
+  EXPECT_EQ(provider_.Count("alloc"), 1u);
+  provider_.merge = nullptr;
+  provider_.Take();
+  EXPECT_EQ(Allocate(arena, 6 * kMega), nullptr);
+  EXPECT_EQ(provider_.Take(), Calls({"alloc"}));
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentsOfARangeTest, DecommittedNeighboursAreMergedToo) {
+  const unsigned arena = Create(&provider_);
+  provider_.declined = {"dalloc"};
+  FreeAll(Fill(arena, 2 * kMega));
   arenas_.Purge(arena);
+  EXPECT_EQ(provider_.Count("decommit"), 32u);
+  provider_.Take();
+  void* block = Filled(arena, 10 * kMega);
+  EXPECT_EQ(provider_.Take(), Calls({"merge", "merge", "merge", "merge", "commit"}));
+  provider_.declined.insert("merge");
+  EXPECT_EQ(Allocate(arena, 6 * kMega), nullptr);
+  EXPECT_LE(provider_.Count("merge"), 10u);
+  provider_.declined.erase("merge");
+  void* rest = Filled(arena, kRange - 10 * kMega);
+  EXPECT_NE(rest, nullptr);
+  Free(block);
+  Free(rest);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentsOfARangeTest, ABlockGrowsIntoFreeExtentsBehindIt) {
+  const unsigned arena = Create(&provider_);
+  const std::vector<void*> blocks = Fill(arena, 4 * kMega);
+  Span* span = on_.page_map.SpanOf(blocks[1]);
+  const auto grow = [&](size_t size) {
+    const size_t pages = PagesFor(size);
+    return on_.node_heaps.GrowLarge(span, pages, nullptr) ||
+           (on_.node_heaps.ProvideBehind(span, pages) &&
+            on_.node_heaps.GrowLarge(span, pages, nullptr));
+  };
+  EXPECT_FALSE(grow(6 * kMega));
+  EXPECT_EQ(provider_.Take(), Calls()) << "nothing behind it is free";
+  for (int i : {2, 3}) Free(blocks[i]);
+  EXPECT_TRUE(grow(6 * kMega));
+  EXPECT_EQ(provider_.Take(), Calls({"merge"}));
+  EXPECT_TRUE(grow(12 * kMega));
+  EXPECT_EQ(provider_.Take(), Calls({"merge"}));
+  EXPECT_FALSE(grow(14 * kMega));
+  memset(blocks[1], 0x42, 12 * kMega);
+  for (int i : {0, 4}) EXPECT_EQ(static_cast<char*>(blocks[i])[kMega], 0x77);
+  Free(blocks[4]);
+  provider_.declined.insert("merge");
+  EXPECT_FALSE(grow(14 * kMega));
+  provider_.merge = nullptr;
+  EXPECT_FALSE(grow(14 * kMega));
+  Free(blocks[1]);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentsOfARangeTest, MergedExtentsAreSplitAgain) {
+  const unsigned arena = Create(&provider_);
+  FreeAll(Fill(arena, 2 * kMega));
+  void* block = Filled(arena, kRange);
+  Free(block);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 32; ++i) blocks.push_back(Filled(arena, 2 * kMega));
   provider_.declined = {};
+  provider_.Take();
+  for (int i = 0; i < 32; i += 2) Free(blocks[i]);
+  // What it takes back of the range is the range's no more.
+  provider_.during = [&](const std::string& name) {
+    if (name == "dalloc") provider_.declined.insert("alloc");
+  };
+  arenas_.Purge(arena);
+  EXPECT_EQ(provider_.Count("dalloc"), 16u);
+  EXPECT_EQ(provider_.extents.size(), 16u);
+  provider_.declined = {"alloc"};
+  EXPECT_EQ(Allocate(arena, 4 * kMega), nullptr) << "neighbours of what has left";
+  for (int i = 1; i < 32; i += 2) {
+    EXPECT_EQ(static_cast<char*>(blocks[i])[kMega], 0x77);
+    Free(blocks[i]);
+  }
   EXPECT_TRUE(Destroy(arena));
   EXPECT_TRUE(provider_.extents.empty());
-  munmap(memory, 2 * size);
+}
+
+class PurgedSpansTest : public ExtentHooksTest {
+ protected:
+  static constexpr size_t kBlocks = 20'000;
+
+  PurgedSpansTest() { provider_.declined = {"dalloc", "decommit", "split"}; }
+
+  // Leaves some of many blocks.
+  void Thin(unsigned arena) {
+    std::vector<char*> blocks(kBlocks);
+    for (char*& block : blocks) {
+      block = static_cast<char*>(Filled(arena, kSizeClassTable[kClass].size));
+    }
+    for (size_t i = 0; i < kBlocks; ++i) {
+      if (i % 100 == 0) {
+        kept_.push_back(blocks[i]);
+      } else {
+        Free(blocks[i]);
+      }
+    }
+    provider_.Take();
+  }
+  size_t ReleasedBytes(unsigned arena) {
+    CentralFreeListStats stats = {};
+    arenas_.AddStats(arena, kClass, &stats);
+    return stats.released_parts * kReleaseUnit;
+  }
+  void ExpectKept() {
+    for (char* block : kept_) {
+      for (size_t i = 0; i < kSizeClassTable[kClass].size; ++i) ASSERT_EQ(block[i], 0x77);
+    }
+  }
+
+  std::vector<char*> kept_;
+};
+
+TEST_F(PurgedSpansTest, WhatIsFreeInsideSpansIsPurged) {
+  const unsigned arena = Create(&provider_);
+  Thin(arena);
+  arenas_.Purge(arena);
+  EXPECT_GE(provider_.Count("forced"), 20u);
+  EXPECT_GE(ReleasedBytes(arena), kBlocks * kSizeClassTable[kClass].size / 4);
+  ExpectKept();
+  provider_.Take();
+  arenas_.Purge(arena);
+  EXPECT_EQ(provider_.Count("forced"), 0u) << "again";
+  // All can be had again, and is zero where it was purged.
+  for (size_t i = 0; i < kBlocks; ++i) EXPECT_NE(Filled(arena, 64), nullptr);
+  EXPECT_EQ(ReleasedBytes(arena), 0u);
+  ExpectKept();
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(PurgedSpansTest, WhereNobodyPurgesNothingIsSearched) {
+  provider_.purge_forced = provider_.purge_lazy = nullptr;
+  const unsigned arena = Create(&provider_);
+  Thin(arena);
+  arenas_.Purge(arena);
+  EXPECT_EQ(ReleasedBytes(arena), 0u);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(PurgedSpansTest, WhatIsDeclinedIsKept) {
+  provider_.declined.insert("forced");
+  const unsigned arena = Create(&provider_);
+  Thin(arena);
+  arenas_.Purge(arena);
+  EXPECT_GE(provider_.Count("lazy"), 20u);
+  EXPECT_GT(ReleasedBytes(arena), 0u);
+  bool zeroed = true;
+  void* block = nullptr;
+  EXPECT_EQ(arenas_.AllocateBatch(arena, kClass, &block, 1, &zeroed), 1u);
+  EXPECT_FALSE(zeroed);
+  provider_.declined.insert("lazy");
+  EXPECT_TRUE(arenas_.Reset(arena));
+  kept_.clear();
+  Thin(arena);
+  arenas_.Purge(arena);
+  EXPECT_EQ(ReleasedBytes(arena), 0u);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(PurgedSpansTest, ItIsPurgedByTimeUnlessAllIsKept) {
+  const unsigned arena = Create(&provider_, 1000);
+  const auto serve = [&] {
+    on_.clock.Advance(1100);
+    arenas_.ServeHooked(arena, on_.clock.NowMs());
+  };
+  serve();
+  Thin(arena);
+  serve();
+  EXPECT_EQ(ReleasedBytes(arena), 0u) << "needed within the time";
+  serve();
+  EXPECT_GT(ReleasedBytes(arena), 0u);
+  ExpectKept();
+  EXPECT_TRUE(arenas_.Reset(arena));
+  kept_.clear();
+  Thin(arena);
+  arenas_.SetDirtyDecay(arena, -1);
+  for (int i = 0; i < 5; ++i) serve();
+  arenas_.ReturnUnusedHooked();
+  EXPECT_EQ(ReleasedBytes(arena), 0u);
+  arenas_.SetDirtyDecay(arena, 1000);
+  arenas_.ReturnUnusedHooked();
+  EXPECT_GT(ReleasedBytes(arena), 0u);
+  EXPECT_TRUE(Destroy(arena));
+}
+
+// The program goes on meanwhile: no lock is held, and no block is where the hook purges.
+TEST_F(PurgedSpansTest, BlocksAreTakenAndFreedMeanwhile) {
+  const unsigned arena = Create(&provider_);
+  Thin(arena);
+  const std::vector<char*> all = kept_;
+  size_t freed = 0;
+  provider_.during = [&](const std::string& name) {
+    if (name != "forced") return;
+    std::thread([&] {
+      EXPECT_TRUE(arenas_.CheckInvariants());
+      // The last block of a span that is being purged, perhaps.
+      if (freed < all.size()) Free(all[freed++]);
+      void* block = Filled(arena, 64);
+      Free(block);
+    }).join();
+  };
+  arenas_.Purge(arena);
+  EXPECT_GT(freed, 10u);
+  kept_.erase(kept_.begin(), kept_.begin() + static_cast<ptrdiff_t>(freed));
+  ExpectKept();
+  provider_.during = nullptr;
+  for (char* block : kept_) Free(block);
+  provider_.declined = {};
+  arenas_.Purge(arena);
+  EXPECT_TRUE(Destroy(arena));
+  EXPECT_TRUE(provider_.extents.empty());
+}
+
+TEST_F(PurgedSpansTest, ASecondFreeIsSeenMeanwhile) {
+  const unsigned arena = Create(&provider_);
+  Thin(arena);
+  Span* span = on_.page_map.SpanOf(kept_[50]);
+  void* object = nullptr;
+  for (size_t i = 0; object == nullptr; ++i) {
+    const uintptr_t at = span->start + i * span->object_size();
+    if (span->CheckObject(at) == ObjectFault::kAlreadyFree) object = reinterpret_cast<void*>(at);
+  }
+  size_t faults = 0;
+  provider_.during = [&](const std::string& name) {
+    if (name != "forced") return;
+    Free(object);
+    faults += FaultLog::Take().size();
+  };
+  arenas_.Purge(arena);
+  EXPECT_EQ(faults, provider_.Count("forced"));
+  EXPECT_TRUE(Destroy(arena));
 }
 
 TEST_F(ExtentHooksTest, MemoryGoesBackAfterTheDecayTime) {
@@ -502,13 +811,14 @@ TEST_F(ExtentHooksTest, MemoryThatIsNotAlignedGoesBack) {
 TEST_F(ExtentHooksTest, MemoryThatIsInUseIsNotUsedTwice) {
   const unsigned arena = Create(&provider_);
   char* block = static_cast<char*>(Filled(arena, 8 * kMega));
-  for (const size_t offset : {size_t{0}, 2 * kMega}) {
+  // Nor is what is in use, and isn't aligned, given back.
+  for (const size_t offset : {size_t{0}, 2 * kMega, size_t{4096}, 8 * kMega - 4096}) {
     provider_.answer = reinterpret_cast<uintptr_t>(block) + offset;
     testing::internal::CaptureStderr();
     EXPECT_EQ(Allocate(arena, 5 * kMega), nullptr);
     EXPECT_NE(testing::internal::GetCapturedStderr().find("in use"), std::string::npos);
   }
-  EXPECT_EQ(provider_.Take(), Calls(3, "alloc"));
+  EXPECT_EQ(provider_.Take(), Calls(5, "alloc"));
   provider_.answer = 0;
   for (size_t i = 0; i < 8 * kMega; i += 4096) EXPECT_EQ(block[i], 0x77);
   EXPECT_TRUE(Destroy(arena));
@@ -617,7 +927,60 @@ TEST_F(ExtentHooksTest, NoLockIsHeldMeanwhile) {
   provider_.declined = {"dalloc", "decommit", "forced", "lazy"};
   arenas_.Purge(arena);
   EXPECT_TRUE(Destroy(arena));
-  EXPECT_EQ(seen, 10u);
+  EXPECT_EQ(seen, 12u);
+}
+
+// A fork waits for hooks, but not for ever, and keeps others from being called.
+TEST_F(ExtentHooksTest, AForkWaitsForThoseWhoAreInHooks) {
+  const unsigned arena = Create(&provider_);
+  std::atomic<bool> in_hook{false};
+  std::atomic<bool> go_on{false};
+  std::atomic<bool> left{false};
+  provider_.during = [&](const std::string&) {
+    in_hook = true;
+    while (!go_on) std::this_thread::yield();
+    left = true;
+  };
+  std::thread thread([&] { EXPECT_NE(Allocate(arena, 5 * kMega), nullptr); });
+  while (!in_hook) std::this_thread::yield();
+  on_.node_heaps.HoldHooks(0);
+  EXPECT_FALSE(left) << "it took too long";
+  on_.node_heaps.LetHooks();
+  on_.node_heaps.HoldHooks(1);  // the one that forks is in a hook
+  EXPECT_FALSE(left);
+  on_.node_heaps.LetHooks();
+  std::thread opener([&] { go_on = true; });
+  on_.node_heaps.HoldHooks(0);
+  EXPECT_TRUE(left);
+  thread.join();
+  opener.join();
+  provider_.during = nullptr;
+  // Now nobody comes in.
+  std::atomic<bool> done{false};
+  std::thread second([&] {
+    EXPECT_NE(Allocate(arena, 5 * kMega), nullptr);
+    done = true;
+  });
+  usleep(20'000);
+  EXPECT_FALSE(done);
+  EXPECT_EQ(provider_.Count("alloc"), 1u);
+  on_.node_heaps.LetHooks();
+  second.join();
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentHooksTest, TheStatisticsCountTheirMemory) {
+  const unsigned arena = Create(&provider_);
+  const PageHeapStats before = on_.node_heaps.Stats();
+  void* block = Filled(arena, 5 * kMega);
+  const PageHeapStats with = on_.node_heaps.Stats();
+  EXPECT_EQ(with.span_pages - before.span_pages, PagesFor(5 * kMega));
+  EXPECT_EQ(with.mapped_pages - before.mapped_pages, 3 * kPagesPerHugePage);
+  Free(block);
+  EXPECT_EQ(on_.node_heaps.Stats().dirty_pages - before.dirty_pages, 3 * kPagesPerHugePage);
+  arenas_.Purge(arena);
+  EXPECT_EQ(on_.node_heaps.Stats().mapped_pages, before.mapped_pages);
+  EXPECT_TRUE(Destroy(arena));
 }
 
 TEST_F(ExtentHooksTest, LimitsAreForOthers) {

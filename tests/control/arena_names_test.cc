@@ -141,6 +141,22 @@ TEST_F(ArenaNamesTest, DecayTimesAreEachArenasOwn) {
   EXPECT_EQ(Write<int64_t>(Of(second, "dirty_decay_ms"), 5), EFAULT);
 }
 
+TEST_F(ArenaNamesTest, DecayTimesHaveBounds) {
+  const unsigned arena = Create();
+  for (const std::string& of : {std::string("arenas."), Of(0, ""), Of(arena, ""), Of(4096, "")}) {
+    for (const std::string& name : {of + "dirty_decay_ms", of + "muzzy_decay_ms"}) {
+      for (const int64_t good : {int64_t{-1}, int64_t{0}, int64_t{18'446'744'072'000}}) {
+        EXPECT_EQ(Write<int64_t>(name, good), 0) << name << " " << good;
+        EXPECT_EQ(Read<int64_t>(name), good) << name;
+      }
+      for (const int64_t bad : {int64_t{-2}, INT64_MIN, int64_t{18'446'744'072'001}, INT64_MAX}) {
+        EXPECT_EQ(Write<int64_t>(name, bad), EFAULT) << name << " " << bad;
+        EXPECT_EQ(Read<int64_t>(name), 18'446'744'072'000) << name;
+      }
+    }
+  }
+}
+
 TEST_F(ArenaNamesTest, PurgeAndDecayActOnOneArena) {
   const unsigned first = Create();
   const unsigned second = Create();

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -241,18 +242,115 @@ void CallByMib(const Name& name, Choices& choices) {
   Check(arguments, asked, error, "the MIB of " + text + ", changed");
 }
 
+// Extent hooks chained to the default ones: as they are; of a pool that notes what it has given;
+// failing from the n-th call on; returning what is no good.
+enum class Kind { kNone, kChained, kPool, kFailing, kLying };
+
+extent_hooks_t* defaults = nullptr;
+size_t calls_left = 0;  // until all of them fail
+std::map<void*, size_t> pool;
+
+void* Alloc(extent_hooks_t*, void* new_addr, size_t size, size_t alignment, bool* zero,
+            bool* commit, unsigned arena) {
+  if (calls_left == 0) return nullptr;
+  --calls_left;
+  void* memory = defaults->alloc(defaults, new_addr, size, alignment, zero, commit, arena);
+  if (memory != nullptr) pool[memory] = size;
+  return memory;
+}
+void* AllocLies(extent_hooks_t* hooks, void* new_addr, size_t size, size_t alignment, bool* zero,
+                bool* commit, unsigned arena) {
+  --calls_left;
+  // What is in use, what isn't aligned, what the heap has.
+  if (calls_left % 6 == 0 && !pool.empty()) return pool.begin()->first;
+  if (calls_left % 6 == 1) return &pool;
+  if (calls_left % 6 == 2) {
+    void* block = mallocx(size, MALLOCX_ALIGN(alignment));
+    free(block);
+    return block;
+  }
+  return Alloc(hooks, new_addr, size, alignment, zero, commit, arena);
+}
+bool Dalloc(extent_hooks_t*, void* memory, size_t size, bool committed, unsigned arena) {
+  const auto found = pool.find(memory);
+  if (found == pool.end()) return false;  // one of the lies
+  EXPECT_EQ(found->second, size);
+  if (calls_left == 0 || --calls_left % 3 == 0) return true;
+  pool.erase(found);
+  return defaults->dalloc(defaults, memory, size, committed, arena);
+}
+void Destroy(extent_hooks_t*, void* memory, size_t size, bool committed, unsigned arena) {
+  if (pool.erase(memory) != 0) defaults->destroy(defaults, memory, size, committed, arena);
+}
+bool Purge(extent_hooks_t*, void* memory, size_t size, size_t offset, size_t length,
+           unsigned arena) {
+  return calls_left == 0 || defaults->purge_forced(defaults, memory, size, offset, length, arena);
+}
+bool Split(extent_hooks_t*, void* memory, size_t, size_t size_a, size_t size_b, bool, unsigned) {
+  if (calls_left == 0) return true;
+  pool[memory] = size_a;
+  pool[static_cast<char*>(memory) + size_a] = size_b;
+  return false;
+}
+bool Merge(extent_hooks_t*, void* memory, size_t size_a, void* behind, size_t size_b, bool,
+           unsigned) {
+  if (calls_left == 0) return true;
+  pool.erase(behind);
+  pool[memory] = size_a + size_b;
+  return false;
+}
+
+extent_hooks_t* HooksOf(Kind kind, Choices& choices) {
+  static extent_hooks_t hooks;
+  defaults = Read<extent_hooks_t*>("arena.0.extent_hooks");
+  calls_left = kind == Kind::kFailing ? choices.Below(20) : 1'000'000;
+  hooks = *defaults;
+  if (kind == Kind::kChained) return &hooks;
+  hooks = {&Alloc, &Dalloc, &Destroy, nullptr, nullptr, nullptr, &Purge, &Split, &Merge};
+  if (kind == Kind::kLying) hooks.alloc = &AllocLies;
+  if (choices.OneIn(4)) hooks.merge = nullptr;
+  return &hooks;
+}
+
 // Arenas made and destroyed, with blocks in them.
 void UseArena(Choices& choices) {
   unsigned arena = 0;
   size_t length = sizeof(arena);
-  ASSERT_EQ(mallctl("arenas.create", &arena, &length, nullptr, 0), 0);
-  for (size_t i = choices.Below(20); i > 0; --i) {
-    mallocx(choices.Magnitude(1 << 20), static_cast<int>((arena + 1) << 20) | 0x100);
+  const auto kind = static_cast<Kind>(choices.Below(5));
+  extent_hooks_t* hooks = HooksOf(kind, choices);
+  const bool hooked = kind != Kind::kNone;
+  if (kind == Kind::kLying) testing::internal::CaptureStderr();
+  ASSERT_EQ(mallctl("arenas.create", &arena, &length, hooked ? &hooks : nullptr,
+                    hooked ? sizeof(hooks) : 0),
+            0);
+  const int flags = static_cast<int>((arena + 1) << 20) | 0x100;
+  const std::string name = "arena." + std::to_string(arena);
+  std::vector<void*> blocks;
+  for (size_t i = choices.Below(40); i > 0; --i) {
+    void* block = mallocx(choices.Magnitude(1 << 23), flags);
+    EXPECT_TRUE(block != nullptr || kind == Kind::kFailing || kind == Kind::kLying);
+    if (block != nullptr) blocks.push_back(block);
+    if (!blocks.empty() && choices.OneIn(3)) {
+      void* moved = rallocx(blocks.back(), choices.Magnitude(1 << 23), flags);
+      if (moved != nullptr) blocks.back() = moved;
+    }
+    if (!blocks.empty() && choices.OneIn(3)) {
+      free(blocks.front());
+      blocks.erase(blocks.begin());
+    }
+    if (choices.OneIn(8)) {
+      const char* const actions[] = {".purge", ".decay", ".reset"};
+      const size_t action = choices.Below(3);
+      EXPECT_EQ(mallctl((name + actions[action]).c_str(), nullptr, nullptr, nullptr, 0), 0);
+      if (action == 2) blocks.clear();
+    }
   }
-  const std::string destroy = "arena." + std::to_string(arena) + ".destroy";
+  const std::string destroy = name + ".destroy";
   EXPECT_EQ(mallctl(destroy.c_str(), nullptr, nullptr, nullptr, 0), 0);
   const int again = mallctl(destroy.c_str(), nullptr, nullptr, nullptr, 0);
   EXPECT_TRUE(again == EFAULT || again == ENOENT) << again;
+  EXPECT_TRUE(pool.empty());
+  if (kind == Kind::kLying) testing::internal::GetCapturedStderr();
 }
 
 size_t Held() {

@@ -263,6 +263,17 @@ TEST_F(PageHeapReleaseTest, FreesGiveBackWhatIsBeyondASetLimit) {
   EXPECT_GE(page_heap_.FreeDirtyPages(), 3000u);
 }
 
+TEST_F(PageHeapReleaseTest, BlocksOf32MiBLeaveWhenTheyAreFreedUnlessAllIsKept) {
+  for (const int64_t decay : {int64_t{2000}, int64_t{-1}}) {
+    page_heap_.SetDecay(decay);
+    Free(Written(16 * kPagesPerHugePage));
+    EXPECT_EQ(page_heap_.FreeDirtyPages() >= 16 * kPagesPerHugePage, decay < 0);
+    page_heap_.ReleaseExcess(heap_.clock.NowMs() + 100'000);
+    EXPECT_EQ(page_heap_.FreeDirtyPages() >= 16 * kPagesPerHugePage, decay < 0);
+  }
+  EXPECT_GE(page_heap_.Release(~size_t{0}), 16 * kPagesPerHugePage) << "when asked to";
+}
+
 TEST_F(PageHeapReleaseTest, RefusedReleaseKeepsPagesDirty) {
   Span* run = Written(300);
   Span* cut = Written(100);
