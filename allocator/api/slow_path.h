@@ -75,14 +75,15 @@ void FreeMovedBlock(void* block, size_t size);
 // ENOMEM, and the old block untouched, if it can't be had.
 void* Reallocate(void* block, size_t size);
 
-// As Reallocate, with the result aligned to `alignment`, a power of two.
-void* ReallocateAligned(void* block, size_t alignment, size_t size);
+// As Reallocate, with the result aligned to `alignment`, a power of two, and of the usable size
+// that a new block of so many bytes has.
+void* ReallocateExactly(void* block, size_t alignment, size_t size);
 
-// As ReallocateAligned, where `place` names a cache or an arena; a block that needn't move stays.
+// As ReallocateExactly, where `place` names a cache or an arena; a block that needn't move stays.
 void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_t size);
 
-// Grows or shrinks a block to hold `size` bytes where it is, if it can: only blocks larger than
-// every size class can. Returns its usable bytes afterwards.
+// Grows or shrinks a block to hold `size` bytes where it is, and no more pages than that takes, if
+// it can: only a large block can. Returns its usable bytes afterwards.
 size_t TryResizeInPlace(void* block, size_t size);
 
 // Gives the calling thread's cached objects back.
