@@ -20,6 +20,11 @@ inline constexpr size_t kMinReturnedPages = 8;
 // A block of `size` bytes; nullptr and errno = ENOMEM if it can't be had.
 ALLOC_SLOW_PATH void* AllocateSlow(size_t size);
 
+// As AllocateSlow, and FreeSlow of a block that isn't NULL, whose hit isn't looked for and whose
+// free isn't counted.
+void* AllocateMiss(size_t size);
+void FreeMiss(void* block);
+
 // As AllocateSlow, for operator new: calls the new_handler until it helps, throws std::bad_alloc
 // when there is none.
 ALLOC_SLOW_PATH void* AllocateSlowOrThrow(size_t size);
