@@ -24,6 +24,19 @@ ALLOC_FAST_PATH Counted Look(const void* block) {
   return {kNoSizeClass, starts ? span->bytes() : 0};
 }
 
+// The state of the thread, with which it now is in a hidden path (cache/thread_locals.h); nullptr
+// if it is in a slow path, has no state, may not have decided whether it counts, or has to get its
+// cache back. Makes no call: those that serve a hit save no registers.
+ALLOC_FAST_PATH ThreadState* BeginCounted() {
+  ThreadLocals& own = thread_locals;
+  ThreadState* state = own.state;
+  if (own.depth != 0 || state == nullptr || own.counts == nullptr) return nullptr;
+  BeginHiddenPath(own);
+  if (ABSL_PREDICT_TRUE(state->MayUseHidden())) return state;
+  EndHiddenPath(own);
+  return nullptr;
+}
+
 // The thread's counts, to be written in `scope`.
 ALLOC_FAST_PATH ThreadCounts* CountsIn(const SlowPathScope& scope) {
   if (scope.nested() || !runtime.EnsureInitialized()) return nullptr;
@@ -32,15 +45,30 @@ ALLOC_FAST_PATH ThreadCounts* CountsIn(const SlowPathScope& scope) {
 
 }  // namespace
 
-void* PopCounted(size_t c) {
-  SlowPathScope scope;
-  ThreadCounts* counts = CountsIn(scope);
-  ThreadState* state = thread_locals.state;
-  if (counts == nullptr || state == nullptr || c == kNoSizeClass) return nullptr;
-  state->UseCache();
+void* AllocateCounted(size_t size) {
+  if (size > kMaxClassSize || thread_locals.arena != 0) return AllocateMiss(size);
+  ThreadState* state = BeginCounted();
+  if (ABSL_PREDICT_FALSE(state == nullptr)) return AllocateMiss(size);
+  const size_t c = SizeClassOf(size);
   void* object = state->cache.Pop(c);
-  if (object != nullptr) counts->NoteAllocated(c, kSizeClassTable[c].size);
-  return object;
+  if (ABSL_PREDICT_TRUE(object != nullptr)) {
+    thread_locals.counts->NoteAllocated(c, kSizeClassTable[c].size);
+  }
+  EndHiddenPath(thread_locals);
+  return ABSL_PREDICT_TRUE(object != nullptr) ? object : AllocateMiss(size);
+}
+
+void FreeCounted(void* block) {
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  ThreadState* state = c == kNoSizeClass ? nullptr : BeginCounted();
+  if (ABSL_PREDICT_FALSE(state == nullptr)) {
+    CountFreed(Look(block).bytes);
+    return FreeMiss(block);
+  }
+  thread_locals.counts->NoteFreed(kSizeClassTable[c].size);
+  const bool pushed = state->cache.Push(c, block);
+  EndHiddenPath(thread_locals);
+  if (ABSL_PREDICT_FALSE(!pushed)) FreeMiss(block);
 }
 
 void CountAllocated(const void* block) {
@@ -49,18 +77,6 @@ void CountAllocated(const void* block) {
   if (counts == nullptr || block == nullptr) return;
   const Counted counted = Look(block);
   if (counted.bytes != 0) counts->NoteAllocated(counted.size_class, counted.bytes);
-}
-
-bool PushCounted(void* block) {
-  SlowPathScope scope;
-  ThreadCounts* counts = CountsIn(scope);
-  if (counts == nullptr) return false;
-  counts->NoteFreed(Look(block).bytes);
-  const SizeClass c = runtime.page_map.ClassOf(block);
-  ThreadState* state = thread_locals.state;
-  if (c == kNoSizeClass || state == nullptr) return false;
-  state->UseCache();
-  return state->cache.Push(c, block);
 }
 
 void CountFreed(size_t bytes) {

@@ -65,10 +65,14 @@ void FreeByCache(MallocxFlags wish, void* block) {
 }
 
 // Makes a block hold `size` bytes where it is, and as much of `extra` as it can get by asking for
-// half as much each time. Returns its usable bytes afterwards.
-size_t ResizeWithin(void* block, size_t old_usable, size_t size, size_t extra) {
+// half as much each time. A large block doesn't shrink to what belongs in a size class. Returns its
+// usable bytes afterwards.
+size_t ResizeWithin(void* block, size_t alignment, size_t old_usable, size_t size, size_t extra) {
   const size_t most = size < kMaxRequest ? kMaxRequest - size : 0;
   if (extra > most) extra = most;
+  if (size + extra < old_usable && AlignedSizeClassOf(size + extra, alignment) != kNoSizeClass) {
+    return old_usable;
+  }
   size_t usable = TryResizeInPlace(block, size + extra);
   while (usable < size + extra && extra != 0 && size + extra / 2 > old_usable) {
     extra /= 2;
@@ -95,10 +99,8 @@ SPANMALLOC_EXPORT void* rallocx(void* block, size_t size, int flags) noexcept {
   void* result;
   if (ABSL_PREDICT_FALSE(wish.names_place())) {
     result = spanmalloc::ReallocateAt(spanmalloc::PlaceOf(wish), block, alignment, size);
-  } else if (alignment > spanmalloc::kMinAlignment) {
-    result = spanmalloc::ReallocateAligned(block, alignment, size);
   } else {
-    result = spanmalloc::Reallocate(block, size);
+    result = spanmalloc::ReallocateExactly(block, alignment, size);
   }
   if (!wish.zero() || result == nullptr) return result;
   // Behind what was copied or moved to it, a fresh large block is zero still.
@@ -111,8 +113,10 @@ SPANMALLOC_EXPORT void* rallocx(void* block, size_t size, int flags) noexcept {
 SPANMALLOC_EXPORT size_t xallocx(void* block, size_t size, size_t extra, int flags) noexcept {
   const size_t old_usable = spanmalloc::UsableSize(block);
   const spanmalloc::MallocxFlags wish(flags);
-  if (reinterpret_cast<uintptr_t>(block) % wish.alignment() != 0) return old_usable;
-  const size_t usable = spanmalloc::ResizeWithin(block, old_usable, size, extra);
+  if (!spanmalloc::IsMultiple(reinterpret_cast<uintptr_t>(block), wish.alignment())) {
+    return old_usable;
+  }
+  const size_t usable = spanmalloc::ResizeWithin(block, wish.alignment(), old_usable, size, extra);
   if (wish.zero() && usable > old_usable) {
     memset(static_cast<char*>(block) + old_usable, 0, usable - old_usable);
   }

@@ -4,6 +4,9 @@
 // the new size; else it moves: pages by mremap where there are many, bytes by copying where there
 // are few. Called by the entry points.
 //
+// rallocx and xallocx do the same, but leave a block neither in a larger class than its size's nor
+// with more pages: its usable size is the one that a new block has.
+//
 // A block of at most kMaxTableSize bytes always has exactly the class of its size, because sized
 // free trusts the size.
 #include <string.h>
@@ -113,11 +116,10 @@ bool MayShrink(const Span* span) {
          !runtime.page_heap.IsForeign(reinterpret_cast<const void*>(span->start));
 }
 
-// Makes a large span hold `size` bytes where it is. False, and nothing changed, if it can't, or if
-// so small a block belongs in a size class.
-bool ResizeInPlace(Span* span, size_t size) {
-  if (size <= kMinFilledSize) return false;
-  if (size <= kMinGrowableSize && size < span->bytes() / 2) return false;
+// Makes a large span hold `size` bytes where it is. False, and nothing changed, if it can't. Where
+// it shrinks by fewer pages than `least_returned`, it stays as it is: returning a short tail isn't
+// worth the work, and the block may grow again.
+bool ResizeSpan(Span* span, size_t size, size_t least_returned) {
   const size_t pages = PagesFor(size);
   const ThreadState* state = thread_locals.state;
   if (pages > span->pages) {
@@ -131,12 +133,18 @@ bool ResizeInPlace(Span* span, size_t size) {
     };
     return grow() || (runtime.page_heap.ProvideBehind(span, pages) && grow());
   }
-  // Returning a short tail isn't worth the work, and the block may grow again.
-  if (span->pages - pages >= kMinReturnedPages && MayShrink(span)) {
+  if (span->pages - pages >= least_returned && MayShrink(span)) {
     SlowPathScope scope;
     if (!scope.nested()) runtime.page_heap.ShrinkLarge(span, pages);
   }
   return true;
+}
+
+// As ResizeSpan for realloc, which moves a block into a size class only where it is small.
+bool ResizeInPlace(Span* span, size_t size) {
+  if (size <= kMinFilledSize) return false;
+  if (size <= kMinGrowableSize && size < span->bytes() / 2) return false;
+  return ResizeSpan(span, size, kMinReturnedPages);
 }
 
 // A block that stays where it is counts as another, as it does when it moves.
@@ -163,16 +171,22 @@ void* ResizeInArena(void* block, Span* span, size_t old_size, size_t size) {
   return MoveTo(target, block, old_size, size);
 }
 
-// Whether a block holds `size` bytes at `alignment` where it is, resized there if it can be.
+// Whether a block is, where it is, as a new one of `size` bytes at `alignment` would be; it is
+// resized there if it can be.
 bool FitsInPlace(void* block, size_t alignment, size_t size) {
-  if (reinterpret_cast<uintptr_t>(block) % alignment != 0) return false;
-  const SizeClass c = runtime.page_map.ClassOf(block);
+  if (!IsMultiple(reinterpret_cast<uintptr_t>(block), alignment)) return false;
+  const size_t wanted = AlignedSizeClassOf(size, alignment);
+  const SizeClass own = SmallBlockOf(block).size_class;
+  if (own != wanted) return false;
+  if (own != kNoSizeClass) {
+    Stay(block, kSizeClassTable[own].size, kSizeClassTable[own].size);
+    return true;
+  }
   const size_t old_size = thread_locals.counting ? UsableSize(block) : 0;
-  const size_t usable = c == kNoSizeClass ? TryResizeInPlace(block, size) : old_size;
-  const bool fits = c == kNoSizeClass
-                        ? usable >= size && usable / 2 <= size
-                        : MayKeepClass(c, size) || AlignedSizeClassOf(size, alignment) == c;
-  // A large block that was resized is counted already.
+  const size_t usable = TryResizeInPlace(block, size);
+  // In memory of hooks a block may keep up to twice its size.
+  const bool fits = usable >= size && usable / 2 <= size;
+  // One that was resized is counted already.
   if (fits && usable == old_size) Stay(block, old_size, usable);
   return fits;
 }
@@ -197,10 +211,13 @@ void* Reallocate(void* block, size_t size) {
   return in_arena ? ResizeInArena(block, span, old_size, size) : Move(block, old_size, size);
 }
 
-void* ReallocateAligned(void* block, size_t alignment, size_t size) {
+void* ReallocateExactly(void* block, size_t alignment, size_t size) {
   if (FitsInPlace(block, alignment, size)) return block;
   const size_t old_size = UsableSize(block);
   const unsigned arena = ArenaOf(block);
+  if (arena == 0 && size > kMaxClassSize && size <= kMaxRequest && alignment <= kPageSize) {
+    return Move(block, old_size, size);
+  }
   bool zeroed;
   void* target = arena == 0 ? AllocateAligned(alignment, size)
                             : AllocateInArena(arena, alignment, size, &zeroed);
@@ -229,7 +246,7 @@ size_t TryResizeInPlace(void* block, size_t size) {
   if (old_size == 0 || size > kMaxRequest) return old_size;
   Span* span = runtime.page_map.SpanOf(block);
   const bool large = span != nullptr && span->size_class == kNoSizeClass;
-  if (!large || !ResizeInPlace(span, size) || span->bytes() == old_size) return old_size;
+  if (!large || !ResizeSpan(span, size, 1) || span->bytes() == old_size) return old_size;
   Stay(block, old_size, span->bytes());
   return span->bytes();
 }

@@ -123,13 +123,8 @@ void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
 }
 
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
-  const bool counting = thread_locals.counting;
-  if (ABSL_PREDICT_FALSE(counting) && thread_locals.arena == 0) {
-    *zeroed = false;
-    if (void* object = PopCounted(c)) return object;
-  }
   void* block = TakeUncounted(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(counting)) CountAllocated(block);
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
   return block;
 }
 
@@ -239,9 +234,14 @@ void FreeUnclassed(void* block) {
 
 }  // namespace
 
-void* AllocateSlow(size_t size) {
+void* AllocateMiss(size_t size) {
   bool zeroed;
   return TakeOrFail(ClassFor(size, kMinAlignment), size, kMinAlignment, &zeroed);
+}
+
+void* AllocateSlow(size_t size) {
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) return AllocateCounted(size);
+  return AllocateMiss(size);
 }
 
 void* AllocateLargeBlock(size_t size) {
@@ -265,7 +265,12 @@ void* AllocateGrowingBlock(size_t size) {
   return block;
 }
 
-void* AllocateSlowOrThrow(size_t size) { return AllocateAlignedSlowOrThrow(kMinAlignment, size); }
+void* AllocateSlowOrThrow(size_t size) {
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) {
+    if (void* block = AllocateCounted(size)) return block;
+  }
+  return AllocateAlignedSlowOrThrow(kMinAlignment, size);
+}
 
 void* AllocateAlignedSlowOrThrow(size_t alignment, size_t size) {
   for (;;) {
@@ -298,9 +303,7 @@ void* AllocateAlignedSlow(size_t alignment, size_t size) {
   return TakeOrFail(c, size, alignment, &zeroed);
 }
 
-void FreeSlow(void* block) {
-  if (block == nullptr) return;
-  if (ABSL_PREDICT_FALSE(thread_locals.counting) && PushCounted(block)) return;
+void FreeMiss(void* block) {
   SlowPathScope scope;
   if (ABSL_PREDICT_FALSE(scope.nested())) {
     if (!runtime.reentrant.Free(block)) runtime.reentrant.Defer(block);
@@ -313,6 +316,12 @@ void FreeSlow(void* block) {
     FreeUnclassed(block);
   }
   runtime.Maintain();
+}
+
+void FreeSlow(void* block) {
+  if (block == nullptr) return;
+  if (ABSL_PREDICT_FALSE(thread_locals.counting)) return FreeCounted(block);
+  FreeMiss(block);
 }
 
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {

@@ -20,6 +20,11 @@ inline constexpr size_t kMinReturnedPages = 8;
 // A block of `size` bytes; nullptr and errno = ENOMEM if it can't be had.
 ALLOC_SLOW_PATH void* AllocateSlow(size_t size);
 
+// As AllocateSlow, and FreeSlow of a block that isn't NULL, whose hit isn't looked for and whose
+// free isn't counted.
+void* AllocateMiss(size_t size);
+void FreeMiss(void* block);
+
 // As AllocateSlow, for operator new: calls the new_handler until it helps, throws std::bad_alloc
 // when there is none.
 ALLOC_SLOW_PATH void* AllocateSlowOrThrow(size_t size);
@@ -75,14 +80,15 @@ void FreeMovedBlock(void* block, size_t size);
 // ENOMEM, and the old block untouched, if it can't be had.
 void* Reallocate(void* block, size_t size);
 
-// As Reallocate, with the result aligned to `alignment`, a power of two.
-void* ReallocateAligned(void* block, size_t alignment, size_t size);
+// As Reallocate, with the result aligned to `alignment`, a power of two, and of the usable size
+// that a new block of so many bytes has.
+void* ReallocateExactly(void* block, size_t alignment, size_t size);
 
-// As ReallocateAligned, where `place` names a cache or an arena; a block that needn't move stays.
+// As ReallocateExactly, where `place` names a cache or an arena; a block that needn't move stays.
 void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_t size);
 
-// Grows or shrinks a block to hold `size` bytes where it is, if it can: only blocks larger than
-// every size class can. Returns its usable bytes afterwards.
+// Grows or shrinks a block to hold `size` bytes where it is, and no more pages than that takes, if
+// it can: only a large block can. Returns its usable bytes afterwards.
 size_t TryResizeInPlace(void* block, size_t size);
 
 // Gives the calling thread's cached objects back.

@@ -28,14 +28,19 @@ class alignas(kCacheLine) ThreadCounts {
   // An allocation of a block of class `c` (kNoSizeClass: a large one) with so many usable bytes.
   void NoteAllocated(size_t c, size_t bytes) {
     RelaxedStore(requests_[c], requests_[c] + 1);
-    Add(bytes, 0);
+    RelaxedStore(allocated_, allocated_ + bytes);
+    NotePeak();
   }
 
   // A block of so many usable bytes was freed.
-  void NoteFreed(size_t bytes) { Add(0, bytes); }
+  void NoteFreed(size_t bytes) { RelaxedStore(freed_, freed_ + bytes); }
 
   // realloc left a block where it is; that counts as a block allocated and another freed.
-  void NoteResized(size_t old_bytes, size_t bytes) { Add(bytes, old_bytes); }
+  void NoteResized(size_t old_bytes, size_t bytes) {
+    NoteFreed(old_bytes);
+    RelaxedStore(allocated_, allocated_ + bytes);
+    NotePeak();
+  }
 
   // Bytes since the thread began to count. The addresses stay good for the thread's life.
   const uint64_t* allocated() const { return &allocated_; }
@@ -55,9 +60,7 @@ class alignas(kCacheLine) ThreadCounts {
   friend class ThreadCountsPool;
 
   int64_t Balance() const { return static_cast<int64_t>(allocated_ - freed_); }
-  void Add(size_t allocated, size_t freed) {
-    RelaxedStore(allocated_, allocated_ + allocated);
-    RelaxedStore(freed_, freed_ + freed);
+  void NotePeak() {
     const int64_t above = Balance() - at_reset_;
     if (above > peak_) RelaxedStore(peak_, above);
   }

@@ -54,6 +54,20 @@ inline void EndSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
   __atomic_store_n(&own.depth, own.depth - 1, __ATOMIC_RELEASE);
 }
 
+// The same in a thread whose cache is hidden for good, and that is in no slow path: `cache` is the
+// empty cache and stays it. (What a signal handler frees meanwhile is put aside until the end of
+// the next slow path.)
+inline void BeginHiddenPath(ThreadLocals& own) {
+  RelaxedStore(own.depth, uint32_t{1});
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+inline void EndHiddenPath(ThreadLocals& own) {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  // Release: pairs with the acquire in ThreadState::HideFromOwner.
+  __atomic_store_n(&own.depth, uint32_t{0}, __ATOMIC_RELEASE);
+}
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_CACHE_THREAD_LOCALS_H_

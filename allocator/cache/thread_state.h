@@ -97,6 +97,10 @@ class ThreadState {
     if (ABSL_PREDICT_FALSE(Visible() != &cache) && revocation() != Revocation::kNone) Reclaim();
   }
 
+  // Whether the owner, in a slow path, may use `cache`, which is hidden from its fast paths for
+  // good, without UseCache.
+  bool MayUseHidden() const { return revocation() == Revocation::kNone; }
+
   // The owner, in a slow path: whether its fast paths find the empty cache from now on, whatever
   // happens, so that all its calls come to slow paths. Those use `cache` as ever.
   void SetHidden(bool hidden) ABSL_LOCKS_EXCLUDED(lock);

@@ -197,7 +197,7 @@ void CheckRallocx(size_t from, size_t to, int align_flags, bool zero) {
   ASSERT_NE(result, nullptr);
   ASSERT_TRUE(IsAligned(result, alignment));
   const size_t usable = sallocx(result, 0);
-  ASSERT_GE(usable, to);
+  ASSERT_EQ(usable, nallocx(to, flags));
   ASSERT_TRUE(AllAre(result, 0, std::min(old_usable, to), 0x11));
   if (zero && usable > old_usable) {
     ASSERT_TRUE(AllAre(result, old_usable, usable, 0));
@@ -215,6 +215,47 @@ TEST(Rallocx, KeepsContentsAndZeroesTheRest) {
       }
     }
   }
+}
+
+// Whatever the block was before, and wherever it lies.
+TEST(Rallocx, GivesTheUsableSizeThatNallocxNames) {
+  unsigned arena = 0;
+  size_t length = sizeof(arena);
+  ASSERT_EQ(mallctl("arenas.create", &arena, &length, nullptr, 0), 0);
+  for (int place : {0, MALLOCX_TCACHE_NONE, static_cast<int>(MALLOCX_ARENA(arena))}) {
+    for (int lg : {0, 7, 13, 15}) {
+      const int align = MALLOCX_LG_ALIGN(lg);
+      void* block = mallocx(1, place | align);
+      const auto resize = [&](size_t size) {
+        block = rallocx(block, size, place | align);
+        ASSERT_NE(block, nullptr);
+        ASSERT_EQ(sallocx(block, 0), nallocx(size, align)) << size << " at 2^" << lg;
+        memset(block, 0x2d, size);
+      };
+      for (size_t size = 1; size < 3 * kMiB; size += size / 9 + 1) resize(size);
+      for (size_t size = 3 * kMiB; size > 1; size -= size / 7 + 1) resize(size);
+      for (size_t size = 1; size < 3 * kMiB; size += size * 2 + 1) {
+        resize(size);
+        resize(3 * kMiB - size);
+      }
+      const size_t last = sallocx(block, 0);
+      sdallocx(block, last, place | align);
+    }
+  }
+  // Made by realloc, which leaves more room.
+  for (size_t from : {3000, 10000, 200000, 600000}) {
+    for (size_t by_realloc : {5000, 20000, 130000, 270000}) {
+      for (size_t to : {2900, 5000, 18000, 100000, 250000, 290000}) {
+        void* block = realloc(mallocx(from, 0), by_realloc);
+        block = rallocx(block, to, 0);
+        ASSERT_EQ(sallocx(block, 0), nallocx(to, 0)) << from << ", " << by_realloc << ", " << to;
+        sdallocx(block, to, 0);
+      }
+    }
+  }
+  EXPECT_EQ(mallctl(("arena." + std::to_string(arena) + ".destroy").c_str(), nullptr, nullptr,
+                    nullptr, 0),
+            0);
 }
 
 TEST(Rallocx, KeepsZeroesThroughAChainOfGrowth) {
@@ -317,6 +358,25 @@ TEST(Xallocx, ShrinksAndGrowsALargeBlockInPlace) {
   }
 }
 
+TEST(Xallocx, ShrinksByASinglePageAndToNoSizeClass) {
+  unsigned nbins = 0;
+  size_t length = sizeof(nbins);
+  ASSERT_EQ(mallctl("arenas.nbins", &nbins, &length, nullptr, 0), 0);
+  size_t largest = 0;
+  length = sizeof(largest);
+  const std::string name = "arenas.bin." + std::to_string(nbins - 1) + ".size";
+  ASSERT_EQ(mallctl(name.c_str(), &largest, &length, nullptr, 0), 0);
+
+  void* block = mallocx(400 * kKiB, 0);
+  EXPECT_EQ(xallocx(block, 392 * kKiB, 0, 0), 392 * kKiB);
+  EXPECT_EQ(xallocx(block, 384 * kKiB - 5000, 5000, 0), 384 * kKiB);
+  EXPECT_EQ(xallocx(block, 300 * kKiB, 84 * kKiB, 0), 384 * kKiB);
+  EXPECT_EQ(xallocx(block, largest, 0, 0), 384 * kKiB) << "it would belong in a size class";
+  EXPECT_EQ(xallocx(block, 1, largest - 1, 0), 384 * kKiB);
+  EXPECT_EQ(xallocx(block, largest, 1, 0), nallocx(largest + 1, 0));
+  dallocx(block, 0);
+}
+
 TEST(Xallocx, TakesWhatItCanOfTheExtra) {
   void* block = mallocx(1 * kMiB, 0);
   ASSERT_EQ(xallocx(block, 400 * kKiB, 0, 0), 400 * kKiB);
@@ -353,12 +413,12 @@ TEST(Xallocx, DoesNotGrowIntoANeighbour) {
   memset(others.back(), 0x66, 512 * kKiB);
   EXPECT_EQ(xallocx(block, 1 * kMiB, 0, MALLOCX_ZERO), 512 * kKiB);
   EXPECT_EQ(xallocx(block, 512 * kKiB, 512 * kKiB, MALLOCX_ZERO), 512 * kKiB);
-  EXPECT_EQ(xallocx(block, 256 * kKiB, 512 * kKiB, 0), 512 * kKiB) << "between the two sizes";
-  ASSERT_EQ(xallocx(block, 256 * kKiB, 0, 0), 256 * kKiB);
-  const size_t some = xallocx(block, 256 * kKiB, 2 * kMiB, MALLOCX_ZERO);
+  EXPECT_EQ(xallocx(block, 264 * kKiB, 512 * kKiB, 0), 512 * kKiB) << "between the two sizes";
+  ASSERT_EQ(xallocx(block, 264 * kKiB, 0, 0), 264 * kKiB);
+  const size_t some = xallocx(block, 264 * kKiB, 2 * kMiB, MALLOCX_ZERO);
   EXPECT_GE(some, 384 * kKiB) << "half of the room at least";
   EXPECT_LE(some, 512 * kKiB);
-  EXPECT_TRUE(AllAre(block, 256 * kKiB, some, 0));
+  EXPECT_TRUE(AllAre(block, 264 * kKiB, some, 0));
   EXPECT_TRUE(AllAre(others.back(), 0, 512 * kKiB, 0x66));
   for (void* other : others) dallocx(other, 0);
   dallocx(block, 0);
@@ -386,6 +446,7 @@ TEST(Xallocx, TellsTheTruthAboutEverySize) {
           }
           if (after < before) {
             ASSERT_GE(after, wish);
+            ASSERT_EQ(after, nallocx(wish + extra, MALLOCX_LG_ALIGN(std::max(lg, 13))));
           }
         }
       }
