@@ -17,7 +17,8 @@ void BackgroundThread::NoteActivity() {
 }
 
 bool BackgroundThread::Claim() {
-  // Acquire: pairs with the release in Step, by which the last such thread has left its variables.
+  // Acquire: pairs with the releases in Step and NoteRefused: the last such thread, or who wanted
+  // to start it, has left its variables.
   if (!wanted() || running_.exchange(true, std::memory_order_acquire)) return false;
   sleeper_.Reset();
   seen_.store(kActive, std::memory_order_relaxed);
@@ -27,7 +28,8 @@ bool BackgroundThread::Claim() {
 
 void BackgroundThread::NoteRefused() {
   refused_.store(true, std::memory_order_relaxed);
-  running_.store(false, std::memory_order_relaxed);
+  // Release: pairs with the acquire in Claim.
+  running_.store(false, std::memory_order_release);
 }
 
 bool BackgroundThread::Step(uint64_t* sleep_ms) {

@@ -7,7 +7,8 @@
 // was split by one.
 //
 // An extent's places are written by who holds it, or with its page heap's lock held; read by
-// anybody. All zeros to begin with.
+// anybody. Whoever finds a place free, or an extent to take, comes after what the last one did with
+// it. All zeros to begin with.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_FOREIGN_MAP_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_FOREIGN_MAP_H_
 
@@ -37,7 +38,8 @@ class ForeignMap {
     for (size_t i = 0; i < count; ++i) {
       uint16_t none = 0;
       const uint16_t mark = MarkFor(start) | (i == 0 ? kStart : 0);
-      if (!marks_[index + i].compare_exchange_strong(none, mark, std::memory_order_relaxed)) {
+      // Acquire: pairs with the release in Clear.
+      if (!marks_[index + i].compare_exchange_strong(none, mark, std::memory_order_acquire)) {
         Clear(index, i);
         return false;
       }
@@ -45,7 +47,8 @@ class ForeignMap {
     return true;
   }
   void Clear(size_t index, size_t count) {
-    for (size_t i = index; i < index + count; ++i) marks_[i].store(0, std::memory_order_relaxed);
+    // Release: pairs with the acquires in Claim and Mark.
+    for (size_t i = index; i < index + count; ++i) marks_[i].store(0, std::memory_order_release);
   }
 
   bool Has(size_t index) const { return (Mark(index) & kTaken) != 0; }
@@ -109,12 +112,14 @@ class ForeignMap {
   // Whether the memory of the extent that begins at `index` is decommitted.
   bool IsDecommitted(size_t index) const { return (Mark(index) & kDecommitted) != 0; }
   void SetDecommitted(size_t index) {
-    marks_[index].fetch_or(kDecommitted, std::memory_order_relaxed);
+    // Release: pairs with the acquires in Mark and TakeDecommitted.
+    marks_[index].fetch_or(kDecommitted, std::memory_order_release);
   }
   // Notes that it isn't, for one of those who ask: false for the others.
   bool TakeDecommitted(size_t index) {
     constexpr auto kOthers = static_cast<uint16_t>(~kDecommitted);
-    return (marks_[index].fetch_and(kOthers, std::memory_order_relaxed) & kDecommitted) != 0;
+    // Acquire: pairs with the release in SetDecommitted.
+    return (marks_[index].fetch_and(kOthers, std::memory_order_acquire) & kDecommitted) != 0;
   }
 
  private:
@@ -127,7 +132,8 @@ class ForeignMap {
   static uint16_t MarkFor(uintptr_t address) {
     return static_cast<uint16_t>((address >> kWindowShift) | kTaken);
   }
-  uint16_t Mark(size_t index) const { return marks_[index].load(std::memory_order_relaxed); }
+  // Acquire: pairs with the releases in Clear and SetDecommitted.
+  uint16_t Mark(size_t index) const { return marks_[index].load(std::memory_order_acquire); }
 
   std::atomic<uint16_t> marks_[kWindowHugePages];
 };

@@ -128,13 +128,15 @@ bool HookedMemory::Admit(void* memory, size_t size, size_t alignment, bool commi
   return false;
 }
 
-// Enters an extent in the heap and among those of the arena.
+// Enters an extent in the heap and among those of the arena, as other threads may do meanwhile.
 void HookedMemory::Enter(PageHeap& heap, const HugeRun& run) {
-  if (run.index < begin_.load(std::memory_order_relaxed)) {
-    begin_.store(run.index, std::memory_order_relaxed);
+  const size_t end = run.index + run.count;
+  size_t known = begin_.load(std::memory_order_relaxed);
+  while (run.index < known &&
+         !begin_.compare_exchange_weak(known, run.index, std::memory_order_relaxed)) {
   }
-  if (run.index + run.count > end_.load(std::memory_order_relaxed)) {
-    end_.store(run.index + run.count, std::memory_order_relaxed);
+  known = end_.load(std::memory_order_relaxed);
+  while (end > known && !end_.compare_exchange_weak(known, end, std::memory_order_relaxed)) {
   }
   heaps_.NoteOwner(run, arena_);
   heap.EnterForeign(run);
