@@ -77,6 +77,7 @@ def preload_test(
             copts = SPAN_COPTS + copts,
             linkopts = linkopts,
             tags = ["no_sanitizer"],
+            visibility = ["//tests:__subpackages__"],
             deps = deps + ([_GTEST] if gtest else []),
         )
         mode = "preloaded"
