@@ -88,9 +88,13 @@ class ForeignMap {
   Extent ExtentAt(size_t index) const {
     size_t first = index;
     while (!Starts(first)) --first;
+    return {first, EndOf(index) - first};
+  }
+  // Where the extent that `index` is part of ends. Safe for a place that others take.
+  size_t EndOf(size_t index) const {
     size_t end = index + 1;
     while (end < kWindowHugePages && Has(end) && !Starts(end)) ++end;
-    return {first, end - first};
+    return end;
   }
   // An extent begins at `index`, inside another one until now.
   void Split(size_t index) { marks_[index].fetch_or(kStart, std::memory_order_relaxed); }

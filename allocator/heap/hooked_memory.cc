@@ -146,9 +146,9 @@ bool HookedMemory::Provide(PageHeap& heap, size_t count, size_t alignment) {
   if (!provides()) return false;
   if (alignment < kHugePageSize) alignment = kHugePageSize;
   Enlist();
-  const bool done =
-      closed_.load() == 0 && (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
-                          GetExtent(heap, count, alignment));
+  const bool done = closed_.load() == 0 &&
+                    (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
+                     GetExtent(heap, count, alignment));
   Leave();
   return done;
 }
@@ -170,17 +170,22 @@ bool HookedMemory::Recommit(PageHeap& heap, size_t count, size_t alignment) {
   ForeignMap& foreign = *page_map_.foreign();
   const size_t end = end_.load(std::memory_order_relaxed);
   for (size_t i = begin_.load(std::memory_order_relaxed); i < end; ++i) {
-    if (!foreign.IsDecommitted(i) || !heaps_.IsOwner(i, arena_)) continue;
-    const uintptr_t start = foreign.AddressOf(i);
-    if (start % alignment != 0 || foreign.ExtentAt(i).count < count) continue;
-    if (!foreign.TakeDecommitted(i)) continue;
-    // It may have been joined meanwhile, but never becomes shorter.
-    const ForeignMap::Extent extent = foreign.ExtentAt(i);
-    if (!CommitAll(reinterpret_cast<void*>(start), extent.count << kHugePageShift)) {
+    const auto serves = [&] {
+      return heaps_.IsOwner(i, arena_) && foreign.AddressOf(i) % alignment == 0 &&
+             foreign.EndOf(i) - i >= count;
+    };
+    if (!foreign.IsDecommitted(i) || !serves() || !foreign.TakeDecommitted(i)) continue;
+    // Another thread may have had it since, or part of it. It is this one's now.
+    if (!serves()) {
+      foreign.SetDecommitted(i);
+      continue;
+    }
+    const HugeRun run = {.index = i, .count = foreign.EndOf(i) - i};
+    if (!CommitAll(reinterpret_cast<void*>(foreign.AddressOf(i)), run.count << kHugePageShift)) {
       foreign.SetDecommitted(i);
       return false;
     }
-    Enter(heap, {.index = i, .count = extent.count});
+    Enter(heap, run);
     return true;
   }
   return false;
