@@ -22,26 +22,6 @@ void SetClass(SizeClass c, const CentralFreeListStats& counts, StatsSnapshot* sn
   stats.released_parts = counts.released_parts;
 }
 
-// The sums over the classes.
-void SumUp(StatsSnapshot* snapshot) {
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const ClassStats& stats = snapshot->classes[c];
-    const size_t size = kSizeClassTable[c].size;
-    snapshot->small_live += stats.live * size;
-    snapshot->small_allocations += stats.allocations;
-    snapshot->small_deallocations += stats.deallocations;
-    snapshot->small_requests += stats.requests;
-    snapshot->small_fills += stats.fills;
-    snapshot->small_flushes += stats.flushes;
-    snapshot->thread_cached += stats.thread_cached * size;
-    snapshot->central_cached += stats.central_cached * size;
-    snapshot->span_free += stats.span_free * size;
-    snapshot->span_released += stats.released_parts * kReleaseUnit;
-  }
-  const size_t in_spans = snapshot->heap.span_pages * kPageSize;
-  if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
-}
-
 // Subtracts the classes of one arena from those of all.
 void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
@@ -108,7 +88,7 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   snapshot->heap = sources.page_heap.ArenaStats(index, snapshot->large_classes);
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
-  SumUp(snapshot);
+  snapshot->SumUp();
 }
 
 void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
@@ -121,7 +101,7 @@ void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
     SetClass(static_cast<SizeClass>(c), counts, destroyed_);
   }
   sources.arenas->AddDestroyed(&destroyed_->heap, destroyed_->large_classes);
-  SumUp(destroyed_);
+  destroyed_->SumUp();
 }
 
 void ArenaSnapshots::TakeExplicit(const StatsSources& sources) {
@@ -169,11 +149,7 @@ void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnaps
   *own = all;
   ForEach([own](const StatsSnapshot& arena) { Subtract(arena, own); });
   own->heap = heap;
-  own->small_live = own->thread_cached = own->central_cached = 0;
-  own->span_free = own->span_released = 0;
-  own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills =
-      own->small_flushes = 0;
-  SumUp(own);
+  own->SumUp();
 }
 
 }  // namespace spanmalloc

@@ -5,6 +5,28 @@
 
 namespace spanmalloc {
 
+void StatsSnapshot::SumUp() {
+  small_live = thread_cached = central_cached = span_free = span_released = 0;
+  small_allocations = small_deallocations = small_requests = small_fills = small_flushes = 0;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const ClassStats& stats = classes[c];
+    const size_t size = kSizeClassTable[c].size;
+    small_live += stats.live * size;
+    small_allocations += stats.allocations;
+    small_deallocations += stats.deallocations;
+    small_requests += stats.requests;
+    small_fills += stats.fills;
+    small_flushes += stats.flushes;
+    thread_cached += stats.thread_cached * size;
+    central_cached += stats.central_cached * size;
+    span_free += stats.span_free * size;
+    span_released += stats.released_parts * kReleaseUnit;
+  }
+  // Spans may have gone since they were counted.
+  const size_t in_spans = heap.span_pages * kPageSize;
+  if (span_released > in_spans) span_released = in_spans;
+}
+
 void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot,
                              ArenaSnapshots* arenas) {
   *snapshot = {};
@@ -54,18 +76,6 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     stats.central_cached = central.array_objects;
     stats.span_free = central.span_objects;
     stats.released_parts = central.released_parts;
-
-    const size_t size = kSizeClassTable[c].size;
-    snapshot->small_live += stats.live * size;
-    snapshot->small_allocations += stats.allocations;
-    snapshot->small_deallocations += stats.deallocations;
-    snapshot->small_requests += stats.requests;
-    snapshot->small_fills += stats.fills;
-    snapshot->small_flushes += stats.flushes;
-    snapshot->thread_cached += stats.thread_cached * size;
-    snapshot->central_cached += stats.central_cached * size;
-    snapshot->span_free += stats.span_free * size;
-    snapshot->span_released += stats.released_parts * kReleaseUnit;
   }
   const PageHeapStats own_heap = sources.page_heap.NodeStats(snapshot->large_classes);
   snapshot->heap = own_heap;
@@ -74,9 +84,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   } else if (sources.arenas != nullptr) {
     sources.arenas->AddHeapStats(&snapshot->heap, snapshot->large_classes);
   }
-  // Spans may have gone since they were counted.
-  const size_t in_spans = snapshot->heap.span_pages * kPageSize;
-  if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
+  snapshot->SumUp();
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
   snapshot->page_map = sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();

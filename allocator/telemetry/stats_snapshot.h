@@ -95,6 +95,9 @@ struct StatsSnapshot {
   size_t span_free;
   size_t span_released;  // of which the kernel has the memory
 
+  // Forms these sums.
+  void SumUp();
+
   size_t large_live() const { return heap.large_pages * kPageSize; }
   size_t allocated() const { return small_live + large_live(); }
   // Pages in spans: allocated, cached, and free inside spans, but for those given back there.
