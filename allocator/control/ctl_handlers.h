@@ -196,7 +196,6 @@ int NameAccess(const CtlCall& call);
 int NameUnit(const CtlCall& call);
 int NameHelp(const CtlCall& call);
 int CpuSource(const CtlCall& call);
-int ProfilerOff(const CtlCall& call);
 int ProfilerActive(const CtlCall& call);
 int ProfilerHook(const CtlCall& call);
 int SafetyCheckAbort(const CtlCall& call);
@@ -257,6 +256,9 @@ int MutexesReset(const CtlCall& call);
 int LargeClassLive(const CtlCall& call);
 int ZeroReallocs(const CtlCall& call);
 int ArenaUptime(const CtlCall& call);
+int StatsDss(const CtlCall& call);
+int StatsDirtyDecay(const CtlCall& call);
+int StatsMuzzyDecay(const CtlCall& call);
 int ApproximateActive(const CtlCall& call);
 
 }  // namespace spanmalloc

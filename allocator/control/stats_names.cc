@@ -48,6 +48,24 @@ int ArenaUptime(const CtlCall& call) {
   return 0;
 }
 
+int StatsDss(const CtlCall& call) {
+  call.value->string = "disabled";
+  return 0;
+}
+
+// Arenas that are gone read as the automatic one.
+int StatsDirtyDecay(const CtlCall& call) {
+  if (call.arena() != kDestroyedArenas) return ArenaDirtyDecay(call);
+  call.value->number = static_cast<uint64_t>(call.state->dirty_decay_ms);
+  return 0;
+}
+
+int StatsMuzzyDecay(const CtlCall& call) {
+  if (call.arena() != kDestroyedArenas) return ArenaMuzzyDecay(call);
+  call.value->number = static_cast<uint64_t>(call.state->muzzy_decay_ms);
+  return 0;
+}
+
 int ApproximateActive(const CtlCall& call) {
   call.value->number = call.target().sources.page_heap.Stats().span_pages * kPageSize;
   return 0;

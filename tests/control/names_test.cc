@@ -27,7 +27,7 @@ std::string Instance(std::string name) {
 
 bool IsReadable(const CtlRow& row) {
   return row.access == CtlAccess::kRead || row.access == CtlAccess::kReadWrite ||
-         row.access == CtlAccess::kReadOwn;
+         row.access == CtlAccess::kReadOwn || row.access == CtlAccess::kReadOff;
 }
 
 ThreadCounts counts;
