@@ -55,6 +55,7 @@ bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, siz
   if (part == "<k>") return index < kLargeClasses;
   if (part == "<n>") return index < CtlRowCount();
   if (part == "<e>") return index < kExtentClasses;
+  if (part == "<s>") return index < target.sources.central.shards();
   if (index == kAllArenas || index == kDestroyedArenas) return true;
   if (index == target.ArenaCount()) return true;
   return path.Part(0) == "arena" ? index < target.ArenaCount() : target.ArenaInitialized(index);

@@ -66,20 +66,21 @@ bool ArenaSnapshots::Reserve(MetadataAllocator& metadata, size_t count) {
   return true;
 }
 
-StatsSnapshot* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, size_t index) {
+ArenaSnapshots::Numbers* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, size_t index) {
   Slot& slot = slots_[index];
-  if (slot.snapshot == nullptr) slot.snapshot = metadata.New<StatsSnapshot>();
-  slot.taken = slot.snapshot != nullptr;
-  if (slot.taken) *slot.snapshot = {};
-  return slot.snapshot;
+  if (slot.numbers == nullptr) slot.numbers = metadata.New<Numbers>();
+  slot.taken = slot.numbers != nullptr;
+  if (slot.taken) *slot.numbers = {};
+  return slot.numbers;
 }
 
 void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   ArenaSet& arenas = *sources.arenas;
   slots_[index].taken = false;
   if (!arenas.Exists(index)) return;
-  StatsSnapshot* snapshot = SlotOf(sources.metadata, index);
-  if (snapshot == nullptr) return;
+  Numbers* numbers = SlotOf(sources.metadata, index);
+  if (numbers == nullptr) return;
+  StatsSnapshot* snapshot = &numbers->snapshot;
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats counts = {};
     arenas.AddStats(index, static_cast<SizeClass>(c), &counts);
@@ -89,6 +90,12 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
   snapshot->SumUp();
+  arenas.ForEachListOf(index, [numbers](CentralFreeList& list) {
+    numbers->locks.lists[list.size_class()] = list.lock().acquisitions();
+  });
+  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
+    numbers->locks.page_heap = heap->lock().acquisitions();
+  }
 }
 
 void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
@@ -144,8 +151,9 @@ void ArenaSnapshots::AddHeaps(StatsSnapshot* stats) const {
 void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all,
                                    const PageHeapStats& heap) {
   if (count_ == 0) return;
-  StatsSnapshot* own = SlotOf(sources.metadata, 0);
-  if (own == nullptr) return;
+  Numbers* numbers = SlotOf(sources.metadata, 0);
+  if (numbers == nullptr) return;
+  StatsSnapshot* own = &numbers->snapshot;
   *own = all;
   ForEach([own](const StatsSnapshot& arena) { Subtract(arena, own); });
   own->heap = heap;

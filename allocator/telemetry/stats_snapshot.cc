@@ -2,6 +2,7 @@
 #include "allocator/telemetry/stats_snapshot.h"
 
 #include "allocator/telemetry/arena_snapshots.h"
+#include "allocator/telemetry/cpu_lists.h"
 
 namespace spanmalloc {
 
@@ -28,11 +29,20 @@ void StatsSnapshot::SumUp() {
 }
 
 void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot,
-                             ArenaSnapshots* arenas) {
+                             const StatsDetails& details) {
+  ArenaSnapshots* arenas = details.arenas;
   *snapshot = {};
   if (arenas != nullptr) arenas->TakeExplicit(sources);
   size_t cached[kSizeClassEnd] = {};
-  snapshot->threads = sources.registry.AddCounts(cached);
+  if (details.caches != nullptr) {
+    CacheDepth& caches = *details.caches = {};
+    snapshot->threads = sources.registry.AddCounts(caches.objects, caches.limits);
+    caches.budget = sources.registry.budget().total();
+    caches.budget_left = sources.registry.budget().left();
+    for (size_t c = 1; c < kSizeClassEnd; ++c) cached[c] = caches.objects[c];
+  } else {
+    snapshot->threads = sources.registry.AddCounts(cached);
+  }
   if (sources.explicit_caches != nullptr) {
     snapshot->explicit_caches = sources.explicit_caches->AddCounts(cached);
   }
@@ -42,11 +52,14 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   const bool counted = sources.counts != nullptr && sources.counts->all();
   if (counted) sources.counts->AddRequests(requests);
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
+    const auto size_class = static_cast<SizeClass>(c);
+    CentralFreeListStats central = details.cpus == nullptr
+                                       ? sources.central.Stats(size_class)
+                                       : details.cpus->TakeClass(sources.central, size_class);
     if (arenas != nullptr) {
-      arenas->AddClass(static_cast<SizeClass>(c), &central);
+      arenas->AddClass(size_class, &central);
     } else if (sources.arenas != nullptr) {
-      sources.arenas->AddStats(static_cast<SizeClass>(c), &central);
+      sources.arenas->AddStats(size_class, &central);
     }
     // Between the caches' count and this one, objects may have moved. What a cache held at most
     // is what was taken and not yet returned.

@@ -30,6 +30,7 @@ struct Calls {
   int purges = 0;
   int64_t decay_ms = 0;
   unsigned caches = 3;
+  size_t own_objects = 0;  // in the calling thread's cache, of class 5
   std::vector<unsigned> flushed_caches;
   std::vector<unsigned> destroyed_caches;
 };
@@ -58,6 +59,16 @@ inline ControlTarget FakeTarget(TestHeap& heap, const Options& options) {
           [](bool enabled) {
             calls().cache_enabled = enabled;
             return true;
+          },
+      .thread_counts =
+          [] {
+            static ThreadCounts counts;
+            return &counts;
+          },
+      .thread_cache_depth =
+          [](size_t* objects, size_t* limits) {
+            objects[5] += calls().own_objects;
+            limits[5] += 2 * calls().own_objects;
           },
       .purge =
           [] {
