@@ -57,6 +57,10 @@ bool EnableThreadCache(bool enabled) {
 
 bool IsThreadCounting() { return thread_locals.counting && thread_locals.counts != nullptr; }
 
+void AddThreadCacheDepth(size_t* objects, size_t* limits) {
+  if (thread_locals.state != nullptr) thread_locals.state->AddCounts(objects, limits);
+}
+
 ThreadCounts* CountThread() {
   return IsThreadCounting() || runtime.SetCounting(true) ? thread_locals.counts : nullptr;
 }
@@ -125,6 +129,7 @@ constinit Control instance({
     .thread_counts = &CountThread,
     .thread_counting = &IsThreadCounting,
     .set_thread_counting = &SetThreadCounting,
+    .thread_cache_depth = &AddThreadCacheDepth,
     .purge = &PurgeAll,
     .purge_arena = &PurgeArena,
     .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },

@@ -40,7 +40,9 @@ constexpr size_t kMinFilledSize = 4 * 1024;
 constexpr uint32_t kMovesOfFilled = 4;
 
 void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
-  memcpy(target, block, old_size < size ? old_size : size);
+  const size_t kept = old_size < size ? old_size : size;
+  if (old_size >= kMinRemapSize) runtime.page_heap.NoteCopiedLarge(kept);
+  memcpy(target, block, kept);
   Deallocate(block);
   return target;
 }
@@ -72,12 +74,9 @@ bool NoteGrowth(ThreadState* state, const void* block, size_t old_size, size_t s
 // Moves a block to `target`, which has its span to itself if that is longer.
 void* MoveTo(void* target, void* block, size_t old_size, size_t size) {
   if (target == nullptr) return nullptr;
-  if (old_size >= kMinRemapSize && size > old_size) {
-    if (MovePages(block, old_size, target)) {
-      FreeMovedBlock(block, old_size);
-      return target;
-    }
-    runtime.page_heap.NoteCopiedLarge(old_size);
+  if (old_size >= kMinRemapSize && size > old_size && MovePages(block, old_size, target)) {
+    FreeMovedBlock(block, old_size);
+    return target;
   }
   return MoveByCopy(block, old_size, target, size);
 }

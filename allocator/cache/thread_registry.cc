@@ -57,7 +57,7 @@ void ThreadRegistry::Destroy(ThreadState* state) {
       ++kept_count_;
       return;
     }
-    state_locks_taken_ += state->lock.taken();
+    state_locks_.Add(state->lock.acquisitions());
   }
   Return(state);
 }
@@ -69,7 +69,7 @@ void ThreadRegistry::ReturnKept(size_t count) {
       os::LockHolder hold(lock_);
       if (kept_.empty()) return;
       state = TakeKept();
-      state_locks_taken_ += state->lock.taken();
+      state_locks_.Add(state->lock.acquisitions());
     }
     Return(state);
   }
@@ -87,23 +87,32 @@ void ThreadRegistry::ReturnIdle() {
   if (idle != 0) ReturnKept(idle);
 }
 
-size_t ThreadRegistry::AddCounts(size_t* counts) {
+size_t ThreadRegistry::AddCounts(size_t* counts, size_t* limits) {
   ReturnKept();
   os::LockHolder hold(lock_);
   for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
-    state->AddCounts(counts);
+    state->AddCounts(counts, limits);
   }
   return threads();
 }
 
-uint64_t ThreadRegistry::StateLocksTaken() {
+void ThreadRegistry::AddStateLocks(os::LockAcquisitions* sum) {
   os::LockHolder hold(lock_);
-  uint64_t taken = state_locks_taken_;
-  ForEach([&taken](const ThreadState* state) { taken += state->lock.taken(); });
-  for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) {
-    taken += state->lock.taken();
-  }
-  return taken;
+  sum->Add(state_locks_);
+  const auto add = [sum](const ThreadState* state) { sum->Add(state->lock.acquisitions()); };
+  ForEach(add);
+  for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) add(state);
+}
+
+void ThreadRegistry::ResetStateLocks() {
+  os::LockHolder hold(lock_);
+  state_locks_ = {};
+  const auto reset = [](ThreadState* state) {
+    os::LockHolder hold_state(state->lock);
+    state->lock.ResetAcquisitions();
+  };
+  ForEach(reset);
+  for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) reset(state);
 }
 
 void ThreadRegistry::LockAll() {

@@ -28,12 +28,17 @@ class ThreadRegistry {
   // more.
   void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Adds the number of objects that threads cache in each class to counts[class], and returns the
-  // number of threads. Kept states are returned first.
-  size_t AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock_);
+  // Adds the number of objects that threads cache in each class to counts[class], and, where asked
+  // for, how many they may to limits[class]. Returns the number of threads. Kept states are
+  // returned first.
+  size_t AddCounts(size_t* counts, size_t* limits = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
+  // What they share.
+  const CacheBudget& budget() const { return context_.budget; }
 
-  // How often thread states' locks were taken, those of threads that ended included.
-  uint64_t StateLocksTaken() ABSL_LOCKS_EXCLUDED(lock_);
+  // Adds how often thread states' locks were taken, those of threads that ended included; and has
+  // them counted anew.
+  void AddStateLocks(os::LockAcquisitions* sum) ABSL_LOCKS_EXCLUDED(lock_);
+  void ResetStateLocks() ABSL_LOCKS_EXCLUDED(lock_);
 
   // A tick: returns as many kept states as weren't wanted since the last one.
   void ReturnIdle() ABSL_LOCKS_EXCLUDED(lock_);
@@ -80,7 +85,7 @@ class ThreadRegistry {
   os::RankedLock lock_{LockRank::kThreadRegistry};
   IntrusiveList<ThreadState> live_ ABSL_GUARDED_BY(lock_);
   IntrusiveList<ThreadState> orphans_ ABSL_GUARDED_BY(lock_);
-  uint64_t state_locks_taken_ ABSL_GUARDED_BY(lock_) = 0;  // of states that are gone
+  os::LockAcquisitions state_locks_ ABSL_GUARDED_BY(lock_) = {};  // of states that are gone
   IntrusiveList<ThreadState> kept_ ABSL_GUARDED_BY(lock_);
   size_t kept_count_ ABSL_GUARDED_BY(lock_) = 0;
   size_t kept_low_ ABSL_GUARDED_BY(lock_) = 0;  // the least since the last tick

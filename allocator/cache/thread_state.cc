@@ -193,9 +193,12 @@ bool ThreadState::MayKeep(size_t bytes) {
   return budget_taken_ - spare_budget_ <= static_cast<int64_t>(bytes);
 }
 
-void ThreadState::AddCounts(size_t* counts) {
+void ThreadState::AddCounts(size_t* counts, size_t* limits) {
   os::LockHolder hold(lock);
   for (size_t c = 1; c < kSizeClassEnd; ++c) counts[c] += Held(c) - Taken(c);
+  // A cache that was taken back has none until its owner comes.
+  if (limits == nullptr || revocation() == Revocation::kTaken) return;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) limits[c] += Limit(c);
 }
 
 bool ThreadState::CheckInvariants() {

@@ -81,8 +81,9 @@ class ThreadState {
     idle_at_look = false;
   }
 
-  // Adds the number of objects cached in each class to counts[class].
-  void AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(lock);
+  // Adds the number of objects cached in each class to counts[class], and, where asked for, how
+  // many there may be to limits[class].
+  void AddCounts(size_t* counts, size_t* limits = nullptr) ABSL_LOCKS_EXCLUDED(lock);
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock);
 

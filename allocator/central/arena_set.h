@@ -166,6 +166,11 @@ class ArenaSet {
       if (Arena* arena = At(i)) arena->ForEachList(visit);
     }
   }
+  // The same for an arena's.
+  template <typename Visit>
+  void ForEachListOf(unsigned index, Visit visit) {
+    if (Arena* arena = At(index)) arena->ForEachList(visit);
+  }
 
  private:
   struct DestroyedArenas {

@@ -76,6 +76,13 @@ size_t CentralFreeList::Remove(Heap& heap, void** out, size_t want, size_t reser
   return Take(heap, out, want, reserve);
 }
 
+size_t CentralFreeList::RemoveAway(Heap& heap, void** out, size_t want, size_t reserve) {
+  os::LockHolder hold(lock_);
+  const size_t taken = Take(heap, out, want, reserve);
+  totals_.fills_away += taken != 0;
+  return taken;
+}
+
 size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed) {
   os::LockHolder hold(lock_);
   *zeroed = false;
@@ -120,8 +127,11 @@ size_t CentralFreeList::Insert(Heap& heap, void* const* objects, size_t count) {
   ++totals_.flushes;
   while (count_ + count > capacity_ && GrowArray(heap)) {
   }
-  const size_t room = capacity_ - count_;
-  const size_t fitting = count < room ? count : room;
+  size_t fitting = count;
+  if (ABSL_PREDICT_FALSE(count_ + count > capacity_)) {
+    fitting = capacity_ - count_;
+    ++totals_.spills;
+  }
   if (fitting != 0) memcpy(array_ + count_, objects, fitting * sizeof(void*));
   count_ += static_cast<uint32_t>(fitting);
   UpdateHint();

@@ -36,17 +36,20 @@ struct Heap {
   ArenaSet* arenas = nullptr;
 };
 
-// Counts of one list (or a sum of lists) since the start, and what it holds now.
+// Counts of one list (or a sum of lists) since the start, and what it holds now. What every batch
+// changes comes first.
 struct CentralFreeListStats {
-  uint64_t taken;     // objects given to thread caches and callers
-  uint64_t returned;  // objects taken back from them
-  uint64_t fills;     // batches given
-  uint64_t flushes;   // batches taken back
+  uint64_t taken;       // objects given to thread caches and callers
+  uint64_t returned;    // objects taken back from them
+  uint64_t fills;       // batches given
+  uint64_t flushes;     // batches taken back
+  size_t span_objects;  // free objects in the spans
+  uint64_t fills_away;  // of the batches given, those that threads of other CPUs took
+  uint64_t spills;      // of the batches taken back, those that found the array full
   uint64_t spans_made;
   uint64_t spans_freed;
   uint64_t spans_reused;  // spans that were full and got a free object again
   size_t array_objects;   // free objects in the array
-  size_t span_objects;    // free objects in the spans
   size_t spans;           // spans owned now
   size_t nonfull_spans;   // of them, those with free objects
   size_t released_parts;  // parts of spans, of kReleaseUnit bytes, given back to the kernel
@@ -56,11 +59,13 @@ struct CentralFreeListStats {
     returned += other.returned;
     fills += other.fills;
     flushes += other.flushes;
+    span_objects += other.span_objects;
+    fills_away += other.fills_away;
+    spills += other.spills;
     spans_made += other.spans_made;
     spans_freed += other.spans_freed;
     spans_reused += other.spans_reused;
     array_objects += other.array_objects;
-    span_objects += other.span_objects;
     spans += other.spans;
     nonfull_spans += other.nonfull_spans;
     released_parts += other.released_parts;
@@ -114,7 +119,10 @@ class CentralFreeList {
   // `out`, lowest addresses first where they come from a span. Returns how many.
   size_t Remove(Heap& heap, void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // As above with a new span carved if the list holds nothing. 0 if out of memory. `*zeroed` is
+  // As above, for a thread of another CPU.
+  size_t RemoveAway(Heap& heap, void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // As Remove with a new span carved if the list holds nothing. 0 if out of memory. `*zeroed` is
   // set to whether the objects read as zeros.
   size_t RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed)
       ABSL_LOCKS_EXCLUDED(lock_);
@@ -225,10 +233,10 @@ class CentralFreeList {
   uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;      // objects in the array
   uint32_t capacity_ ABSL_GUARDED_BY(lock_) = 0;   // of the array
   uint32_t low_water_ ABSL_GUARDED_BY(lock_) = 0;  // least count_ since TakeLowWater
+  uint32_t spans_low_ ABSL_GUARDED_BY(lock_) = 0;  // least free in the spans since the last tick
   void** array_ ABSL_GUARDED_BY(lock_) = nullptr;
-  // Least free in the spans: since the last tick, between the two before, and between the tick
-  // before last and the last ReleaseIdle of a period.
-  uint32_t spans_low_ ABSL_GUARDED_BY(lock_) = 0;
+  // The same between the two ticks before, and between the tick before last and the last
+  // ReleaseIdle of a period.
   uint32_t spans_low_before_ ABSL_GUARDED_BY(lock_) = 0;
   uint32_t spans_low_in_period_ ABSL_GUARDED_BY(lock_) = 0;
   SpanList nonfull_[kReleased + 1] ABSL_GUARDED_BY(lock_);

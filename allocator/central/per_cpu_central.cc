@@ -70,7 +70,7 @@ size_t PerCpuCentral::RemoveFromGroup(SizeClass size_class, size_t group,
     if (list == nullptr || list == &home) continue;
     CountEvent(CountedEvent::kHintRead);
     if (list->held_hint() <= spare) continue;
-    const size_t taken = list->Remove(heap_, out, want, spare);
+    const size_t taken = list->RemoveAway(heap_, out, want, spare);
     if (taken != 0) return taken;
   }
   return 0;
@@ -390,9 +390,7 @@ void PerCpuCentral::ReleaseAll(size_t* resident) {
 
 CentralFreeListStats PerCpuCentral::Stats(SizeClass size_class) {
   CentralFreeListStats stats = {};
-  for (size_t s = 0; s < shards(); ++s) {
-    if (CentralFreeList* list = ListAt(s, size_class)) list->AddStats(&stats);
-  }
+  ForEachListOf(size_class, [&stats](CentralFreeList& list) { list.AddStats(&stats); });
   return stats;
 }
 

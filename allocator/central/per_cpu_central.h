@@ -102,6 +102,16 @@ class PerCpuCentral {
       }
     }
   }
+  // The same for those of a class.
+  template <typename Visit>
+  void ForEachListOf(SizeClass size_class, Visit visit) {
+    for (size_t s = 0; s < shards(); ++s) {
+      if (CentralFreeList* list = ListAt(s, size_class)) visit(*list);
+    }
+  }
+
+  // Shards with an index below may exist.
+  size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr size_t kSurplusGroups = 64;
@@ -112,9 +122,6 @@ class PerCpuCentral {
   struct Shard {
     std::atomic<CentralFreeList*> lists[kSizeClassEnd] = {};
   };
-
-  // Shards with an index below may exist.
-  size_t shards() const { return shard_end_.load(std::memory_order_relaxed); }
 
   // The list of a shard and class; nullptr if there is none yet.
   CentralFreeList* ListAt(size_t index, size_t size_class) const {

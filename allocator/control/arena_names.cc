@@ -51,6 +51,7 @@ int ArenaInitialized(const CtlCall& call) {
 }
 
 int ArenaPurge(const CtlCall& call) {
+  if (call.arena() == kDestroyedArenas) return 0;
   if (!NamesMemory(call)) return EFAULT;
   const ControlTarget& target = call.target();
   if (target.purge == nullptr || target.purge_arena == nullptr) return EAGAIN;
@@ -63,6 +64,7 @@ int ArenaPurge(const CtlCall& call) {
 }
 
 int ArenaDecay(const CtlCall& call) {
+  if (call.arena() == kDestroyedArenas) return 0;
   if (!NamesMemory(call)) return EFAULT;
   const ControlTarget& target = call.target();
   const uint64_t now_ms = os::MonotonicNs() / 1'000'000;
@@ -88,6 +90,7 @@ int ArenaDestroy(const CtlCall& call) {
 }
 
 int ArenaDss(const CtlCall& call) {
+  if (!NamesMemory(call)) return EFAULT;
   call.value->string = "disabled";
   if (call.write == nullptr) return 0;
   if (call.write->string == nullptr) return EINVAL;
@@ -98,14 +101,14 @@ int ArenaDss(const CtlCall& call) {
 
 // Several arenas read as the automatic one.
 int ArenaDirtyDecay(const CtlCall& call) {
-  if (call.arena() != kDestroyedArenas && !NamesArenas(call)) return EFAULT;
+  if (!NamesArenas(call)) return EFAULT;
   ControlState& state = *call.state;
   ArenaSet* arenas = call.target().sources.arenas;
   const bool is_explicit = IsExplicit(call.arena());
   call.value->number = static_cast<uint64_t>(
       is_explicit ? arenas->Settings(Index(call)).dirty_decay_ms : state.dirty_decay_ms);
   if (call.write == nullptr) return 0;
-  if (!NamesArenas(call) || !IsDecay(*call.write)) return EFAULT;
+  if (!IsDecay(*call.write)) return EFAULT;
   const auto wanted = static_cast<int64_t>(call.write->number);
   if (!is_explicit) {
     state.dirty_decay_ms = wanted;
@@ -118,14 +121,14 @@ int ArenaDirtyDecay(const CtlCall& call) {
 }
 
 int ArenaMuzzyDecay(const CtlCall& call) {
-  if (call.arena() != kDestroyedArenas && !NamesArenas(call)) return EFAULT;
+  if (!NamesArenas(call)) return EFAULT;
   ControlState& state = *call.state;
   ArenaSet* arenas = call.target().sources.arenas;
   const bool is_explicit = IsExplicit(call.arena());
   call.value->number = static_cast<uint64_t>(
       is_explicit ? arenas->Settings(Index(call)).muzzy_decay_ms : state.muzzy_decay_ms);
   if (call.write == nullptr) return 0;
-  if (!NamesArenas(call) || !IsDecay(*call.write)) return EFAULT;
+  if (!IsDecay(*call.write)) return EFAULT;
   const auto wanted = static_cast<int64_t>(call.write->number);
   if (!is_explicit) state.muzzy_decay_ms = wanted;
   for (unsigned i = 1; i < call.target().ArenaCount(); ++i) {

@@ -21,9 +21,14 @@ void Control::Start() {
 }
 
 void Control::NextEpoch(ControlState* state) {
-  collector_.Collect(target_.sources, &state->snapshot, &arenas_);
-  state->locks.Take(target_.sources, lock_);
+  const StatsSources& sources = target_.sources;
+  const bool with_cpus = cpus_.wanted() && cpus_.Begin(sources.central, sources.metadata);
+  collector_.Collect(
+      sources, &state->snapshot,
+      {.arenas = &arenas_, .cpus = with_cpus ? &cpus_ : nullptr, .caches = &state->caches});
+  state->locks.Take(sources, lock_);
   ++state->epoch;
+  if (with_cpus) cpus_epoch_ = state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
   state->zero_reallocs = target_.ZeroReallocs();
 }
@@ -43,23 +48,43 @@ const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) c
   return index == 0 ? state.snapshot : kNothing;
 }
 
+// Calls visit(PageHeap&) for the page heaps of an arena or of all.
+template <typename Visit>
+void Control::ForHeapsOf(size_t arena, Visit visit) const {
+  NodeHeaps& heaps = target_.sources.page_heap;
+  if (arena == kAllArenas) return heaps.ForEach(visit);
+  if (arena == 0) return heaps.ForEachNode(visit);
+  if (arena >= NodeHeaps::kMaxArenas) return;
+  if (PageHeap* heap = heaps.ArenaHeapAt(static_cast<unsigned>(arena))) visit(*heap);
+}
+
 const FreeExtents& Control::Extents(ControlState* state, size_t arena) {
   if (state->extents_epoch != state->epoch || state->extents_arena != arena) {
-    NodeHeaps& heaps = target_.sources.page_heap;
     state->extents = {};
-    if (arena == kAllArenas) {
-      heaps.AddFreeExtents(&state->extents);
-    } else if (arena == 0) {
-      heaps.AddNodeExtents(&state->extents);
-    } else if (PageHeap* heap = arena < NodeHeaps::kMaxArenas
-                                    ? heaps.ArenaHeapAt(static_cast<unsigned>(arena))
-                                    : nullptr) {
-      heap->AddFreeExtents(&state->extents);
-    }
+    ForHeapsOf(arena, [state](PageHeap& heap) { heap.AddFreeExtents(&state->extents); });
     state->extents_epoch = state->epoch;
     state->extents_arena = arena;
   }
   return state->extents;
+}
+
+const HugePageCounts& Control::HugePages(ControlState* state, size_t arena) {
+  if (state->huge_pages_epoch != state->epoch || state->huge_pages_arena != arena) {
+    state->huge_pages = {};
+    ForHeapsOf(arena, [state](PageHeap& heap) { heap.AddHugePages(&state->huge_pages); });
+    state->huge_pages_epoch = state->epoch;
+    state->huge_pages_arena = arena;
+  }
+  return state->huge_pages;
+}
+
+const CpuLists* Control::Cpus() {
+  if (cpus_epoch_ == state_.epoch) return &cpus_;
+  PerCpuCentral& central = target_.sources.central;
+  if (!cpus_.Begin(central, target_.sources.metadata)) return nullptr;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) cpus_.TakeClass(central, static_cast<SizeClass>(c));
+  cpus_epoch_ = state_.epoch;
+  return &cpus_;
 }
 
 void Control::ResetAfterFork() { lock_.ResetAfterFork(); }

@@ -15,6 +15,7 @@
 #include "allocator/control/control_target.h"
 #include "allocator/os/ranked_lock.h"
 #include "allocator/telemetry/arena_snapshots.h"
+#include "allocator/telemetry/cpu_lists.h"
 #include "allocator/telemetry/lock_use.h"
 #include "allocator/telemetry/resident_memory.h"
 
@@ -26,11 +27,15 @@ struct ControlState {
   StatsSnapshot snapshot = {};  // the current epoch's
   uint64_t epoch = 0;           // 0: none yet
   LockUseTable locks = {};      // at the epoch
+  CacheDepth caches = {};       // the threads', at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
   FreeExtents extents = {};  // of extents_arena, measured in extents_epoch
   size_t extents_arena = 0;
   uint64_t extents_epoch = 0;
+  HugePageCounts huge_pages = {};  // of huge_pages_arena, measured in huge_pages_epoch
+  size_t huge_pages_arena = 0;
+  uint64_t huge_pages_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
   uint64_t start_ns = 0;       // 0: not started
@@ -83,6 +88,23 @@ class Control {
   const FreeExtents& Extents(ControlState* state, size_t arena)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
+  // The huge pages of an arena or of all, the same way. Requires: inside WithState.
+  const HugePageCounts& HugePages(ControlState* state, size_t arena)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // What the lists of each CPU have, taken when it is first asked for, and from then on in every
+  // epoch; nullptr if there is no memory for that. Requires: inside WithState.
+  const CpuLists* Cpus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // How often the locks of an explicit arena were taken, at the epoch; nullptr if there was no such
+  // arena. Requires: inside WithState.
+  const ArenaLocks* LocksOf(size_t arena) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return arenas_.LocksOf(arena);
+  }
+
+  // Has all locks counted anew. Requires: inside WithState.
+  void ResetLocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) { ResetLockUse(target_.sources, lock_); }
+
   // Runs use(const StatsSnapshot&) under the lock with the numbers of this moment, and leaves the
   // epoch as it is. They lie here, since they would fill much of a small stack. False, and nothing
   // run, from a signal handler that interrupted the allocator.
@@ -102,10 +124,15 @@ class Control {
   void ResetAfterFork() ABSL_UNLOCK_FUNCTION(lock_) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
+  template <typename Visit>
+  void ForHeapsOf(size_t arena, Visit visit) const;
+
   const ControlTarget target_;
   os::RankedLock lock_{LockRank::kControl};
   StatsCollector collector_ ABSL_GUARDED_BY(lock_);
   ArenaSnapshots arenas_ ABSL_GUARDED_BY(lock_);
+  CpuLists cpus_ ABSL_GUARDED_BY(lock_);
+  uint64_t cpus_epoch_ ABSL_GUARDED_BY(lock_) = 0;
   ControlState state_ ABSL_GUARDED_BY(lock_);
   StatsSnapshot now_ ABSL_GUARDED_BY(lock_) = {};
 };

@@ -47,6 +47,9 @@ struct ControlTarget {
   bool (*thread_counting)() = nullptr;
   bool (*set_thread_counting)(bool counting) = nullptr;
 
+  // Adds what its cache holds of each class, and how many it may, as ThreadState::AddCounts.
+  void (*thread_cache_depth)(size_t* objects, size_t* limits) = nullptr;
+
   // Gives all free memory, that in the central free lists included, back to the kernel. Returns
   // how many bytes.
   size_t (*purge)() = nullptr;

@@ -129,18 +129,83 @@ int LockStat(const CtlCall& call) {
   return 0;
 }
 
-// The same of arena 0, or of all arenas; other arenas' locks count there, too.
+// The same where the names have an arena: of 0 and of all.
 template <LockRank kRank, auto kMember>
-int ArenaLockStat(const CtlCall& call) {
+int SharedLockStat(const CtlCall& call) {
   return call.arena() == 0 || call.arena() == kAllArenas ? LockStat<kRank, kMember>(call) : 0;
 }
 
-// Locks of the central free lists of a size class.
-template <auto kMember>
-int BinLockStat(const CtlCall& call) {
-  if (call.arena() != 0 && call.arena() != kAllArenas) return 0;
-  const LockUse use = call.state->locks.OfClass(call.indices[1] + 1);
+// Locks of an arena's page heaps, and of its central free lists of a size class.
+LockUse PageHeapLocks(const CtlCall& call);
+LockUse BinLocks(const CtlCall& call);
+
+template <auto kLocks, auto kMember>
+int ArenaLockStat(const CtlCall& call) {
+  const LockUse use = kLocks(call);
   call.value->number = ReadLockUse<kMember>(use);
+  return 0;
+}
+
+// spanmalloc.cpus.<s>: figures of the CPUs' central free lists. kGet: a data member of what is
+// counted, or a function of it and the class's size.
+template <auto kGet>
+uint64_t ReadCpuList(const CpuListStats& stats, size_t size) {
+  if constexpr (requires { kGet(stats, size); }) {
+    return kGet(stats, size);
+  } else if constexpr (requires { stats.list.*kGet; }) {
+    return stats.list.*kGet;
+  } else {
+    return stats.lock.*kGet;
+  }
+}
+inline uint64_t CachedBytes(const CpuListStats& stats, size_t size) {
+  return stats.list.array_objects * size;
+}
+inline uint64_t SpanFreeBytes(const CpuListStats& stats, size_t size) {
+  return stats.list.span_objects * size;
+}
+
+// Sums over classes [first, end).
+int ReadCpuLists(const CtlCall& call, size_t first, size_t end,
+                 uint64_t (*get)(const CpuListStats& stats, size_t size));
+
+template <auto kGet>
+int CpuStat(const CtlCall& call) {
+  return ReadCpuLists(call, 1, kSizeClassEnd, &ReadCpuList<kGet>);
+}
+template <auto kGet>
+int CpuClassStat(const CtlCall& call) {
+  const size_t c = call.indices[1] + 1;
+  return ReadCpuLists(call, c, c + 1, &ReadCpuList<kGet>);
+}
+
+// spanmalloc.thread_caches, and of the calling thread spanmalloc.thread.cache.
+enum class CacheFigure : uint8_t { kObjects, kBytes, kLimit, kLimitBytes };
+enum class CacheOwner : uint8_t { kAllThreads, kThisThread };
+
+int ReadCaches(const CtlCall& call, CacheOwner owner, CacheFigure figure, size_t first, size_t end);
+
+template <CacheOwner kOwner, CacheFigure kFigure>
+int CachesStat(const CtlCall& call) {
+  return ReadCaches(call, kOwner, kFigure, 1, kSizeClassEnd);
+}
+template <CacheOwner kOwner, CacheFigure kFigure>
+int CachesClassStat(const CtlCall& call) {
+  return ReadCaches(call, kOwner, kFigure, call.indices[0] + 1, call.indices[0] + 2);
+}
+
+template <auto kMember>
+int CacheBudgetStat(const CtlCall& call) {
+  call.value->number = static_cast<uint64_t>(call.state->caches.*kMember);
+  return 0;
+}
+
+// spanmalloc.arenas.<i>.huge_pages
+HugePageCounts ReadHugePages(const CtlCall& call);
+
+template <auto kMember>
+int HugePageStat(const CtlCall& call) {
+  call.value->number = ReadHugePages(call).*kMember;
   return 0;
 }
 
@@ -196,7 +261,6 @@ int NameAccess(const CtlCall& call);
 int NameUnit(const CtlCall& call);
 int NameHelp(const CtlCall& call);
 int CpuSource(const CtlCall& call);
-int ProfilerOff(const CtlCall& call);
 int ProfilerActive(const CtlCall& call);
 int ProfilerHook(const CtlCall& call);
 int SafetyCheckAbort(const CtlCall& call);
@@ -254,9 +318,13 @@ int LargeClassBytes(const CtlCall& call);
 
 // stats_names.cc
 int MutexesReset(const CtlCall& call);
+int DeclinedHugePages(const CtlCall& call);
 int LargeClassLive(const CtlCall& call);
 int ZeroReallocs(const CtlCall& call);
 int ArenaUptime(const CtlCall& call);
+int StatsDss(const CtlCall& call);
+int StatsDirtyDecay(const CtlCall& call);
+int StatsMuzzyDecay(const CtlCall& call);
 int ApproximateActive(const CtlCall& call);
 
 }  // namespace spanmalloc

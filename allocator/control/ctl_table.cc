@@ -133,7 +133,8 @@ const char* CtlTypeText(CtlType type) {
 }
 
 const char* CtlAccessText(CtlAccess access) {
-  static constexpr char kTexts[][7] = {"r", "rw", "w", "r", "absent", "-", "r", "r", "rw", "rw"};
+  static constexpr char kTexts[][7] = {"r", "rw", "rw", "w", "w",  "r", "absent",
+                                       "-", "-",  "r",  "r", "rw", "rw"};
   return kTexts[static_cast<size_t>(access)];
 }
 

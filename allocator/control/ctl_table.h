@@ -29,14 +29,17 @@ enum class CtlType : uint8_t {
 enum class CtlAccess : uint8_t {
   kRead,
   kReadWrite,
-  kWrite,    // written only, and that must be
-  kReadOwn,  // read, of the calling thread alone: without the lock
-  kAbsent,   // an entry by name, which answers ENOENT whatever is asked
-  kAction,   // neither read nor written: naming it does it
-  kCreate,   // makes something and returns its index, which must be asked for
-  kMake,     // as kCreate, and nothing is written
-  kLookUp,   // what belongs to a pointer, which is written
-  kBuffer,   // read and written; what is to be read is copied to where the caller's pointer points
+  kReadOff,    // read; of a feature that is off, so that any write is ENOENT
+  kWrite,      // written only, and that must be
+  kMayWrite,   // written only, if at all
+  kReadOwn,    // read, of the calling thread alone: without the lock
+  kAbsent,     // an entry by name, which answers ENOENT whatever is asked
+  kAction,     // neither read nor written: naming it does it
+  kAnyAction,  // the same, and what is given with it is left alone
+  kCreate,     // makes something and returns its index, which must be asked for
+  kMake,       // as kCreate, and nothing is written
+  kLookUp,     // what belongs to a pointer, which is written
+  kBuffer,  // read and written; what is to be read is copied to where the caller's pointer points
 };
 
 struct CtlValue {

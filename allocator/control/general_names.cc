@@ -81,16 +81,11 @@ int CpuSource(const CtlCall& call) {
   return 0;
 }
 
-int ProfilerOff(const CtlCall& call) { return call.write == nullptr ? 0 : ENOENT; }
-
 int ProfilerActive(const CtlCall& call) {
   return call.write == nullptr || call.write->number == 0 ? 0 : ENOENT;
 }
 
-int ProfilerHook(const CtlCall& call) {
-  if (call.write != nullptr) return ENOENT;
-  return call.reads ? 0 : EINVAL;
-}
+int ProfilerHook(const CtlCall& call) { return call.reads ? 0 : EINVAL; }
 
 int SafetyCheckAbort(const CtlCall& call) {
   if (call.write != nullptr) {

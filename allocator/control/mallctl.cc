@@ -55,9 +55,17 @@ bool IndexExists(const ControlTarget& target, const CtlPath& path, size_t d, siz
   if (part == "<k>") return index < kLargeClasses;
   if (part == "<n>") return index < CtlRowCount();
   if (part == "<e>") return index < kExtentClasses;
+  if (part == "<s>") return index < target.sources.central.shards();
   if (index == kAllArenas || index == kDestroyedArenas) return true;
-  if (path.Part(0) == "stats") return target.ArenaInitialized(index);
-  return index <= target.ArenaCount();
+  if (index == target.ArenaCount()) return true;
+  return path.Part(0) == "arena" ? index < target.ArenaCount() : target.ArenaInitialized(index);
+}
+
+// What is meant by `index` at part `d` of `path`: the number of arenas is an older name of all of
+// them. Handlers of arena.<i> know it themselves.
+size_t IndexMeant(const ControlTarget& target, const CtlPath& path, size_t d, size_t index) {
+  const bool arena = path.Part(d) == "<i>" && path.Part(0) != "arena";
+  return arena && index == target.ArenaCount() ? size_t{kAllArenas} : index;
 }
 
 bool ParseIndex(std::string_view text, size_t* index) {
@@ -144,15 +152,20 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
     case CtlAccess::kRead:
     case CtlAccess::kReadOwn:
       return writes ? EPERM : 0;
+    case CtlAccess::kReadOff:
+      return transfer.newp != nullptr ? ENOENT : 0;
     case CtlAccess::kAbsent:
       return ENOENT;
     case CtlAccess::kReadWrite:
     case CtlAccess::kLookUp:
     case CtlAccess::kBuffer:
+    case CtlAccess::kAnyAction:
       return 0;
     case CtlAccess::kWrite:
       if (reads) return EPERM;
       return transfer.newp == nullptr ? EINVAL : 0;
+    case CtlAccess::kMayWrite:
+      return reads ? EPERM : 0;
     case CtlAccess::kAction:
       return reads || writes ? EPERM : 0;
     case CtlAccess::kMake:
@@ -186,6 +199,7 @@ int CopyIn(const CtlRow& row, const Transfer& transfer, CtlValue* value) {
 
 int CopyOut(const CtlRow& row, const CtlValue& value, const Transfer& transfer) {
   if (transfer.oldp == nullptr || transfer.oldlenp == nullptr) return 0;
+  if (row.type == CtlType::kNone) return 0;
   const size_t size = SizeOf(row.type);
   const void* from = row.type == CtlType::kString ? static_cast<const void*>(&value.string)
                                                   : static_cast<const void*>(&value.number);
@@ -199,7 +213,21 @@ int CopyOut(const CtlRow& row, const CtlValue& value, const Transfer& transfer) 
 // What changes more than the control floor's own state takes its locks itself.
 bool HoldsLock(CtlAccess access) {
   return access == CtlAccess::kRead || access == CtlAccess::kReadWrite ||
-         access == CtlAccess::kLookUp || access == CtlAccess::kBuffer;
+         access == CtlAccess::kReadOff || access == CtlAccess::kLookUp ||
+         access == CtlAccess::kBuffer;
+}
+
+int Handle(Control& control, const CtlRow& row, size_t number, CtlCall* call) {
+  int error = EAGAIN;
+  if (row.access == CtlAccess::kReadOwn) {
+    control.target().RunInside([&] { error = CtlHandle(number, *call); });
+    return error;
+  }
+  if (!HoldsLock(row.access)) return CtlHandle(number, *call);
+  return control.WithState([&](ControlState& state) {
+    call->state = &state;
+    return CtlHandle(number, *call);
+  });
 }
 
 int Access(Control& control, const Place& place, const Transfer& transfer) {
@@ -209,8 +237,18 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
   CtlValue written;
   CtlValue value;
   CtlCall call = {control, nullptr, {}, nullptr, &value, transfer.oldp != nullptr};
-  if (transfer.newp != nullptr) {
-    if (const int error = CopyIn(row, transfer, &written); error != 0) return error;
+  size_t indices = 0;
+  for (size_t d = 0; d < path.depth; ++d) {
+    if (!path.IsIndex(d)) continue;
+    call.indices[indices++] = IndexMeant(control.target(), path, d, place.mib[d]);
+  }
+  if (transfer.newp != nullptr && row.access != CtlAccess::kAnyAction) {
+    if (const int error = CopyIn(row, transfer, &written); error != 0) {
+      // That there is nothing to be written comes first.
+      const int reading =
+          row.access == CtlAccess::kReadWrite ? Handle(control, row, place.row, &call) : 0;
+      return reading != 0 ? reading : error;
+    }
     call.write = &written;
   }
   const bool reads = transfer.oldp != nullptr && transfer.oldlenp != nullptr;
@@ -218,21 +256,7 @@ int Access(Control& control, const Place& place, const Transfer& transfer) {
     if (*transfer.oldlenp != sizeof(value.string)) return EINVAL;
     memcpy(&value.string, transfer.oldp, sizeof(value.string));
   }
-  size_t indices = 0;
-  for (size_t d = 0; d < path.depth; ++d) {
-    if (path.IsIndex(d)) call.indices[indices++] = place.mib[d];
-  }
-  int error = EAGAIN;
-  if (row.access == CtlAccess::kReadOwn) {
-    control.target().RunInside([&] { error = CtlHandle(place.row, call); });
-  } else if (!HoldsLock(row.access)) {
-    error = CtlHandle(place.row, call);
-  } else {
-    error = control.WithState([&](ControlState& state) {
-      call.state = &state;
-      return CtlHandle(place.row, call);
-    });
-  }
+  const int error = Handle(control, row, place.row, &call);
   return error != 0 ? error : CopyOut(row, value, transfer);
 }
 
@@ -276,7 +300,7 @@ int ReadCtlRow(Control& control, ControlState* state, size_t row, const size_t* 
   for (size_t d = 0; d < path.depth; ++d) {
     if (!path.IsIndex(d)) continue;
     if (!IndexExists(control.target(), path, d, indices[count])) return ENOENT;
-    call.indices[count] = indices[count];
+    call.indices[count] = IndexMeant(control.target(), path, d, indices[count]);
     ++count;
   }
   return control.WithState([&](ControlState& current) {

@@ -24,14 +24,7 @@ class JsonTree {
   void PrintArenas() {
     if (!parts_.merged && !parts_.destroyed && !parts_.arenas) return;
     const size_t row = StatsReader::RowOf("stats.arenas.<i>.nthreads");
-    json_.OpenObject("stats.arenas");
-    reader_.ForArenas(parts_, [&](size_t arena) {
-      CtlIndices indices = {arena};
-      json_.OpenObject(ArenaKey(arena));
-      PrintAll(row, StatsReader::GroupEnd(row, 3), 3, indices, 1);
-      json_.CloseObject();
-    });
-    json_.CloseObject();
+    PrintByArena("stats.arenas", row, StatsReader::GroupEnd(row, 3), 3);
   }
 
  private:
@@ -41,6 +34,19 @@ class JsonTree {
     TextBuffer key(key_, sizeof(key_));
     key << uint64_t{arena};
     return key.text();
+  }
+
+  // Rows [row, end) share their first `depth` components, the last of which is an arena's index:
+  // prints an object that has the arenas as keys.
+  void PrintByArena(std::string_view key, size_t row, size_t end, size_t depth) {
+    json_.OpenObject(key);
+    reader_.ForArenas(parts_, [&](size_t arena) {
+      CtlIndices indices = {arena};
+      json_.OpenObject(ArenaKey(arena));
+      PrintAll(row, end, depth, indices, 1);
+      json_.CloseObject();
+    });
+    json_.CloseObject();
   }
 
   // Rows [row, end) share their first `depth` components: prints them by the next one. `indices`
@@ -66,7 +72,10 @@ class JsonTree {
       json_.CloseObject();
       return;
     }
-    if (path.Part(depth + 1) == "<i>") return;  // PrintArenas
+    if (path.Part(depth + 1) == "<i>") {
+      if (depth == 1 && path.Part(0) == "stats") return;  // PrintArenas
+      return PrintByArena(key, row, end, depth + 2);
+    }
     json_.OpenArray(key);
     for (size_t i = 0; reader_.IndexExists(row, depth + 1, i); ++i) {
       indices[known] = i;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Handlers of stats.* that don't just read a number of the snapshot.
+#include <errno.h>
+
 #include "allocator/control/ctl_handlers.h"
 
 namespace spanmalloc {
@@ -25,10 +27,64 @@ int LargeClassLive(const CtlCall& call) {
 }
 
 int MutexesReset(const CtlCall& call) {
-  return call.control.WithState([](ControlState& state) {
-    state.locks.Reset();
+  return call.control.WithState([&call](ControlState&) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    call.control.ResetLocks();
     return 0;
   });
+}
+
+LockUse PageHeapLocks(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (call.arena() == kAllArenas) return call.state->locks.Of(LockRank::kPageHeap);
+  if (call.arena() == 0) return call.state->locks.OfAutomatic(LockRank::kPageHeap);
+  const ArenaLocks* locks = call.control.LocksOf(call.arena());
+  return {locks == nullptr ? os::LockAcquisitions() : locks->page_heap, {}};
+}
+
+LockUse BinLocks(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const size_t size_class = call.indices[1] + 1;
+  if (call.arena() == kAllArenas) return call.state->locks.OfClass(size_class);
+  if (call.arena() == 0) return call.state->locks.OfAutomaticClass(size_class);
+  const ArenaLocks* locks = call.control.LocksOf(call.arena());
+  return {locks == nullptr ? os::LockAcquisitions() : locks->lists[size_class], {}};
+}
+
+int ReadCpuLists(const CtlCall& call, size_t first, size_t end,
+                 uint64_t (*get)(const CpuListStats& stats,
+                                 size_t size)) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const CpuLists* cpus = call.control.Cpus();
+  if (cpus == nullptr) return EAGAIN;
+  // Lists that were made since the epoch have no numbers yet.
+  if (call.indices[0] >= cpus->end()) return 0;
+  for (size_t c = first; c < end; ++c) {
+    call.value->number += get(cpus->At(call.indices[0], c), kSizeClassTable[c].size);
+  }
+  return 0;
+}
+
+int ReadCaches(const CtlCall& call, CacheOwner owner, CacheFigure figure, size_t first,
+               size_t end) {
+  CacheDepth own = {};
+  if (owner == CacheOwner::kThisThread && call.target().thread_cache_depth != nullptr) {
+    call.target().thread_cache_depth(own.objects, own.limits);
+  }
+  const CacheDepth& depth = owner == CacheOwner::kThisThread ? own : call.state->caches;
+  const bool limits = figure == CacheFigure::kLimit || figure == CacheFigure::kLimitBytes;
+  const bool bytes = figure == CacheFigure::kBytes || figure == CacheFigure::kLimitBytes;
+  for (size_t c = first; c < end; ++c) {
+    const size_t objects = limits ? depth.limits[c] : depth.objects[c];
+    call.value->number += bytes ? objects * kSizeClassTable[c].size : objects;
+  }
+  return 0;
+}
+
+HugePageCounts ReadHugePages(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return call.control.HugePages(call.state, call.arena());
+}
+
+int DeclinedHugePages(const CtlCall& call) {
+  const HugePageCounts counts = ReadHugePages(call);
+  call.value->number = counts.mapped - counts.advised;
+  return 0;
 }
 
 int ZeroReallocs(const CtlCall& call) {
@@ -45,6 +101,24 @@ int ArenaUptime(const CtlCall& call) {
       call.target().sources.arenas->CreatedNs(static_cast<unsigned>(call.arena()));
   const uint64_t epoch = state.start_ns + state.uptime_ns;
   call.value->number = created < epoch ? epoch - created : 0;
+  return 0;
+}
+
+int StatsDss(const CtlCall& call) {
+  call.value->string = "disabled";
+  return 0;
+}
+
+// Arenas that are gone read as the automatic one.
+int StatsDirtyDecay(const CtlCall& call) {
+  if (call.arena() != kDestroyedArenas) return ArenaDirtyDecay(call);
+  call.value->number = static_cast<uint64_t>(call.state->dirty_decay_ms);
+  return 0;
+}
+
+int StatsMuzzyDecay(const CtlCall& call) {
+  if (call.arena() != kDestroyedArenas) return ArenaMuzzyDecay(call);
+  call.value->number = static_cast<uint64_t>(call.state->muzzy_decay_ms);
   return 0;
 }
 

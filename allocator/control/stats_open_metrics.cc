@@ -49,17 +49,7 @@ class Family {
     MakeName();
   }
 
-  void Print() {
-    size_t d = 0;
-    while (d < path_.depth && !path_.IsIndex(d)) ++d;
-    if (d == path_.depth) {
-      PrintSample("");
-    } else if (path_.Part(d) == "<i>") {
-      PrintArenas(d);
-    } else {
-      PrintClasses(d, 0, "");
-    }
-  }
+  void Print() { PrintFrom(0, 0, ""); }
 
  private:
   void MakeName() {
@@ -128,9 +118,19 @@ class Family {
     out_ << text.text();
   }
 
+  // Prints what has `labels` for the `known` indices that stand before component `d`.
+  void PrintFrom(size_t d, size_t known, std::string_view labels) {
+    while (d < path_.depth && !path_.IsIndex(d)) ++d;
+    if (d == path_.depth) {
+      PrintSample(labels);
+    } else if (path_.Part(d) == "<i>") {
+      PrintArenas(d);
+    } else {
+      PrintEach(d, known, labels);
+    }
+  }
+
   void PrintArenas(size_t d) {
-    size_t next = d + 1;
-    while (next < path_.depth && !path_.IsIndex(next)) ++next;
     reader_.ForArenas(parts_, [&](size_t arena) {
       // The sum of the arenas that are printed.
       if (arena == kAllArenas && parts_.arenas) return;
@@ -146,16 +146,12 @@ class Family {
       }
       labels << "\"";
       indices_[0] = arena;
-      if (next == path_.depth) {
-        PrintSample(labels.text());
-      } else {
-        PrintClasses(next, 1, labels.text());
-      }
+      PrintFrom(d + 1, 1, labels.text());
     });
   }
 
-  // Component `d` is the index of a size class, the `known`-th index.
-  void PrintClasses(size_t d, size_t known, std::string_view above) {
+  // Component `d` is the `known`-th index, that of a size class or a CPU.
+  void PrintEach(size_t d, size_t known, std::string_view above) {
     for (size_t i = 0; reader_.IndexExists(row_, d, i); ++i) {
       char storage[128];
       TextBuffer labels(storage, sizeof(storage));
@@ -165,10 +161,10 @@ class Family {
       } else if (path_.Part(d) == "<k>") {
         labels << "size=\"" << reader_.Number("arenas.lextent.<k>.size", {i}) << "\"";
       } else {
-        labels << "index=\"" << uint64_t{i} << "\"";
+        labels << (path_.Part(d) == "<s>" ? "cpu" : "index") << "=\"" << uint64_t{i} << "\"";
       }
       indices_[known] = i;
-      PrintSample(labels.text());
+      PrintFrom(d + 1, known + 1, labels.text());
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/control/stats_own_text.h"
 
+#include "allocator/control/stats_columns.h"
 #include "allocator/telemetry/resident_memory.h"
 #include "allocator/util/text_buffer.h"
 
@@ -44,10 +45,85 @@ void PrintRow(size_t row, const CtlValue& value, StatsWriter& out) {
   }
 }
 
+void PrintHugePages(const StatsReader& reader, const StatsParts& parts, StatsWriter& out) {
+  static constexpr StatsColumn kColumns[] = {
+      {"mapped", "mapped", 10, false},   {"cut", "cut", 10, false},
+      {"dense", "dense", 10, false},     {"sparse", "sparse", 10, false},
+      {"large", "large", 10, false},     {"free", "free", 10, false},
+      {"advised", "advised", 10, false}, {"backed bytes", "backed", 16, false},
+  };
+  const StatsColumns columns("spanmalloc.arenas.<i>.huge_pages.", kColumns);
+  out << "spanmalloc: huge pages\n";
+  out.Column("arena", 14);
+  columns.PutHeadings(out);
+  out << "\n";
+  reader.ForArenas(parts, [&](size_t arena) {
+    if (arena == kAllArenas || arena == kDestroyedArenas) {
+      out.Column(arena == kAllArenas ? "all" : "destroyed", 14);
+    } else {
+      out.Column(arena, 14);
+    }
+    columns.PutNumbers(reader, {arena}, 0, out);
+    out << "\n";
+  });
+}
+
+void PrintCpus(const StatsReader& reader, const StatsParts& parts, StatsWriter& out) {
+  static constexpr StatsColumn kColumns[] = {
+      {"objects", "objects", 10, false},         {"bytes", "bytes", 14, false},
+      {"free in spans", "span_free", 14, false}, {"fills", "fills", 12, false},
+      {"away", "fills_away", 12, false},         {"new spans", "spans_made", 12, false},
+      {"flushes", "flushes", 12, false},         {"spills", "spills", 12, false},
+  };
+  static constexpr StatsColumn kLockColumns[] = {
+      {"locks", "num_ops", 12, false},
+      {"spun", "num_spin_acq", 10, false},
+      {"slept", "num_wait", 10, false},
+  };
+  const StatsColumns columns("spanmalloc.cpus.<s>.", kColumns);
+  const StatsColumns locks("spanmalloc.cpus.<s>.lock.", kLockColumns);
+  const size_t row = StatsReader::RowOf("spanmalloc.cpus.<s>.objects");
+  out << "spanmalloc: the CPUs' lists\n";
+  out.Column("CPU", 14);
+  columns.PutHeadings(out);
+  if (parts.mutexes) locks.PutHeadings(out);
+  out << "\n";
+  for (size_t cpu = 0; reader.IndexExists(row, 2, cpu); ++cpu) {
+    out.Column(cpu, 14);
+    columns.PutNumbers(reader, {cpu}, 0, out);
+    if (parts.mutexes) locks.PutNumbers(reader, {cpu}, 0, out);
+    out << "\n";
+  }
+}
+
+// The threads' caches, by size class.
+void PrintThreadCaches(const StatsReader& reader, StatsWriter& out) {
+  static constexpr StatsColumn kColumns[] = {
+      {"objects", "objects", 10, false},
+      {"bytes", "bytes", 14, false},
+      {"limit", "limit", 10, false},
+      {"limit bytes", "limit_bytes", 14, false},
+  };
+  const StatsColumns columns("spanmalloc.thread_caches.classes.<j>.", kColumns);
+  out << "spanmalloc: thread caches\n";
+  out.Column("size", 14);
+  columns.PutHeadings(out);
+  out << "\n";
+  for (size_t j = 0; j < kSizeClasses; ++j) {
+    if (columns.Number(reader, 2, {j}) == 0) continue;
+    out.Column(reader.Number("arenas.bin.<j>.size", {j}), 14);
+    columns.PutNumbers(reader, {j}, 0, out);
+    out << "\n";
+  }
+}
+
 }  // namespace
 
 void PrintOwnText(const StatsReader& reader, const StatsParts& parts, StatsWriter& out) {
   PrintResidentMemory(reader, out);
+  if (parts.huge_pages) PrintHugePages(reader, parts, out);
+  if (parts.caches) PrintCpus(reader, parts, out);
+  if (parts.caches && parts.bins) PrintThreadCaches(reader, out);
   out << "spanmalloc: the other numbers, by mallctl's names\n";
   for (size_t row = 0; row < CtlRowCount(); ++row) {
     const CtlPath path = CtlPathAt(row);

@@ -11,7 +11,7 @@ namespace spanmalloc {
 
 enum class StatsForm : uint8_t { kText, kJson, kOpenMetrics };
 
-// The letters: J and O ask for a form, the others leave a part out.
+// The letters: J and O ask for a form, c for a part, the others leave a part out.
 struct StatsParts {
   StatsForm form = StatsForm::kText;
   bool general = true;     // g: version, options, size classes
@@ -23,6 +23,7 @@ struct StatsParts {
   bool mutexes = true;     // x: locks
   bool extents = true;     // e: free runs of pages
   bool huge_pages = true;  // h: huge pages
+  bool caches = false;     // c: each CPU's lists; and caches by size class
 
   // Other letters change nothing. `letters` may be nullptr.
   static StatsParts From(const char* letters) {
@@ -35,9 +36,14 @@ struct StatsParts {
   bool Wants(std::string_view component) const {
     if (component == "bins" || component == "bin") return bins;
     if (component == "lextents" || component == "lextent") return large;
-    if (component == "mutexes" || component == "mutex" || component == "locks") return mutexes;
+    if (component == "mutexes" || component == "mutex" || component == "locks" ||
+        component == "lock") {
+      return mutexes;
+    }
     if (component == "extents") return extents;
-    if (component == "hpa_shard") return huge_pages;
+    if (component == "hpa_shard" || component == "huge_pages") return huge_pages;
+    if (component == "cpus") return caches;
+    if (component == "classes") return caches && bins;
     return true;
   }
 
@@ -76,6 +82,9 @@ struct StatsParts {
         break;
       case 'h':
         huge_pages = false;
+        break;
+      case 'c':
+        caches = true;
         break;
       default:
         break;

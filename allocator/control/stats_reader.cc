@@ -26,7 +26,10 @@ bool StatsReader::IsPrintable(size_t row) {
   const CtlRow facts = CtlRowAt(row);
   const CtlPath path = CtlPathAt(row);
   if (path.depth > 1 && !IsWanted(path.Part(0), path.Part(1))) return false;
-  if (facts.access != CtlAccess::kRead && facts.access != CtlAccess::kReadWrite) return false;
+  if (facts.access != CtlAccess::kRead && facts.access != CtlAccess::kReadWrite &&
+      facts.access != CtlAccess::kReadOff) {
+    return false;
+  }
   switch (facts.type) {
     case CtlType::kBool:
     case CtlType::kUnsigned:

@@ -167,15 +167,27 @@ class NodeHeaps {
   PageHeapStats NodeStats(LargeClassStats* large_classes = nullptr);
   PageHeapStats ArenaStats(unsigned number, LargeClassStats* large_classes = nullptr);
   PageHeapResidency MeasureResidency();
-  void AddFreeExtents(FreeExtents* extents) {
-    ForEach([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
-  }
-  void AddNodeExtents(FreeExtents* extents) {
-    ForEachNode([extents](PageHeap& heap) { heap.AddFreeExtents(extents); });
-  }
   bool CheckInvariants();
 
-  // Calls visit(const os::RankedLock&) for all locks.
+  // Calls visit(PageHeap&) for the nodes' heaps that exist, in their order.
+  template <typename Visit>
+  void ForEachNode(Visit visit) {
+    visit(first_);
+    if (ABSL_PREDICT_FALSE(node_bits() != 0)) {
+      for (uint32_t node = 1; node < parts_; ++node) {
+        PageHeap* heap = At(node);
+        if (heap != nullptr) visit(*heap);
+      }
+    }
+  }
+  // For all, the arenas' included. What those give back to the nodes' heaps is found there.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    ForEachArena(visit);
+    ForEachNode(visit);
+  }
+
+  // Calls visit(os::RankedLock&) for all locks.
   template <typename Visit>
   void ForEachLock(Visit visit) {
     visit(making_);
@@ -309,18 +321,7 @@ class NodeHeaps {
     heap.SetDirtyLimit(dirty_bytes_ / parts_, dirty_percent_);
   }
 
-  // Calls visit(PageHeap&) for the nodes' heaps that exist, in their order.
-  template <typename Visit>
-  void ForEachNode(Visit visit) {
-    visit(first_);
-    if (ABSL_PREDICT_FALSE(node_bits() != 0)) {
-      for (uint32_t node = 1; node < parts_; ++node) {
-        PageHeap* heap = At(node);
-        if (heap != nullptr) visit(*heap);
-      }
-    }
-  }
-  // The same for the arenas'.
+  // As ForEachNode, for the arenas' heaps.
   template <typename Visit>
   void ForEachArena(Visit visit) {
     ArenaHeaps* arenas = ArenasOrNull();
@@ -328,12 +329,6 @@ class NodeHeaps {
     for (unsigned i = 1; i < arenas->end.load(std::memory_order_relaxed); ++i) {
       if (PageHeap* heap = ArenaHeapAt(i)) visit(*heap);
     }
-  }
-  // For all. What arenas give back to the nodes' heaps is found there.
-  template <typename Visit>
-  void ForEach(Visit visit) {
-    ForEachArena(visit);
-    ForEachNode(visit);
   }
   // For all whose memory isn't a program's.
   template <typename Visit>

@@ -23,6 +23,7 @@
 #include "allocator/heap/freed_spans.h"
 #include "allocator/heap/huge_page.h"
 #include "allocator/heap/huge_page_advice.h"
+#include "allocator/heap/huge_page_counts.h"
 #include "allocator/heap/huge_page_filler.h"
 #include "allocator/heap/huge_page_pool.h"
 #include "allocator/heap/metadata_allocator.h"
@@ -51,6 +52,7 @@ struct PageHeapStats {
   uint64_t release_calls;   // madvise calls, those of sweeps and others
   uint64_t released_pages;  // what they gave back
   uint64_t reused_pages;    // of free pages that were given back, those wanted again soon after
+  uint64_t retaken_parts;   // of parts of spans that were given back, those wanted again
   uint64_t grown_in_place;  // large blocks grown without moving
   uint64_t grown_pages;     // what was added to them
   uint64_t remapped;        // large blocks moved by mremap
@@ -333,15 +335,18 @@ class PageHeap {
   // With the counts of large blocks of the same moment, added to large_classes[large class].
   PageHeapStats Stats(LargeClassStats* large_classes = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Asks the kernel. Takes time in proportion to the heap: some milliseconds for each GiB.
   // Adds the runs of free pages. Takes time in proportion to the heap.
   void AddFreeExtents(FreeExtents* extents) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Adds the huge pages. Asks the kernel about them. Takes time in proportion to the heap.
+  void AddHugePages(HugePageCounts* counts) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Asks the kernel. Takes time in proportion to the heap: some milliseconds for each GiB.
   PageHeapResidency MeasureResidency() ABSL_LOCKS_EXCLUDED(lock_);
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
-  const os::RankedLock& lock() const ABSL_LOCK_RETURNED(lock_) { return lock_; }
+  os::RankedLock& lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
 
   // Takes the lock for a fork, when no pages are on their way to the kernel: they would be nobody's
   // in the child, for ever. Then one of the others is called, in the parent and in the child.
@@ -460,6 +465,7 @@ class PageHeap {
   struct HugePageUse;
   HugePageUse UseOf(size_t index) ABSL_LOCKS_EXCLUDED(lock_);
   void AddResident(const HugePageUse& use, PageHeapResidency* residency);
+  const char* CountHugePage(size_t index, HugePageCounts* counts) ABSL_LOCKS_EXCLUDED(lock_);
   size_t ReleaseInside(size_t pages, size_t calls, size_t* resident = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* calls, size_t* resident)

@@ -250,6 +250,7 @@ bool PageHeap::ReleaseParts(const Span* span, size_t first, size_t count, size_t
 void PageHeap::NoteRetaken(size_t parts) {
   os::LockHolder hold(lock_);
   released_parts_ -= parts;
+  totals_.retaken_parts += parts;
   UpdateUnwatched();
   HoldLimits(0);
 }

@@ -5,8 +5,6 @@ namespace spanmalloc::os {
 namespace {
 
 struct Counts {
-  std::atomic<uint64_t> spun{0};
-  std::atomic<uint64_t> slept{0};
   std::atomic<uint64_t> sleep_ns{0};
   std::atomic<uint64_t> max_ns{0};
   std::atomic<uint32_t> waiting{0};
@@ -26,13 +24,13 @@ void RaiseTo(std::atomic<T>& maximum, T value) {
 
 LockWaits LockWaitsOf(LockKind kind) {
   const Counts& of = counts[kind];
-  return {of.spun.load(std::memory_order_relaxed), of.slept.load(std::memory_order_relaxed),
-          of.sleep_ns.load(std::memory_order_relaxed), of.max_ns.load(std::memory_order_relaxed),
+  return {of.sleep_ns.load(std::memory_order_relaxed), of.max_ns.load(std::memory_order_relaxed),
           of.max_waiting.load(std::memory_order_relaxed)};
 }
 
-void ResetLockMaxima() {
+void ResetLockWaits() {
   for (Counts& of : counts) {
+    of.sleep_ns.store(0, std::memory_order_relaxed);
     of.max_ns.store(0, std::memory_order_relaxed);
     of.max_waiting.store(0, std::memory_order_relaxed);
   }
@@ -42,8 +40,6 @@ void ResetLockWaitsAfterFork() {
   for (Counts& of : counts) of.waiting.store(0, std::memory_order_relaxed);
 }
 
-void NoteSpun(LockKind kind) { counts[kind].spun.fetch_add(1, std::memory_order_relaxed); }
-
 void NoteSleeps(LockKind kind) {
   Counts& of = counts[kind];
   RaiseTo(of.max_waiting, of.waiting.fetch_add(1, std::memory_order_relaxed) + 1);
@@ -52,7 +48,6 @@ void NoteSleeps(LockKind kind) {
 void NoteSlept(LockKind kind, uint64_t ns) {
   Counts& of = counts[kind];
   of.waiting.fetch_sub(1, std::memory_order_relaxed);
-  of.slept.fetch_add(1, std::memory_order_relaxed);
   of.sleep_ns.fetch_add(ns, std::memory_order_relaxed);
   RaiseTo(of.max_ns, ns);
 }

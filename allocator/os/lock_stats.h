@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What threads waited for locks: counted where a thread finds a lock held, and nowhere else. Locks
-// of a kind are counted together: those of a rank, and of the central free lists those of a size
-// class. RankedLock writes, without a lock; the statistics read.
+// How locks are counted. Each counts how often it was taken, and by threads that found it held.
+// What those slept is counted for locks of a kind together: those of a rank, and of the central
+// free lists those of a size class. RankedLock writes, without a lock; the statistics read.
 #ifndef SPANMALLOC_ALLOCATOR_OS_LOCK_STATS_H_
 #define SPANMALLOC_ALLOCATOR_OS_LOCK_STATS_H_
 
@@ -27,26 +27,35 @@ constexpr LockKind KindOfClass(size_t size_class) {
 inline constexpr size_t kLockKinds = kLockRankCount + kSizeClassEnd;
 static_assert(kLockKinds <= 256);
 
-// The waits for one kind of locks.
+// How often a lock, or several, were taken.
+struct LockAcquisitions {
+  uint64_t all;
+  uint64_t spun;   // of them, after a short wait
+  uint64_t slept;  // of them, after a sleep
+
+  void Add(const LockAcquisitions& other) {
+    all += other.all;
+    spun += other.spun;
+    slept += other.slept;
+  }
+};
+
+// The sleeps of threads that waited for locks of one kind.
 struct LockWaits {
-  uint64_t spun;         // got the lock after a short wait
-  uint64_t slept;        // got it after sleeping
-  uint64_t sleep_ns;     // for how long, together
+  uint64_t sleep_ns;     // all together
   uint64_t max_ns;       // the longest
   uint32_t max_waiting;  // threads that slept at once, at most
 };
 
 LockWaits LockWaitsOf(LockKind kind);
 
-// Forgets the longest sleep and the most sleepers, of every kind.
-void ResetLockMaxima();
+// Begins to count anew, for every kind.
+void ResetLockWaits();
 
 // In a forked child: nobody sleeps.
 void ResetLockWaitsAfterFork();
 
-// For RankedLock: a thread got a lock that was held; it is going to sleep; it got it after `ns` of
-// sleep.
-void NoteSpun(LockKind kind);
+// For RankedLock: a thread is going to sleep; it got the lock after `ns` of sleep.
 void NoteSleeps(LockKind kind);
 void NoteSlept(LockKind kind, uint64_t ns);
 

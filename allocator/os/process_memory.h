@@ -20,6 +20,10 @@ size_t ProcessResident(TextFiles& files);
 // file's.) 0 if the kernel doesn't tell.
 size_t PresentBytes(const void* begin, const void* end);
 
+// How many bytes of [begin, end), mapped or not, are in transparent huge pages. 0 if the kernel
+// doesn't tell, as before Linux 6.7.
+size_t HugeBytes(const void* begin, const void* end);
+
 }  // namespace spanmalloc::os
 
 #endif  // SPANMALLOC_ALLOCATOR_OS_PROCESS_MEMORY_H_

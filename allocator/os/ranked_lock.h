@@ -70,12 +70,22 @@ class ABSL_LOCKABLE RankedLock {
 
   LockRank rank() const { return rank_; }
 
-  // As what waits for it are counted: those of its rank, unless this is called, before the lock is
+  // As what sleeps are counted: as those of its rank, unless this is called, before the lock is
   // first taken.
   void SetKind(LockKind kind) { kind_ = kind; }
+  LockKind kind() const { return kind_; }
 
   // How often it was taken.
-  uint64_t taken() const { return RelaxedLoad(taken_); }
+  LockAcquisitions acquisitions() const {
+    return {RelaxedLoad(taken_), RelaxedLoad(spun_), RelaxedLoad(slept_)};
+  }
+
+  // Begins to count anew. Requires: the lock is held.
+  void ResetAcquisitions() {
+    RelaxedStore(taken_, uint64_t{0});
+    RelaxedStore(spun_, 0u);
+    RelaxedStore(slept_, 0u);
+  }
 
   // For a forked child that inherited the lock from the thread which forked: no other thread
   // exists, so the word is simply set free. Requires: the forking thread held it.
@@ -102,6 +112,7 @@ class ABSL_LOCKABLE RankedLock {
   static bool Alone() { return __libc_single_threaded != 0; }
 
   void LockSlow();
+  void CountSpun() { RelaxedStore(spun_, spun_ + 1); }
   void Wake();
 #ifdef SPANMALLOC_COUNTING
   void NoteContended() { counter_.NoteContended(); }
@@ -122,6 +133,9 @@ class ABSL_LOCKABLE RankedLock {
   const LockRank rank_;
   LockKind kind_;
   uint64_t taken_ = 0;
+  // Of those, with a wait; written by the holder, too.
+  uint32_t spun_ = 0;
+  uint32_t slept_ = 0;
 #ifdef SPANMALLOC_COUNTING
   LockCounter counter_{rank_};
 #endif

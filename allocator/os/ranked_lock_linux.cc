@@ -33,17 +33,17 @@ void RankedLock::LockSlow() {
         // Acquire: pairs with the release in Unlock.
         word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
                                       std::memory_order_relaxed)) {
-      NoteSpun(kind_);
-      return;
+      return CountSpun();
     }
   }
   // Acquire, here and below: pairs with the release in Unlock.
-  if (word_.exchange(kContended, std::memory_order_acquire) == kFree) return NoteSpun(kind_);
+  if (word_.exchange(kContended, std::memory_order_acquire) == kFree) return CountSpun();
   NoteSleeps(kind_);
   const uint64_t start = MonotonicNs();
   do {
     SystemCall(SYS_futex, AsArgument(&word_), FUTEX_WAIT_PRIVATE, kContended);
   } while (word_.exchange(kContended, std::memory_order_acquire) != kFree);
+  RelaxedStore(slept_, slept_ + 1);
   NoteSlept(kind_, MonotonicNs() - start);
 }
 

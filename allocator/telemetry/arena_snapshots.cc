@@ -22,26 +22,6 @@ void SetClass(SizeClass c, const CentralFreeListStats& counts, StatsSnapshot* sn
   stats.released_parts = counts.released_parts;
 }
 
-// The sums over the classes.
-void SumUp(StatsSnapshot* snapshot) {
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const ClassStats& stats = snapshot->classes[c];
-    const size_t size = kSizeClassTable[c].size;
-    snapshot->small_live += stats.live * size;
-    snapshot->small_allocations += stats.allocations;
-    snapshot->small_deallocations += stats.deallocations;
-    snapshot->small_requests += stats.requests;
-    snapshot->small_fills += stats.fills;
-    snapshot->small_flushes += stats.flushes;
-    snapshot->thread_cached += stats.thread_cached * size;
-    snapshot->central_cached += stats.central_cached * size;
-    snapshot->span_free += stats.span_free * size;
-    snapshot->span_released += stats.released_parts * kReleaseUnit;
-  }
-  const size_t in_spans = snapshot->heap.span_pages * kPageSize;
-  if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
-}
-
 // Subtracts the classes of one arena from those of all.
 void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
@@ -86,20 +66,21 @@ bool ArenaSnapshots::Reserve(MetadataAllocator& metadata, size_t count) {
   return true;
 }
 
-StatsSnapshot* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, size_t index) {
+ArenaSnapshots::Numbers* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, size_t index) {
   Slot& slot = slots_[index];
-  if (slot.snapshot == nullptr) slot.snapshot = metadata.New<StatsSnapshot>();
-  slot.taken = slot.snapshot != nullptr;
-  if (slot.taken) *slot.snapshot = {};
-  return slot.snapshot;
+  if (slot.numbers == nullptr) slot.numbers = metadata.New<Numbers>();
+  slot.taken = slot.numbers != nullptr;
+  if (slot.taken) *slot.numbers = {};
+  return slot.numbers;
 }
 
 void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   ArenaSet& arenas = *sources.arenas;
   slots_[index].taken = false;
   if (!arenas.Exists(index)) return;
-  StatsSnapshot* snapshot = SlotOf(sources.metadata, index);
-  if (snapshot == nullptr) return;
+  Numbers* numbers = SlotOf(sources.metadata, index);
+  if (numbers == nullptr) return;
+  StatsSnapshot* snapshot = &numbers->snapshot;
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats counts = {};
     arenas.AddStats(index, static_cast<SizeClass>(c), &counts);
@@ -108,7 +89,13 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   snapshot->heap = sources.page_heap.ArenaStats(index, snapshot->large_classes);
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
-  SumUp(snapshot);
+  snapshot->SumUp();
+  arenas.ForEachListOf(index, [numbers](CentralFreeList& list) {
+    numbers->locks.lists[list.size_class()] = list.lock().acquisitions();
+  });
+  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
+    numbers->locks.page_heap = heap->lock().acquisitions();
+  }
 }
 
 void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
@@ -121,7 +108,7 @@ void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
     SetClass(static_cast<SizeClass>(c), counts, destroyed_);
   }
   sources.arenas->AddDestroyed(&destroyed_->heap, destroyed_->large_classes);
-  SumUp(destroyed_);
+  destroyed_->SumUp();
 }
 
 void ArenaSnapshots::TakeExplicit(const StatsSources& sources) {
@@ -164,16 +151,13 @@ void ArenaSnapshots::AddHeaps(StatsSnapshot* stats) const {
 void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all,
                                    const PageHeapStats& heap) {
   if (count_ == 0) return;
-  StatsSnapshot* own = SlotOf(sources.metadata, 0);
-  if (own == nullptr) return;
+  Numbers* numbers = SlotOf(sources.metadata, 0);
+  if (numbers == nullptr) return;
+  StatsSnapshot* own = &numbers->snapshot;
   *own = all;
   ForEach([own](const StatsSnapshot& arena) { Subtract(arena, own); });
   own->heap = heap;
-  own->small_live = own->thread_cached = own->central_cached = 0;
-  own->span_free = own->span_released = 0;
-  own->small_requests = own->small_allocations = own->small_deallocations = own->small_fills =
-      own->small_flushes = 0;
-  SumUp(own);
+  own->SumUp();
 }
 
 }  // namespace spanmalloc

@@ -16,6 +16,13 @@
 
 namespace spanmalloc {
 
+// How often the locks of an explicit arena were taken. They are those of its index: an arena that
+// is given one anew finds them counted.
+struct ArenaLocks {
+  os::LockAcquisitions page_heap;
+  os::LockAcquisitions lists[kSizeClassEnd];
+};
+
 class ArenaSnapshots {
  public:
   constexpr ArenaSnapshots() = default;
@@ -36,26 +43,35 @@ class ArenaSnapshots {
 
   // An arena's; nullptr if there was no such arena, or no explicit one at all.
   const StatsSnapshot* Of(size_t index) const {
-    return index < count_ && slots_[index].taken ? slots_[index].snapshot : nullptr;
+    return index < count_ && slots_[index].taken ? &slots_[index].numbers->snapshot : nullptr;
+  }
+  // The same for its locks; not for the automatic arena's.
+  const ArenaLocks* LocksOf(size_t index) const {
+    return index != 0 && index < count_ && slots_[index].taken ? &slots_[index].numbers->locks
+                                                               : nullptr;
   }
   // Those of arenas that are gone; nullptr if there were none.
   const StatsSnapshot* destroyed() const { return destroyed_; }
 
  private:
+  struct Numbers {
+    StatsSnapshot snapshot;
+    ArenaLocks locks;
+  };
   struct Slot {
-    StatsSnapshot* snapshot;
+    Numbers* numbers;
     bool taken;
   };
 
   bool Reserve(MetadataAllocator& metadata, size_t count);
-  StatsSnapshot* SlotOf(MetadataAllocator& metadata, size_t index);
+  Numbers* SlotOf(MetadataAllocator& metadata, size_t index);
   void TakeArena(const StatsSources& sources, unsigned index);
   void TakeDestroyed(const StatsSources& sources)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(sources.arenas->table_lock());
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (size_t i = 1; i < count_; ++i) {
-      if (slots_[i].taken) visit(*slots_[i].snapshot);
+      if (slots_[i].taken) visit(slots_[i].numbers->snapshot);
     }
     if (destroyed_ != nullptr) visit(*destroyed_);
   }

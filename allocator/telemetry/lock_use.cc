@@ -2,58 +2,60 @@
 #include "allocator/telemetry/lock_use.h"
 
 namespace spanmalloc {
+namespace {
 
-void LockUseTable::Take(const StatsSources& sources, const os::RankedLock& control) {
-  uint64_t taken[os::kLockKinds] = {};
-  const auto add = [&taken](LockRank rank, const os::RankedLock& lock) {
-    taken[os::KindOf(rank)] += lock.taken();
-  };
-  add(LockRank::kControl, control);
-  if (sources.limits != nullptr) add(LockRank::kMemoryLimits, sources.limits->lock());
-  add(LockRank::kThreadRegistry, sources.registry.lock());
-  taken[os::KindOf(LockRank::kThreadState)] = sources.registry.StateLocksTaken();
-  add(LockRank::kShardTable, sources.central.table_lock());
-  const auto add_list = [&taken](CentralFreeList& list) {
-    taken[os::KindOfClass(list.size_class())] += list.lock().taken();
-  };
-  sources.central.ForEachList(add_list);
+enum class LockOwner : uint8_t { kAll, kArena };
+
+// Calls visit(os::RankedLock&, LockOwner) for all locks but the control floor's and those of
+// threads.
+template <typename Visit>
+void ForEachLock(const StatsSources& sources, Visit visit) {
+  if (sources.limits != nullptr) visit(sources.limits->lock(), LockOwner::kAll);
+  visit(sources.registry.lock(), LockOwner::kAll);
+  visit(sources.central.table_lock(), LockOwner::kAll);
+  sources.central.ForEachList(
+      [&visit](CentralFreeList& list) { visit(list.lock(), LockOwner::kAll); });
   if (sources.arenas != nullptr) {
-    add(LockRank::kShardTable, sources.arenas->table_lock());
-    sources.arenas->ForEachList(add_list);
+    visit(sources.arenas->table_lock(), LockOwner::kAll);
+    sources.arenas->ForEachList(
+        [&visit](CentralFreeList& list) { visit(list.lock(), LockOwner::kArena); });
   }
-  sources.page_heap.ForEachLock(
-      [&taken](const os::RankedLock& lock) { taken[os::KindOf(lock.rank())] += lock.taken(); });
-  add(LockRank::kMetadata, sources.metadata.lock());
-  for (size_t kind = 0; kind < os::kLockKinds; ++kind) {
-    const LockUse& base = base_[kind];
-    LockUse& use = uses_[kind];
-    use.taken = taken[kind] - base.taken;
-    use.waits = os::LockWaitsOf(static_cast<os::LockKind>(kind));
-    use.waits.spun -= base.waits.spun;
-    use.waits.slept -= base.waits.slept;
-    use.waits.sleep_ns -= base.waits.sleep_ns;
-  }
+  sources.page_heap.ForEachLock([&visit](os::RankedLock& lock) {
+    visit(lock, lock.rank() == LockRank::kArenaHeap ? LockOwner::kArena : LockOwner::kAll);
+  });
+  visit(sources.metadata.lock(), LockOwner::kAll);
 }
 
-void LockUseTable::Reset() {
+}  // namespace
+
+void LockUseTable::Take(const StatsSources& sources, const os::RankedLock& control) {
   for (size_t kind = 0; kind < os::kLockKinds; ++kind) {
-    LockUse& base = base_[kind];
-    base.taken += uses_[kind].taken;
-    base.waits.spun += uses_[kind].waits.spun;
-    base.waits.slept += uses_[kind].waits.slept;
-    base.waits.sleep_ns += uses_[kind].waits.sleep_ns;
+    all_[kind] = of_arenas_[kind] = {};
+    waits_[kind] = os::LockWaitsOf(static_cast<os::LockKind>(kind));
   }
-  os::ResetLockMaxima();
+  all_[control.kind()].Add(control.acquisitions());
+  sources.registry.AddStateLocks(&all_[os::KindOf(LockRank::kThreadState)]);
+  ForEachLock(sources, [this](const os::RankedLock& lock, LockOwner owner) {
+    const os::LockAcquisitions acquired = lock.acquisitions();
+    all_[lock.kind()].Add(acquired);
+    if (owner == LockOwner::kArena) of_arenas_[lock.kind()].Add(acquired);
+  });
+}
+
+LockUse LockUseTable::WithoutArenas(size_t kind) const {
+  LockUse use = OfKind(kind);
+  use.acquired.all -= of_arenas_[kind].all;
+  use.acquired.spun -= of_arenas_[kind].spun;
+  use.acquired.slept -= of_arenas_[kind].slept;
+  return use;
 }
 
 LockUse LockUseTable::Of(LockRank rank) const {
-  LockUse use = uses_[os::KindOf(rank)];
+  LockUse use = OfKind(os::KindOf(rank));
   if (rank != LockRank::kCentralFreeList) return use;
   for (size_t c = 0; c < kSizeClassEnd; ++c) {
     const LockUse of_class = OfClass(c);
-    use.taken += of_class.taken;
-    use.waits.spun += of_class.waits.spun;
-    use.waits.slept += of_class.waits.slept;
+    use.acquired.Add(of_class.acquired);
     use.waits.sleep_ns += of_class.waits.sleep_ns;
     if (of_class.waits.max_ns > use.waits.max_ns) use.waits.max_ns = of_class.waits.max_ns;
     if (of_class.waits.max_waiting > use.waits.max_waiting) {
@@ -61,6 +63,16 @@ LockUse LockUseTable::Of(LockRank rank) const {
     }
   }
   return use;
+}
+
+void ResetLockUse(const StatsSources& sources, os::RankedLock& control) {
+  control.ResetAcquisitions();
+  sources.registry.ResetStateLocks();
+  ForEachLock(sources, [](os::RankedLock& lock, LockOwner) {
+    os::LockHolder hold(lock);
+    lock.ResetAcquisitions();
+  });
+  os::ResetLockWaits();
 }
 
 }  // namespace spanmalloc

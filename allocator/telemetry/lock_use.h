@@ -16,13 +16,14 @@
 namespace spanmalloc {
 
 struct LockUse {
-  uint64_t taken;
+  os::LockAcquisitions acquired;
   os::LockWaits waits;
 
-  uint64_t spun() const { return waits.spun; }
-  uint64_t slept() const { return waits.slept; }
+  uint64_t taken() const { return acquired.all; }
+  uint64_t spun() const { return acquired.spun; }
+  uint64_t slept() const { return acquired.slept; }
   // Who finds a lock held isn't the one who had it last.
-  uint64_t switches() const { return waits.spun + waits.slept; }
+  uint64_t switches() const { return acquired.spun + acquired.slept; }
   uint64_t sleep_ns() const { return waits.sleep_ns; }
   uint64_t max_ns() const { return waits.max_ns; }
   uint64_t max_waiting() const { return waits.max_waiting; }
@@ -33,17 +34,28 @@ class LockUseTable {
   // Takes the numbers anew. `control`: the control floor's own lock.
   void Take(const StatsSources& sources, const os::RankedLock& control);
 
-  // Counts from what was taken last on.
-  void Reset();
-
   // Of the locks of a rank, and of those of the central free lists of a size class.
   LockUse Of(LockRank rank) const;
-  LockUse OfClass(size_t size_class) const { return uses_[os::KindOfClass(size_class)]; }
+  LockUse OfClass(size_t size_class) const { return OfKind(os::KindOfClass(size_class)); }
+
+  // The same without the locks of explicit arenas; sleeps are counted for all together.
+  LockUse OfAutomatic(LockRank rank) const { return WithoutArenas(os::KindOf(rank)); }
+  LockUse OfAutomaticClass(size_t size_class) const {
+    return WithoutArenas(os::KindOfClass(size_class));
+  }
 
  private:
-  LockUse uses_[os::kLockKinds] = {};  // since the last Reset
-  LockUse base_[os::kLockKinds] = {};  // what had been counted by then
+  LockUse OfKind(size_t kind) const { return {all_[kind], waits_[kind]}; }
+  LockUse WithoutArenas(size_t kind) const;
+
+  os::LockAcquisitions all_[os::kLockKinds] = {};
+  os::LockAcquisitions of_arenas_[os::kLockKinds] = {};  // of them, explicit arenas'
+  os::LockWaits waits_[os::kLockKinds] = {};
 };
+
+// Has all locks counted anew. Requires: `control`, as above, is held.
+void ResetLockUse(const StatsSources& sources, os::RankedLock& control)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(control);
 
 }  // namespace spanmalloc
 

@@ -2,15 +2,47 @@
 #include "allocator/telemetry/stats_snapshot.h"
 
 #include "allocator/telemetry/arena_snapshots.h"
+#include "allocator/telemetry/cpu_lists.h"
 
 namespace spanmalloc {
 
+void StatsSnapshot::SumUp() {
+  small_live = thread_cached = central_cached = span_free = span_released = 0;
+  small_allocations = small_deallocations = small_requests = small_fills = small_flushes = 0;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const ClassStats& stats = classes[c];
+    const size_t size = kSizeClassTable[c].size;
+    small_live += stats.live * size;
+    small_allocations += stats.allocations;
+    small_deallocations += stats.deallocations;
+    small_requests += stats.requests;
+    small_fills += stats.fills;
+    small_flushes += stats.flushes;
+    thread_cached += stats.thread_cached * size;
+    central_cached += stats.central_cached * size;
+    span_free += stats.span_free * size;
+    span_released += stats.released_parts * kReleaseUnit;
+  }
+  // Spans may have gone since they were counted.
+  const size_t in_spans = heap.span_pages * kPageSize;
+  if (span_released > in_spans) span_released = in_spans;
+}
+
 void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot,
-                             ArenaSnapshots* arenas) {
+                             const StatsDetails& details) {
+  ArenaSnapshots* arenas = details.arenas;
   *snapshot = {};
   if (arenas != nullptr) arenas->TakeExplicit(sources);
   size_t cached[kSizeClassEnd] = {};
-  snapshot->threads = sources.registry.AddCounts(cached);
+  if (details.caches != nullptr) {
+    CacheDepth& caches = *details.caches = {};
+    snapshot->threads = sources.registry.AddCounts(caches.objects, caches.limits);
+    caches.budget = sources.registry.budget().total();
+    caches.budget_left = sources.registry.budget().left();
+    for (size_t c = 1; c < kSizeClassEnd; ++c) cached[c] = caches.objects[c];
+  } else {
+    snapshot->threads = sources.registry.AddCounts(cached);
+  }
   if (sources.explicit_caches != nullptr) {
     snapshot->explicit_caches = sources.explicit_caches->AddCounts(cached);
   }
@@ -20,11 +52,14 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   const bool counted = sources.counts != nullptr && sources.counts->all();
   if (counted) sources.counts->AddRequests(requests);
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    CentralFreeListStats central = sources.central.Stats(static_cast<SizeClass>(c));
+    const auto size_class = static_cast<SizeClass>(c);
+    CentralFreeListStats central = details.cpus == nullptr
+                                       ? sources.central.Stats(size_class)
+                                       : details.cpus->TakeClass(sources.central, size_class);
     if (arenas != nullptr) {
-      arenas->AddClass(static_cast<SizeClass>(c), &central);
+      arenas->AddClass(size_class, &central);
     } else if (sources.arenas != nullptr) {
-      sources.arenas->AddStats(static_cast<SizeClass>(c), &central);
+      sources.arenas->AddStats(size_class, &central);
     }
     // Between the caches' count and this one, objects may have moved. What a cache held at most
     // is what was taken and not yet returned.
@@ -54,18 +89,6 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     stats.central_cached = central.array_objects;
     stats.span_free = central.span_objects;
     stats.released_parts = central.released_parts;
-
-    const size_t size = kSizeClassTable[c].size;
-    snapshot->small_live += stats.live * size;
-    snapshot->small_allocations += stats.allocations;
-    snapshot->small_deallocations += stats.deallocations;
-    snapshot->small_requests += stats.requests;
-    snapshot->small_fills += stats.fills;
-    snapshot->small_flushes += stats.flushes;
-    snapshot->thread_cached += stats.thread_cached * size;
-    snapshot->central_cached += stats.central_cached * size;
-    snapshot->span_free += stats.span_free * size;
-    snapshot->span_released += stats.released_parts * kReleaseUnit;
   }
   const PageHeapStats own_heap = sources.page_heap.NodeStats(snapshot->large_classes);
   snapshot->heap = own_heap;
@@ -74,9 +97,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   } else if (sources.arenas != nullptr) {
     sources.arenas->AddHeapStats(&snapshot->heap, snapshot->large_classes);
   }
-  // Spans may have gone since they were counted.
-  const size_t in_spans = snapshot->heap.span_pages * kPageSize;
-  if (snapshot->span_released > in_spans) snapshot->span_released = in_spans;
+  snapshot->SumUp();
   snapshot->metadata_used = sources.metadata.used_bytes() + sources.page_map.covered_bytes();
   snapshot->page_map = sources.page_map.covered_bytes();
   snapshot->metadata_mapped = sources.metadata.mapped_bytes() + sources.page_map.covered_bytes();

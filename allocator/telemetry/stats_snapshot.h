@@ -95,6 +95,9 @@ struct StatsSnapshot {
   size_t span_free;
   size_t span_released;  // of which the kernel has the memory
 
+  // Forms these sums.
+  void SumUp();
+
   size_t large_live() const { return heap.large_pages * kPageSize; }
   size_t allocated() const { return small_live + large_live(); }
   // Pages in spans: allocated, cached, and free inside spans, but for those given back there.
@@ -110,15 +113,30 @@ struct StatsSnapshot {
 };
 
 class ArenaSnapshots;
+class CpuLists;
+
+// What thread caches hold and may hold, in objects, by size class. That is what the budget is for.
+struct CacheDepth {
+  size_t objects[kSizeClassEnd];
+  size_t limits[kSizeClassEnd];
+  int64_t budget;       // bytes for all of them
+  int64_t budget_left;  // that no thread has
+};
+
+// What is taken beside the sums, each where it is given.
+struct StatsDetails {
+  ArenaSnapshots* arenas = nullptr;  // what of it is whose
+  CpuLists* cpus = nullptr;          // what the lists of each CPU have; begun
+  CacheDepth* caches = nullptr;
+};
 
 // Takes the numbers. It keeps, between calls, what is needed for the counts of allocations and
 // deallocations never to go back. Not thread-safe: the caller holds a lock of its own.
 class StatsCollector {
  public:
   constexpr StatsCollector() = default;
-  // `arenas`, where given, gets what of it is whose.
   void Collect(const StatsSources& sources, StatsSnapshot* snapshot,
-               ArenaSnapshots* arenas = nullptr);
+               const StatsDetails& details = {});
 
  private:
   uint64_t deallocations_seen_[kSizeClassEnd] = {};

@@ -15,28 +15,15 @@
 #include <string>
 #include <thread>
 
+#include "tests/api/heap_use.h"
+
 namespace {
 
-constexpr size_t kMiB = size_t{1} << 20;
+using spanmalloc::Hide;
+using spanmalloc::kMiB;
+using spanmalloc::UseAndFree64MiB;
 
 void* blocks[20000];
-
-// Keeps the compiler from knowing where a block came from and that it is freed.
-void* Hide(void* block) {
-  __asm__ volatile("" : "+r"(block) : : "memory");
-  return block;
-}
-
-// Allocates 64 MiB, writes to it and frees it, in blocks whose pages are kept for a while.
-void UseAndFree64MiB() {
-  static void* used[64];
-  for (void*& block : used) {
-    block = malloc(kMiB);
-    memset(Hide(block), 1, kMiB);
-    Hide(block);
-  }
-  for (void* block : used) free(block);
-}
 
 // The memory of the mapping that contains `address`, by the page tables.
 size_t ResidentAround(const void* address) {

@@ -16,26 +16,13 @@
 #include <thread>
 #include <vector>
 
+#include "tests/api/heap_use.h"
+
 namespace {
 
-constexpr size_t kMiB = size_t{1} << 20;
-
-// Keeps the compiler from knowing a block, and from leaving out its allocation.
-void* Hide(void* block) {
-  __asm__ volatile("" : "+r"(block) : : "memory");
-  return block;
-}
-
-// Allocates 64 MiB, writes to it and frees it, in blocks whose pages are kept for a while.
-void UseAndFree64MiB() {
-  static void* used[64];
-  for (void*& block : used) {
-    block = malloc(kMiB);
-    memset(Hide(block), 1, kMiB);
-    Hide(block);
-  }
-  for (void* block : used) free(block);
-}
+using spanmalloc::Hide;
+using spanmalloc::kMiB;
+using spanmalloc::UseAndFree64MiB;
 
 size_t Property(const char* name) {
   size_t value = 0;

@@ -287,6 +287,7 @@ TEST_P(SpanReleaseTest, ReleasedObjectsAreTakenLastAndCountedBack) {
   EXPECT_EQ(Stats().released_parts, released) << "spans that weren't released come first";
   const std::vector<void*> more = Take(kSpans / 2 * (info_.objects - 1));
   EXPECT_LE(Stats().released_parts, kSpans) << "but for tails behind the last objects";
+  EXPECT_EQ(on_.page_heap.Stats().retaken_parts, released - Stats().released_parts);
   taken.insert(taken.end(), more.begin(), more.end());
   PutInSpans(taken);
   PutInSpans(kept_);

@@ -357,5 +357,35 @@ TEST_F(ArenaNamesTest, TheSnapshotsTakeNoMemoryTwice) {
   EXPECT_EQ(heap_->metadata.used_bytes(), used);
 }
 
+// Each arena's locks count in it; all of them in 4096.
+TEST_F(ArenaNamesTest, LocksAreEachArenasOwn) {
+  const unsigned first = Create();
+  const unsigned second = Create();
+  void* object;
+  ASSERT_EQ(heap_->central.Remove(kClass, &object, 1), 1u);
+  Small(first);
+  NextEpoch();
+  const std::string bin = "bins." + std::to_string(kClass - 1) + ".mutex.num_ops";
+  const auto in_bin = [&](size_t arena) { return Read<uint64_t>(Stats(arena, bin.c_str())); };
+  const auto in_heap = [&](size_t arena) {
+    return Read<uint64_t>(Stats(arena, "mutexes.extents_dirty.num_ops"));
+  };
+  const uint64_t before = in_bin(first);
+  const uint64_t heap_before = in_heap(first);
+  EXPECT_GT(before, 0u);
+  EXPECT_GT(heap_before, 0u);
+  EXPECT_EQ(in_bin(second), 0u);
+  EXPECT_EQ(in_heap(second), 0u);
+  EXPECT_EQ(in_bin(4096), in_bin(0) + before);
+  EXPECT_EQ(in_heap(4096), in_heap(0) + heap_before);
+  EXPECT_EQ(in_bin(4097), 0u);
+  for (int i = 0; i < 10; ++i) Small(first);
+  NextEpoch();
+  EXPECT_EQ(in_bin(first), before + 10 + 1) << "and to be counted";
+  EXPECT_EQ(Do("stats.mutexes.reset"), 0);
+  NextEpoch();
+  EXPECT_EQ(in_bin(first), 1u);
+}
+
 }  // namespace
 }  // namespace spanmalloc

@@ -18,7 +18,7 @@ namespace {
 
 // A name with an index in every place for one.
 std::string Instance(std::string name) {
-  for (const char* place : {"<i>", "<j>", "<k>", "<e>", "<n>"}) {
+  for (const char* place : {"<i>", "<j>", "<k>", "<e>", "<n>", "<s>"}) {
     const size_t at = name.find(place);
     if (at != std::string::npos) name.replace(at, 3, "0");
   }
@@ -27,13 +27,19 @@ std::string Instance(std::string name) {
 
 bool IsReadable(const CtlRow& row) {
   return row.access == CtlAccess::kRead || row.access == CtlAccess::kReadWrite ||
-         row.access == CtlAccess::kReadOwn;
+         row.access == CtlAccess::kReadOwn || row.access == CtlAccess::kReadOff;
 }
 
 ThreadCounts counts;
 
 class NamesTest : public ::testing::Test {
  protected:
+  // So that a CPU has lists.
+  NamesTest() {
+    void* object;
+    EXPECT_EQ(heap_->central.Remove(1, &object, 1), 1u);
+  }
+
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
   Control control_{

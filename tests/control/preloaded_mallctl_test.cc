@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -92,6 +93,27 @@ TEST(PreloadedMallctlTest, AThreadWithoutCacheCachesNothing) {
     EXPECT_EQ(FreshRead("spanmalloc.threads"), with);
     EXPECT_EQ(Do("thread.tcache.flush"), 0);
   }).join();
+}
+
+TEST(PreloadedMallctlTest, TheThreadsCacheFollowsIt) {
+  constexpr size_t kSize = 3000;  // nothing else here wants blocks of that class
+  size_t bin = 0;
+  while (Read<size_t>(("arenas.bin." + std::to_string(bin) + ".size").c_str()) < kSize) ++bin;
+  const std::string at = "spanmalloc.thread.cache.classes." + std::to_string(bin) + ".";
+  const auto held = [&] { return Read<size_t>((at + "objects").c_str()); };
+  EXPECT_EQ(Do("thread.tcache.flush"), 0);
+  EXPECT_EQ(held(), 0u);
+  std::vector<void*> blocks = Blocks(1, kSize);
+  const size_t before = held();
+  FreeAll(blocks);
+  EXPECT_EQ(held(), before + 1);
+  EXPECT_GE(Read<size_t>((at + "limit").c_str()), before + 1);
+  EXPECT_GE(Read<size_t>("spanmalloc.thread.cache.bytes"), (before + 1) * kSize);
+  blocks = Blocks(1, kSize);
+  EXPECT_EQ(held(), before);
+  FreeAll(blocks);
+  EXPECT_EQ(Do("thread.tcache.flush"), 0);
+  EXPECT_EQ(held(), 0u);
 }
 
 TEST(PreloadedMallctlTest, AForkedChildCanAsk) {

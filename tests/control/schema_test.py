@@ -34,7 +34,7 @@ for n, name in enumerate(names):
     if about["access"] not in ("r", "rw") or name in NOT_JUST_READ:
         continue
     for index in ("0", "1") if "<" in name else ("",):
-        at = re.sub("<[^i]>", index, name).replace("<i>", "0")
+        at = re.sub("<[^is]>", index, name).replace("<i>", "0").replace("<s>", "0")
         values[at] = read(at, about["type"])
 print(json.dumps({"rows": rows, "values": values}))
 """

@@ -117,6 +117,32 @@ TEST_F(StatsPrintTest, LettersLeavePartsOut) {
   EXPECT_EQ(PrintSteady("x?Z d"), PrintSteady("x"));
 }
 
+TEST_F(StatsPrintTest, ALetterBringsTheCaches) {
+  void* object;
+  ASSERT_EQ(heap_->central.Remove(5, &object, 1), 1u);
+  heap_->central.Insert(5, &object, 1);
+  EXPECT_THAT(Print(""), Not(HasSubstr("the CPUs' lists\n")));
+  EXPECT_THAT(Print("c"), HasSubstr("spanmalloc: the CPUs' lists\n"));
+  EXPECT_THAT(Print("c"), HasSubstr("num_ops"));
+  EXPECT_THAT(Print("c"), HasSubstr("spanmalloc: thread caches\n"));
+  EXPECT_THAT(Print("cb"), Not(HasSubstr("spanmalloc: thread caches\n")));
+  EXPECT_THAT(Print("J"), Not(HasSubstr("\"cpus\"")));
+  EXPECT_THAT(Print("Jcb"), HasSubstr("\"cpus\":[{\"objects\""));
+  EXPECT_THAT(Print("Jcb"), Not(HasSubstr("\"classes\"")));
+  EXPECT_THAT(Print("Jc"), HasSubstr("\"classes\":[{\"objects\""));
+  EXPECT_THAT(Print("O"), Not(HasSubstr("spanmalloc_cpus_")));
+  EXPECT_THAT(Print("Oc"), HasSubstr("spanmalloc_cpus_bytes{cpu=\"0\"}"));
+  EXPECT_THAT(Print("Oc"), HasSubstr("spanmalloc_cpus_classes_objects{cpu=\"0\",size=\"16\"}"));
+}
+
+TEST_F(StatsPrintTest, HugePagesStandByArena) {
+  EXPECT_THAT(Print(""), HasSubstr("spanmalloc: huge pages\n"));
+  EXPECT_THAT(Print("h"), Not(HasSubstr("spanmalloc: huge pages\n")));
+  EXPECT_THAT(Print("J"), HasSubstr("\"arenas\":{\"0\":{\"huge_pages\":{\"mapped\":"));
+  EXPECT_THAT(Print("Jh"), Not(HasSubstr("\"huge_pages\"")));
+  EXPECT_THAT(Print("O"), HasSubstr("spanmalloc_arenas_huge_pages_cut_huge_pages{arena=\"0\"}"));
+}
+
 TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
   EXPECT_THAT(Print("J"), StartsWith("{\"jemalloc\":{\"version\":"));
   EXPECT_THAT(Print("J"), HasSubstr("\"stats.arenas\":{\"0\":{"));

@@ -50,5 +50,24 @@ TEST(ProcessMemoryTest, CountsPagesThatArePresent) {
   EXPECT_EQ(PresentBytes(start, start + bytes), 0u);
 }
 
+TEST(ProcessMemoryTest, CountsBytesInHugePages) {
+  constexpr size_t kHuge = size_t{2} << 20;
+  void* mapped =
+      mmap(nullptr, 5 * kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  char* start =
+      reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(mapped) + kHuge - 1) & ~(kHuge - 1));
+  EXPECT_EQ(HugeBytes(start, start + 4 * kHuge), 0u);
+  madvise(start, kHuge, MADV_HUGEPAGE);
+  madvise(start + kHuge, 3 * kHuge, MADV_NOHUGEPAGE);
+  for (size_t i = 0; i < 4; ++i) start[i * kHuge] = 1;
+  const size_t found = HugeBytes(start, start + 4 * kHuge);
+  EXPECT_EQ(found % kHuge, 0u);
+  EXPECT_LE(found, kHuge) << "asked for in one place only";
+  EXPECT_EQ(HugeBytes(start + kHuge, start + 4 * kHuge), 0u);
+  EXPECT_EQ(HugeBytes(start, start), 0u);
+  munmap(mapped, 5 * kHuge);
+}
+
 }  // namespace
 }  // namespace spanmalloc::os

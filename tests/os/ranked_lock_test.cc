@@ -59,22 +59,25 @@ TEST(RankedLockTest, HolderUnlocksAtTheEndOfItsScope) {
 
 TEST(RankedLockTest, ItIsCountedHowOftenItIsTaken) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   RankedLock lock(LockRank::kPageHeap);
-  EXPECT_EQ(lock.taken(), 0u);
+  EXPECT_EQ(lock.acquisitions().all, 0u);
   for (int i = 0; i < 10; ++i) LockHolder hold(lock);
-  EXPECT_EQ(lock.taken(), 10u);
+  EXPECT_EQ(lock.acquisitions().all, 10u);
   ASSERT_TRUE(lock.TryLock());
   std::thread([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { EXPECT_FALSE(lock.TryLock()); }).join();
   lock.Unlock();
-  EXPECT_EQ(lock.taken(), 11u);
+  EXPECT_EQ(lock.acquisitions().all, 11u);
+  EXPECT_EQ(lock.acquisitions().spun + lock.acquisitions().slept, 0u);
+  lock.Lock();
+  lock.ResetAcquisitions();
+  lock.Unlock();
+  EXPECT_EQ(lock.acquisitions().all, 0u);
 }
 
-TEST(RankedLockTest, SleepsAreCountedByKind) {
+TEST(RankedLockTest, WaitsAreCountedByLockAndSleepsByKind) {
   constexpr LockKind kKind = KindOfClass(7);
   RankedLock lock(LockRank::kCentralFreeList);
   lock.SetKind(kKind);
-  ResetLockMaxima();
-  const LockWaits before = LockWaitsOf(kKind);
-  const LockWaits others = LockWaitsOf(KindOf(LockRank::kCentralFreeList));
+  ResetLockWaits();
   std::thread threads[2];
   {
     LockHolder hold(lock);
@@ -82,15 +85,17 @@ TEST(RankedLockTest, SleepsAreCountedByKind) {
     while (LockWaitsOf(kKind).max_waiting < 2) std::this_thread::yield();
   }
   for (std::thread& thread : threads) thread.join();
-  const LockWaits after = LockWaitsOf(kKind);
-  EXPECT_EQ(after.slept - before.slept, 2u);
-  EXPECT_GT(after.sleep_ns - before.sleep_ns, after.max_ns / 2);
-  EXPECT_GT(after.max_ns, 0u);
-  EXPECT_EQ(after.max_waiting, 2u);
-  EXPECT_EQ(LockWaitsOf(KindOf(LockRank::kCentralFreeList)).slept, others.slept);
-  ResetLockMaxima();
+  const LockWaits waits = LockWaitsOf(kKind);
+  EXPECT_EQ(lock.acquisitions().all, 3u);
+  EXPECT_EQ(lock.acquisitions().slept, 2u);
+  EXPECT_EQ(lock.acquisitions().spun, 0u);
+  EXPECT_GT(waits.sleep_ns, waits.max_ns / 2);
+  EXPECT_GT(waits.max_ns, 0u);
+  EXPECT_EQ(waits.max_waiting, 2u);
+  EXPECT_EQ(LockWaitsOf(KindOf(LockRank::kCentralFreeList)).sleep_ns, 0u);
+  ResetLockWaits();
   EXPECT_EQ(LockWaitsOf(kKind).max_ns, 0u);
-  EXPECT_EQ(LockWaitsOf(kKind).slept, after.slept);
+  EXPECT_EQ(LockWaitsOf(kKind).sleep_ns, 0u);
 }
 
 // Threads that would lose updates of plain variables if two of them ever held the lock at once.

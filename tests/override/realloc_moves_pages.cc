@@ -85,6 +85,16 @@ int main() {
   CHECK(mallctl("arenas.create", &arena, &length, nullptr, 0) == 0, "no arena");
   GrowInEveryWay(static_cast<int>((arena + 1) << 20));
 
+  // Of a block that is cut down to a small one, what is kept is copied.
+  void* cut = malloc(kMiB);
+  check::Fill(cut, 100, 7);
+  const uint64_t before = CopiedBytes();
+  cut = realloc(cut, 100);
+  CHECK(check::Holds(cut, 100, 7), "cut down, the contents changed");
+  CHECK(CopiedBytes() == before + 100, "cut down, %zu bytes count as copied",
+        static_cast<size_t>(CopiedBytes() - before));
+  free(cut);
+
   void* block = malloc(8 * kMiB);
   check::Fill(block, 8 * kMiB, 5);
   fflush(stdout);

@@ -213,7 +213,7 @@ TEST(StatsSnapshotTest, ArenasAddUpWhileTheyComeAndGo) {
   StatsSnapshot all;
   uint64_t large_made = 0;
   for (int round = 0; round < 3000; ++round) {
-    collector.Collect(heap->sources(), &all, &parts);
+    collector.Collect(heap->sources(), &all, {.arenas = &parts});
     ExpectLargeAddUp(all);
     EXPECT_LE(large_made, all.heap.large_allocated);
     large_made = all.heap.large_allocated;

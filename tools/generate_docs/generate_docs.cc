@@ -59,11 +59,17 @@ by name. They follow jemalloc 5.3's rules; they return an error number and leave
 * `<i>` is the index of an arena: below `arenas.narenas`, or 4096 for all arenas; `arena.<i>` takes
   `arenas.narenas` for all arenas too, and `stats.arenas.<i>` takes 4097 for destroyed ones. `<j>`
   is a size class below `arenas.nbins`, `<k>` a large one below `arenas.nlextents`, `<e>` a length of
-  free runs below `arenas.nlextents` + 3.
+  free runs below `arenas.nlextents` + 3, `<s>` a CPU's set of central lists.
 * Counts of blocks are made where batches pass between thread caches and central free lists:
   `nmalloc` doesn't count blocks that a cache hands out again, and a block in a cache counts as
   free. `nmalloc - ndalloc` is exactly what the program holds.
 * Names of jemalloc's that aren't listed answer `ENOENT`: their value isn't known here.
+* Every name that jemalloc has too, called with every kind of argument, answers with the same error
+  number as jemalloc's, but for these, where more is possible: an arena made since the last epoch,
+  and 4097 before the first one was destroyed, read as zeros in `stats.arenas` (there: `ENOENT`);
+  decay times of `arena.4096` can be read, and written for all arenas that exist (`EFAULT`); whatever
+  is written to `arena.4097.dss` is `EFAULT` (of a wrong size `EINVAL`);
+  `opt.utrace`, `opt.xmalloc` and `opt.lg_san_uaf_align` are there in every build.
 
 * The same as a JSON schema: [mallctl.schema.json](mallctl.schema.json). A running program lists the
   names by `spanmalloc.names`, and tells their types, access, units and help by `spanmalloc.name.*`.
