@@ -363,6 +363,21 @@ unsigned CreateInRange(Hooks* hooks) {
   return CreateWith(hooks);
 }
 
+// Whatever size a block was resized to, it may be freed by that.
+void TestSizedFrees() {
+  static Hooks hooks;
+  const unsigned arena = CreateInRange(&hooks);
+  static const auto sdallocx = statistics::Find<void (*)(void*, size_t, int)>("sdallocx");
+  for (size_t size = 300'000; size < 9'000'000; size += 823'457) {
+    for (size_t smaller = size / 8; smaller < size; smaller += size / 7) {
+      void* block = realloc(Allocate(arena, size), smaller);
+      ExpectFilled(block, smaller);
+      sdallocx(block, smaller, 0);
+    }
+  }
+  CHECK(arenas::Do(arena, "destroy") == 0, "destroy failed");
+}
+
 void TestMerged() {
   static Hooks hooks;
   const unsigned arena = CreateInRange(&hooks);
@@ -573,6 +588,7 @@ int main() {
   TestDefaultsByHand();
   TestRange();
   TestPool();
+  TestSizedFrees();
   TestMerged();
   TestPurgedInSpans();
   TestForks();
