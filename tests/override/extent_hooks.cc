@@ -386,6 +386,7 @@ void TestMerged() {
     memset(block, 0x41, kHuge);
     blocks.push_back(block);
   }
+  merges = 0;
   CHECK(blocks.size() == 32, "%zu blocks in the range", blocks.size());
   // One that grows where it is, over what is free behind it.
   for (size_t i = 1; i < 16; ++i) free(blocks[i]);
