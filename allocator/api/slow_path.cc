@@ -188,7 +188,9 @@ bool SizeFits(const void* block, size_t size, size_t claimed) {
       span->start != reinterpret_cast<uintptr_t>(block)) {
     return true;
   }
-  return size <= span->bytes() && span->pages - PagesFor(size) < kMinReturnedPages;
+  // So may it, by any size, where memory of the program's own isn't cut.
+  return size <= span->bytes() &&
+         (span->pages - PagesFor(size) < kMinReturnedPages || runtime.page_heap.IsForeign(block));
 }
 
 // Says that `block` isn't of `size` bytes.

@@ -500,6 +500,10 @@ class PageHeap {
   HugePage* HugePageOf(const Span* span) const {
     return page_map_.HugePageAt(HugePageIndex(span->start));
   }
+  // A huge page of the heap's extent, if it is cut and no other heap's, whose lock guards those.
+  HugePage* OwnHugePageAt(size_t index) const {
+    return pool_.IsMapped(index) ? page_map_.HugePageAt(index) : nullptr;
+  }
   static SpanKind KindOf(SizeClass c) {
     return kSizeClassTable[c].objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   }

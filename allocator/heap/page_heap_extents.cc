@@ -47,7 +47,7 @@ void PageHeap::AddFreeExtents(FreeExtents* extents) {
     }
     dirty = dirty_here;
     length += free;
-    const HugePage* huge_page = free ? nullptr : page_map_.HugePageAt(index);
+    const HugePage* huge_page = free ? nullptr : OwnHugePageAt(index);
     if (huge_page != nullptr) AddCut(*huge_page, extents);
   }
   extents->Add(length << kHugePageShift, dirty);

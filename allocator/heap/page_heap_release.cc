@@ -221,10 +221,8 @@ size_t PageHeap::ReleaseInside(size_t pages, size_t calls, size_t* resident) {
       if (released >= pages || dirty_in_cut_ == 0 || calls == 0) return released;
       WaitForFork();
       release_cursor_ = release_cursor_ + 1 < pool_.extent() ? release_cursor_ + 1 : 0;
-      HugePage* huge_page = page_map_.HugePageAt(pool_.first_index() + release_cursor_);
-      if (huge_page != nullptr && pool_.IsMapped(huge_page->index)) {
-        released += ReleaseRunsOf(huge_page, min_run, &calls, resident);
-      }
+      HugePage* huge_page = OwnHugePageAt(pool_.first_index() + release_cursor_);
+      if (huge_page != nullptr) released += ReleaseRunsOf(huge_page, min_run, &calls, resident);
     }
   }
   return released;

@@ -115,6 +115,7 @@ struct Provider : ExtentHooks {
     Provider& own = Of(hooks);
     own.ExpectExtent(addr, size);
     EXPECT_LE(offset + length, size);
+    own.purging = static_cast<char*>(addr) + offset;
     if (own.Decline(name, in_arena)) return true;
     // A lazy one leaves what it finds, or not.
     if (strcmp(name, "forced") == 0) {
@@ -178,7 +179,8 @@ struct Provider : ExtentHooks {
   uintptr_t answer = 0;  // what alloc returns instead
   uintptr_t range = 0;   // where it returns the next extent, up to range_end, if not anywhere
   uintptr_t range_end = 0;
-  size_t shift = 0;  // by which what it returns isn't aligned
+  void* purging = nullptr;  // what it was last asked to purge
+  size_t shift = 0;         // by which what it returns isn't aligned
   bool dirties = false;
   bool commits = true;
 };
@@ -674,21 +676,24 @@ TEST_F(PurgedSpansTest, ItIsPurgedByTimeUnlessAllIsKept) {
 TEST_F(PurgedSpansTest, BlocksAreTakenAndFreedMeanwhile) {
   const unsigned arena = Create(&provider_);
   Thin(arena);
-  const std::vector<char*> all = kept_;
   size_t freed = 0;
   provider_.during = [&](const std::string& name) {
     if (name != "forced") return;
     std::thread([&] {
       EXPECT_TRUE(arenas_.CheckInvariants());
-      // The last block of a span that is being purged, perhaps.
-      if (freed < all.size()) Free(all[freed++]);
-      void* block = Filled(arena, 64);
-      Free(block);
+      // All that is left in the span that is being purged.
+      const Span* span = on_.page_map.SpanOf(provider_.purging);
+      freed += std::erase_if(kept_, [&](char* block) {
+        if (span == nullptr || on_.page_map.SpanOf(block) != span) return false;
+        Free(block);
+        return true;
+      });
+      EXPECT_TRUE(arenas_.CheckInvariants());
+      Free(Filled(arena, 64));
     }).join();
   };
   arenas_.Purge(arena);
   EXPECT_GT(freed, 10u);
-  kept_.erase(kept_.begin(), kept_.begin() + static_cast<ptrdiff_t>(freed));
   ExpectKept();
   provider_.during = nullptr;
   for (char* block : kept_) Free(block);

@@ -3,13 +3,15 @@
 // Programs that give arenas their memory, in the ways that such programs are known to: chained to
 // the default hooks to keep pages out of core dumps; from one reserved range by a bump pointer, and
 // from the default hooks behind that; from a pool of the program's own that counts what it gave.
-// And hooks that allocate, lock, call mallctl, ask for their own arena's memory, and a fork.
+// Extents that are merged and purged in part. And hooks that allocate, lock, call mallctl, ask for
+// their own arena's memory; forks while others are in hooks, and of hooks.
 
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <map>
 #include <thread>
 #include <vector>
@@ -325,6 +327,217 @@ void TestPool() {
   CHECK(own_pool.empty(), "%zu extents were not returned", own_pool.size());
 }
 
+// ---- from one range, which merges what was handed out side by side ----
+
+size_t merges = 0;
+size_t purged = 0;
+
+void* AllocOnlyInRange(Hooks* hooks, void* new_addr, size_t size, size_t alignment, bool* zero,
+                       bool* commit, unsigned arena) {
+  const auto start = (reinterpret_cast<uintptr_t>(range_next) + alignment - 1) & ~(alignment - 1);
+  if (start + size > reinterpret_cast<uintptr_t>(range_end)) return nullptr;
+  return AllocInRange(hooks, new_addr, size, alignment, zero, commit, arena);
+}
+bool MergeInRange(Hooks*, void* addr_a, size_t size_a, void* addr_b, size_t, bool committed,
+                  unsigned) {
+  CHECK(committed && static_cast<char*>(addr_a) + size_a == addr_b, "no neighbours");
+  ++merges;
+  return false;
+}
+bool PurgeInRange(Hooks*, void* addr, size_t size, size_t offset, size_t length, unsigned) {
+  CHECK(offset + length <= size, "a purge beyond the extent");
+  purged += length;
+  return madvise(static_cast<char*>(addr) + offset, length, MADV_DONTNEED) != 0;
+}
+
+// A range of 32 huge pages and an arena that has no other memory.
+unsigned CreateInRange(Hooks* hooks) {
+  constexpr size_t kRange = 33 * kHuge;
+  range_next = static_cast<char*>(
+      mmap(nullptr, kRange, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  CHECK(range_next != MAP_FAILED, "mmap failed");
+  range_next += -reinterpret_cast<uintptr_t>(range_next) & (kHuge - 1);
+  range_end = range_next + kRange - kHuge;
+  *hooks = {&AllocOnlyInRange, &Decline,      &Forget, nullptr,      nullptr,
+            nullptr,           &PurgeInRange, nullptr, &MergeInRange};
+  return CreateWith(hooks);
+}
+
+// Whatever size a block was resized to, it may be freed by that.
+void TestSizedFrees() {
+  static Hooks hooks;
+  const unsigned arena = CreateInRange(&hooks);
+  static const auto sdallocx = statistics::Find<void (*)(void*, size_t, int)>("sdallocx");
+  for (size_t size = 300'000; size < 9'000'000; size += 823'457) {
+    for (size_t smaller = size / 8; smaller < size; smaller += size / 7) {
+      void* block = realloc(Allocate(arena, size), smaller);
+      ExpectFilled(block, smaller);
+      sdallocx(block, smaller, 0);
+    }
+  }
+  CHECK(arenas::Do(arena, "destroy") == 0, "destroy failed");
+}
+
+void TestMerged() {
+  static Hooks hooks;
+  const unsigned arena = CreateInRange(&hooks);
+  std::vector<void*> blocks;
+  while (void* block = arenas::Mallocx(kHuge, arenas::In(arena) | kNoCache)) {
+    memset(block, 0x41, kHuge);
+    blocks.push_back(block);
+  }
+  merges = 0;
+  CHECK(blocks.size() == 32, "%zu blocks in the range", blocks.size());
+  // One that grows where it is, over what is free behind it.
+  for (size_t i = 1; i < 16; ++i) free(blocks[i]);
+  for (size_t size = kHuge; size <= 16 * kHuge; size += kHuge / 2) {
+    void* grown = realloc(blocks[0], size);
+    CHECK(grown == blocks[0], "moved at %zu", size);
+    ExpectFilled(grown, size - (size == kHuge ? 0 : kHuge / 2));
+    memset(grown, 0x41, size);
+  }
+  CHECK(merges == 15, "%zu merges", merges);
+  CHECK(realloc(blocks[0], 17 * kHuge) == nullptr, "room for a copy, and none behind it");
+  for (size_t i = 16; i < 32; ++i) ExpectFilled(blocks[i], kHuge);
+  ExpectFilled(blocks[0], 16 * kHuge);
+  free(blocks[0]);
+  for (size_t i = 16; i < 32; ++i) free(blocks[i]);
+  free(Allocate(arena, 32 * kHuge));
+  CHECK(merges == 31, "%zu merges", merges);
+  CHECK(arenas::Do(arena, "destroy") == 0, "destroy failed");
+}
+
+void TestPurgedInSpans() {
+  static Hooks hooks;
+  const unsigned arena = CreateInRange(&hooks);
+  std::vector<void*> blocks(200'000);
+  for (void*& block : blocks) block = Allocate(arena, 100);
+  purged = 0;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (i % 500 != 0) free(blocks[i]);
+  }
+  CHECK(arenas::Do(arena, "purge") == 0, "purge failed");
+  CHECK(purged > blocks.size() * 100 / 2, "%zu bytes purged", purged);
+  for (size_t i = 0; i < blocks.size(); i += 500) ExpectFilled(blocks[i], 100);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (i % 500 != 0) blocks[i] = Allocate(arena, 100);
+  }
+  for (void* block : blocks) {
+    ExpectFilled(block, 100);
+    free(block);
+  }
+  CHECK(arenas::Do(arena, "destroy") == 0, "destroy failed");
+}
+
+// ---- forks while other threads are in hooks, and forks of hooks ----
+
+void WaitFor(pid_t child) {
+  int status = -1;
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child's status is %d",
+        status);
+}
+
+std::atomic<bool> stop{false};
+
+void* AllocSlowly(Hooks* hooks, void* new_addr, size_t size, size_t alignment, bool* zero,
+                  bool* commit, unsigned arena) {
+  void* memory = AllocFromPool(hooks, new_addr, size, alignment, zero, commit, arena);
+  usleep(1000);
+  return memory;
+}
+bool GiveSlowly(Hooks* hooks, void* memory, size_t size, bool committed, unsigned arena) {
+  usleep(1000);
+  return GiveToPool(hooks, memory, size, committed, arena);
+}
+
+// No extent is between the pool and the arena in a child.
+void TestForks() {
+  std::map<void*, size_t> own_pool;
+  pool = &own_pool;
+  static Hooks hooks;
+  hooks = pool_hooks;
+  hooks.alloc = &AllocSlowly;
+  hooks.dalloc = &GiveSlowly;
+  const unsigned arena = CreateWith(&hooks);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([arena] {
+      while (!stop) {
+        free(Allocate(arena, 3 * kHuge));
+        arenas::Do(arena, "purge");
+      }
+    });
+  }
+  for (int i = 0; i < 30; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      free(Allocate(arena, 3 * kHuge));
+      _exit(arenas::Do(arena, "destroy") == 0 && own_pool.empty() ? 0 : 1);
+    }
+    WaitFor(child);
+    usleep(500);
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(arenas::Do(arena, "destroy") == 0 && own_pool.empty(), "%zu extents left", own_pool.size());
+}
+
+bool forks = false;
+bool is_child = false;
+
+void ForkHere() {
+  if (!forks) return;
+  forks = false;
+  const pid_t child = fork();
+  if (child == 0) {
+    is_child = true;
+  } else {
+    WaitFor(child);
+  }
+}
+void* AllocAndFork(Hooks* hooks, void* new_addr, size_t size, size_t alignment, bool* zero,
+                   bool* commit, unsigned arena) {
+  ForkHere();
+  return AllocFromPool(hooks, new_addr, size, alignment, zero, commit, arena);
+}
+bool GiveAndFork(Hooks* hooks, void* memory, size_t size, bool committed, unsigned arena) {
+  ForkHere();
+  return GiveToPool(hooks, memory, size, committed, arena);
+}
+
+// The child returns from the hook and goes on.
+void TestForksOfHooks() {
+  std::map<void*, size_t> own_pool;
+  pool = &own_pool;
+  static Hooks hooks;
+  hooks = pool_hooks;
+  hooks.alloc = &AllocAndFork;
+  hooks.dalloc = &GiveAndFork;
+  const unsigned arena = CreateWith(&hooks);
+  for (const char* where : {"alloc", "purge", "destroy"}) {
+    void* block = Allocate(arena, kHuge);
+    forks = true;
+    void* other = Allocate(arena, 3 * kHuge);
+    if (strcmp(where, "alloc") != 0) {
+      forks = true;
+      free(other);
+      other = nullptr;
+      if (strcmp(where, "purge") == 0) CHECK(arenas::Do(arena, "purge") == 0, "purge failed");
+    }
+    free(other);
+    ExpectFilled(block, kHuge);
+    free(block);
+    if (is_child) _exit(arenas::Do(arena, "destroy") == 0 && own_pool.empty() ? 0 : 1);
+  }
+  CHECK(arenas::Do(arena, "destroy") == 0, "destroy failed");
+  if (is_child) {
+    const unsigned another = arenas::Create();
+    free(Allocate(another, kHuge));
+    _exit(own_pool.empty() ? 0 : 1);
+  }
+  CHECK(own_pool.empty(), "%zu extents left", own_pool.size());
+}
+
 // ---- a hook that wants memory of its own arena ----
 
 bool asked_itself = false;
@@ -376,6 +589,11 @@ int main() {
   TestDefaultsByHand();
   TestRange();
   TestPool();
+  TestSizedFrees();
+  TestMerged();
+  TestPurgedInSpans();
+  TestForks();
+  TestForksOfHooks();
   TestItself();
   TestBadTables();
   return 0;
