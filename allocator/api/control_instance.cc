@@ -55,7 +55,7 @@ bool EnableThreadCache(bool enabled) {
   return true;
 }
 
-bool IsThreadCounting() { return thread_locals.counting && thread_locals.counts != nullptr; }
+bool IsThreadCounting() { return MayCount() && thread_locals.counts != nullptr; }
 
 ThreadCounts* CountThread() {
   return IsThreadCounting() || runtime.SetCounting(true) ? thread_locals.counts : nullptr;
