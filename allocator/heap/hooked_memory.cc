@@ -146,9 +146,9 @@ bool HookedMemory::Provide(PageHeap& heap, size_t count, size_t alignment) {
   if (!provides()) return false;
   if (alignment < kHugePageSize) alignment = kHugePageSize;
   Enlist();
-  const bool done =
-      closed_.load() == 0 && (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
-                          GetExtent(heap, count, alignment));
+  const bool done = closed_.load() == 0 &&
+                    (Recommit(heap, count, alignment) || JoinForRoom(heap, count, alignment) ||
+                     GetExtent(heap, count, alignment));
   Leave();
   return done;
 }
