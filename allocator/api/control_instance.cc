@@ -55,7 +55,7 @@ bool EnableThreadCache(bool enabled) {
   return true;
 }
 
-bool IsThreadCounting() { return thread_locals.counting && thread_locals.counts != nullptr; }
+bool IsThreadCounting() { return MayCount() && thread_locals.counts != nullptr; }
 
 void AddThreadCacheDepth(size_t* objects, size_t* limits) {
   if (thread_locals.state != nullptr) thread_locals.state->AddCounts(objects, limits);

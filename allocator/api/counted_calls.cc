@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/counted_calls.h"
 
+#include "allocator/api/call_hooks.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/params/size_class_map.h"
@@ -31,6 +32,7 @@ ALLOC_FAST_PATH ThreadState* BeginCounted() {
   ThreadLocals& own = thread_locals;
   ThreadState* state = own.state;
   if (own.depth != 0 || state == nullptr || own.counts == nullptr) return nullptr;
+  if (ABSL_PREDICT_FALSE(WantsCallHooks())) return nullptr;
   BeginHiddenPath(own);
   if (ABSL_PREDICT_TRUE(state->MayUseHidden())) return state;
   EndHiddenPath(own);
@@ -62,7 +64,7 @@ void FreeCounted(void* block) {
   const SizeClass c = runtime.page_map.ClassOf(block);
   ThreadState* state = c == kNoSizeClass ? nullptr : BeginCounted();
   if (ABSL_PREDICT_FALSE(state == nullptr)) {
-    CountFreed(Look(block).bytes);
+    CountFreed(block, Look(block).bytes);
     return FreeMiss(block);
   }
   thread_locals.counts->NoteFreed(kSizeClassTable[c].size);
@@ -71,22 +73,38 @@ void FreeCounted(void* block) {
   if (ABSL_PREDICT_FALSE(!pushed)) FreeMiss(block);
 }
 
-void CountAllocated(const void* block) {
-  SlowPathScope scope;
-  ThreadCounts* counts = CountsIn(scope);
-  if (counts == nullptr || block == nullptr) return;
-  const Counted counted = Look(block);
-  if (counted.bytes != 0) counts->NoteAllocated(counted.size_class, counted.bytes);
+void CountAllocated(const void* block, size_t size) {
+  if (block == nullptr) return;
+  {
+    SlowPathScope scope;
+    ThreadCounts* counts = CountsIn(scope);
+    const Counted counted = Look(block);
+    if (counts == nullptr || counted.bytes == 0) return;
+    counts->NoteAllocated(counted.size_class, counted.bytes);
+  }
+  if (ABSL_PREDICT_FALSE(WantsCallHooks())) call_hooks.on_new.Call(block, size);
 }
 
-void CountFreed(size_t bytes) {
-  SlowPathScope scope;
-  if (ThreadCounts* counts = CountsIn(scope)) counts->NoteFreed(bytes);
+void CountFreed(const void* block, size_t bytes) {
+  {
+    SlowPathScope scope;
+    ThreadCounts* counts = CountsIn(scope);
+    if (counts == nullptr) return;
+    counts->NoteFreed(bytes);
+  }
+  if (ABSL_PREDICT_FALSE(WantsCallHooks()) && bytes != 0) call_hooks.on_delete.Call(block);
 }
 
-void CountResized(size_t old_bytes, size_t bytes) {
-  SlowPathScope scope;
-  if (ThreadCounts* counts = CountsIn(scope)) counts->NoteResized(old_bytes, bytes);
+void CountResized(const void* block, size_t old_bytes, size_t bytes) {
+  {
+    SlowPathScope scope;
+    ThreadCounts* counts = CountsIn(scope);
+    if (counts == nullptr) return;
+    counts->NoteResized(old_bytes, bytes);
+  }
+  if (ABSL_PREDICT_TRUE(!WantsCallHooks())) return;
+  call_hooks.on_delete.Call(block);
+  call_hooks.on_new.Call(block, bytes);
 }
 
 }  // namespace spanmalloc

@@ -27,12 +27,10 @@ SPANMALLOC_EXPORT struct mallinfo mallinfo() noexcept { return spanmalloc::HeapI
 // GNU. A summary on stderr.
 SPANMALLOC_EXPORT void malloc_stats() noexcept { spanmalloc::PrintHeapInfo(); }
 
-// GNU. The numbers as XML. -1 and EINVAL unless `options` is 0.
+// GNU. The numbers as XML. EINVAL, which glibc returns as it is, unless `options` is 0; and errno,
+// which its manual says is set.
 SPANMALLOC_EXPORT int malloc_info(int options, FILE* stream) noexcept {
-  if (options != 0) {
-    errno = EINVAL;
-    return -1;
-  }
+  if (options != 0) return errno = EINVAL;
   spanmalloc::PrintHeapXml(stream);
   return 0;
 }

@@ -48,12 +48,42 @@ void PrintRow(TextBuffer* text, std::string_view label, size_t value) {
   *text << digits.text() << '\n';
 }
 
-void PrintSizes(const StatsSnapshot& stats, FILE* stream) {
+// What the XML tells. A whole snapshot would be too much for small stacks; and the stream, which
+// may allocate, is written to when all numbers are known.
+struct XmlNumbers {
+  size_t free_objects[kSizeClassEnd];
+  FreeObjects free;
+  size_t cached_bytes;
+  size_t arena_bytes;
+  size_t rest;
+  size_t most;
+  size_t large_spans;
+  size_t large_bytes;
+};
+
+XmlNumbers TakeXmlNumbers() {
+  XmlNumbers numbers = {};
+  WithStatistics([&numbers](const StatsSnapshot& stats) {
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      const ClassStats& entry = stats.classes[c];
+      numbers.free_objects[c] = entry.thread_cached + entry.central_cached + entry.span_free;
+    }
+    numbers.free = CountFree(stats);
+    numbers.cached_bytes = CachedBytes(stats);
+    numbers.arena_bytes = ArenaBytes(stats);
+    numbers.rest = numbers.arena_bytes - stats.small_live - numbers.cached_bytes;
+    numbers.most = stats.heap.mapped_pages * kPageSize;
+    numbers.large_spans = stats.heap.large_spans;
+    numbers.large_bytes = stats.large_live();
+  });
+  return numbers;
+}
+
+void PrintSizes(const XmlNumbers& numbers, FILE* stream) {
   fprintf(stream, "<sizes>\n");
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const ClassStats& entry = stats.classes[c];
     const size_t size = kSizeClassTable[c].size;
-    const size_t free = entry.thread_cached + entry.central_cached + entry.span_free;
+    const size_t free = numbers.free_objects[c];
     if (free == 0) continue;
     fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
             c == 1 ? size_t{1} : kSizeClassTable[c - 1].size + 1, size, size * free, free);
@@ -124,21 +154,17 @@ void PrintHeapInfo() {
 }
 
 void PrintHeapXml(FILE* stream) {
-  StatsSnapshot stats;
-  TakeStatistics(&stats);
-  const FreeObjects free = CountFree(stats);
-  const size_t rest = ArenaBytes(stats) - stats.small_live - CachedBytes(stats);
-  const size_t most = stats.heap.mapped_pages * kPageSize;
+  const XmlNumbers numbers = TakeXmlNumbers();
   fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n");
-  PrintSizes(stats, stream);
-  PrintTotal("fast", free.cached, CachedBytes(stats), stream);
-  PrintTotal("rest", free.in_spans, rest, stream);
-  PrintSystem(ArenaBytes(stats), most, stream);
+  PrintSizes(numbers, stream);
+  PrintTotal("fast", numbers.free.cached, numbers.cached_bytes, stream);
+  PrintTotal("rest", numbers.free.in_spans, numbers.rest, stream);
+  PrintSystem(numbers.arena_bytes, numbers.most, stream);
   fprintf(stream, "</heap>\n");
-  PrintTotal("fast", free.cached, CachedBytes(stats), stream);
-  PrintTotal("rest", free.in_spans, rest, stream);
-  PrintTotal("mmap", stats.heap.large_spans, stats.large_live(), stream);
-  PrintSystem(ArenaBytes(stats), most, stream);
+  PrintTotal("fast", numbers.free.cached, numbers.cached_bytes, stream);
+  PrintTotal("rest", numbers.free.in_spans, numbers.rest, stream);
+  PrintTotal("mmap", numbers.large_spans, numbers.large_bytes, stream);
+  PrintSystem(numbers.arena_bytes, numbers.most, stream);
   fprintf(stream, "</malloc>\n");
 }
 

@@ -40,6 +40,12 @@ void* NewAlignedNothrow(size_t size, size_t alignment) {
   return NewNothrowThroughCxxRuntime("_ZnwmSt11align_val_tRKSt9nothrow_t", size, alignment);
 }
 
+// As AllocateSlow in any mode of tc_set_new_mode.
+void* AllocateWithoutHandler(size_t size) {
+  bool zeroed;
+  return AllocateInArena(thread_locals.arena, kMinAlignment, size, &zeroed);
+}
+
 void FreeSizedAligned(void* block, size_t size, size_t alignment) {
   if (alignment <= kMinAlignment) return DeallocateSized(block, size);
   FreeAlignedSized(block, alignment, size);
@@ -63,9 +69,9 @@ extern "C" {
 SPANMALLOC_EXPORT void* tc_malloc(size_t size) noexcept {
   return spanmalloc::Allocate<&spanmalloc::AllocateSlow>(size);
 }
-// malloc never calls the new_handler here, so this one is malloc.
+// Calls no new_handler in any mode.
 SPANMALLOC_EXPORT void* tc_malloc_skip_new_handler(size_t size) noexcept {
-  return spanmalloc::Allocate<&spanmalloc::AllocateSlow>(size);
+  return spanmalloc::Allocate<&spanmalloc::AllocateWithoutHandler>(size);
 }
 SPANMALLOC_EXPORT void tc_free(void* block) noexcept { Deallocate(block); }
 SPANMALLOC_EXPORT void tc_cfree(void* block) noexcept { Deallocate(block); }
@@ -123,9 +129,14 @@ SPANMALLOC_EXPORT const char* tc_version(int* major, int* minor, const char** pa
   if (patch != nullptr) *patch = "-spanmalloc-0.1";
   return "gperftools 2.10-spanmalloc-0.1";
 }
-// Whether malloc calls the new_handler, as operator new does. It never does here.
-SPANMALLOC_EXPORT int tc_set_new_mode(int) noexcept { return 0; }
-SPANMALLOC_EXPORT int tc_query_new_mode() noexcept { return 0; }
+// Whether malloc calls the new_handler until it helps, as operator new does. Returns what was set
+// before. The handler had better not throw: what it throws leaves malloc.
+SPANMALLOC_EXPORT int tc_set_new_mode(int mode) noexcept {
+  return spanmalloc::new_mode.exchange(mode, std::memory_order_relaxed);
+}
+SPANMALLOC_EXPORT int tc_query_new_mode() noexcept {
+  return spanmalloc::new_mode.load(std::memory_order_relaxed);
+}
 
 // ---- operator new and delete ----
 

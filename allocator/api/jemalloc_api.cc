@@ -23,14 +23,6 @@
 namespace spanmalloc {
 namespace {
 
-// The usable size of a block that AllocateAligned(alignment, size) would return; 0 if none can.
-size_t UsableSizeFor(size_t size, size_t alignment) {
-  const size_t c = AlignedSizeClassOf(size, alignment);
-  if (c != kNoSizeClass) return kSizeClassTable[c].size;
-  if (size > kWindowSize || alignment > kWindowSize) return 0;
-  return RoundUp(size == 0 ? 1 : size, kPageSize);
-}
-
 // A block whose usable bytes are all zero, so that a later rallocx may count on them.
 void* AllocateZeroedAligned(size_t alignment, size_t size) {
   const size_t usable = UsableSizeFor(size, alignment);

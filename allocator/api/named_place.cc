@@ -90,7 +90,7 @@ void* AllocateAt(const NamedPlace& place, size_t alignment, size_t size, bool ze
   if (by_object) {
     block = AllocateObject(place, c, alignment, size, &zeroed);
     if (ABSL_PREDICT_FALSE(block == nullptr)) errno = ENOMEM;
-    if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
+    if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
   } else {
     block = place.arena == 0 && thread_locals.arena == 0
                 ? AllocateAlignedSlow(alignment, size)
@@ -106,7 +106,7 @@ void FreeAt(const NamedPlace& place, void* block) {
   const auto [c, arena] = SmallBlockOf(block);
   // A large one, or none at all; or an arena's, which only a cache can hold.
   if (c == kNoSizeClass || (place.cache == nullptr && arena != 0)) return FreeSlow(block);
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountFreed(kSizeClassTable[c].size);
+  if (ABSL_PREDICT_FALSE(MayCount())) CountFreed(block, kSizeClassTable[c].size);
   if (place.cache != nullptr && place.cache->Push(arena, c, block)) return;
   SlowPathScope scope;
   if (ABSL_PREDICT_FALSE(scope.nested())) return FreeSlow(block);

@@ -52,7 +52,7 @@ struct NamedPlace {
 // that of no cache.)
 inline void* TakeCached(MallocxFlags flags, size_t size) {
   ExplicitCache* cache = NamedCache(flags);
-  if (cache == nullptr || ABSL_PREDICT_FALSE(thread_locals.counting)) return nullptr;
+  if (cache == nullptr || ABSL_PREDICT_FALSE(MayCount())) return nullptr;
   const size_t c = AlignedSizeClassOf(size, flags.alignment());
   if (c == kNoSizeClass) return nullptr;
   return cache->Pop(flags.names_arena() ? flags.arena() : thread_locals.arena, c);
@@ -61,7 +61,7 @@ inline void* TakeCached(MallocxFlags flags, size_t size) {
 // The same for a free: whether `block` is in the cache now.
 inline bool PutCached(MallocxFlags flags, void* block) {
   ExplicitCache* cache = NamedCache(flags);
-  if (cache == nullptr || ABSL_PREDICT_FALSE(thread_locals.counting)) return false;
+  if (cache == nullptr || ABSL_PREDICT_FALSE(MayCount())) return false;
   const SmallBlock small = SmallBlockOf(block);
   return small.size_class != kNoSizeClass && cache->Push(small.arena, small.size_class, block);
 }

@@ -3,8 +3,12 @@
 
 #include <dlfcn.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "allocator/api/control_instance.h"
 #include "allocator/os/raw_output.h"
+#include "allocator/telemetry/corruption_report.h"
+#include "allocator/util/text_buffer.h"
 
 // The C++ runtime's functions, by their ABI names: std::get_new_handler() and
 // std::__throw_bad_alloc(). Weak, so that they may be missing; so is dlsym, in a static program.
@@ -50,6 +54,17 @@ void* NewNothrowThroughCxxRuntime(const char* name, size_t size, size_t alignmen
   }
   return reinterpret_cast<void* (*)(size_t, size_t, const void*)>(symbol)(size, alignment,
                                                                           &nothrow);
+}
+
+bool NewIsInfallible() { return options.experimental_infallible_new; }
+
+// Hooks know the line by its beginning, which is jemalloc's.
+void ReportFailedNew(size_t size) {
+  char storage[128] = {};
+  TextBuffer line(storage, sizeof(storage) - 1);
+  line << "<jemalloc>: Allocation of size " << uint64_t{size}
+       << " failed in operator new (spanmalloc, experimental_infallible_new)\n";
+  if (!CallAbortHook(storage)) os::DieWith(line.text());
 }
 
 void ThrowBadAlloc() {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every replaceable form of operator new and delete (C++20 [new.delete]). Throwing forms call the
-// new_handler until it helps; nothrow forms return nullptr in the end; sized forms take the size
-// class from the size and never look the pointer up.
+// Every replaceable form of operator new and delete (C++20 [new.delete]), and the functions by
+// which google/tcmalloc's users get a block and the size they may use of it (P0901). Throwing forms
+// call the new_handler until it helps; nothrow forms return nullptr in the end; sized forms take
+// the size class from the size and never look the pointer up.
 #include <cstddef>
+#include <cstdint>
 #include <new>
 
 #include "allocator/api/exported.h"
@@ -11,6 +13,7 @@
 #include "allocator/api/new_failure.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/params/memory_geometry.h"
+#include "allocator/params/size_class_map.h"
 
 namespace spanmalloc {
 namespace {
@@ -105,3 +108,31 @@ SPANMALLOC_EXPORT void operator delete[](void* block, size_t size,
                                          std::align_val_t alignment) noexcept {
   spanmalloc::DeleteAlignedSized(block, size, alignment);
 }
+
+extern "C" {
+
+// A block of operator new's, and how many of its bytes may be used: sized delete takes that size as
+// well as the one that was asked for.
+struct SpanmallocSizedBlock {
+  void* block;
+  size_t size;
+};
+
+SPANMALLOC_EXPORT SpanmallocSizedBlock __size_returning_new(size_t size) {
+  return {spanmalloc::New(size), spanmalloc::UsableSizeFor(size, spanmalloc::kMinAlignment)};
+}
+SPANMALLOC_EXPORT SpanmallocSizedBlock __size_returning_new_aligned(size_t size,
+                                                                    std::align_val_t alignment) {
+  return {spanmalloc::NewAligned(size, alignment),
+          spanmalloc::UsableSizeFor(size, static_cast<size_t>(alignment))};
+}
+// How often the block will be used doesn't matter here.
+SPANMALLOC_EXPORT SpanmallocSizedBlock __size_returning_new_hot_cold(size_t size, uint8_t) {
+  return __size_returning_new(size);
+}
+SPANMALLOC_EXPORT SpanmallocSizedBlock
+__size_returning_new_aligned_hot_cold(size_t size, std::align_val_t alignment, uint8_t) {
+  return __size_returning_new_aligned(size, alignment);
+}
+
+}  // extern "C"

@@ -148,7 +148,7 @@ bool ResizeInPlace(Span* span, size_t size) {
 
 // A block that stays where it is counts as another, as it does when it moves.
 ALLOC_FAST_PATH void* Stay(void* block, size_t old_size, size_t size) {
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountResized(old_size, size);
+  if (ABSL_PREDICT_FALSE(MayCount())) CountResized(block, old_size, size);
   return block;
 }
 
@@ -181,7 +181,7 @@ bool FitsInPlace(void* block, size_t alignment, size_t size) {
     Stay(block, kSizeClassTable[own].size, kSizeClassTable[own].size);
     return true;
   }
-  const size_t old_size = thread_locals.counting ? UsableSize(block) : 0;
+  const size_t old_size = MayCount() ? UsableSize(block) : 0;
   const size_t usable = TryResizeInPlace(block, size);
   // In memory of hooks a block may keep up to twice its size.
   const bool fits = usable >= size && usable / 2 <= size;

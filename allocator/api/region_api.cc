@@ -7,6 +7,7 @@
 
 #include <cstddef>
 
+#include "absl/numeric/bits.h"
 #include "allocator/api/exported.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path_scope.h"
@@ -50,6 +51,11 @@ void ReportMark(const Region& region, const RegionMark& mark, MarkFault fault) {
   ReportFault(line.c_str());
 }
 
+std::nullptr_t FailWithEinval() {
+  errno = EINVAL;
+  return nullptr;
+}
+
 void* FailWithEnomem() {
   errno = ENOMEM;
   return nullptr;
@@ -61,6 +67,7 @@ void* FailWithEnomem() {
 extern "C" {
 
 SPANMALLOC_EXPORT spanmalloc_region* spanmalloc_region_create(size_t reserve, int flags) noexcept {
+  if ((flags & ~SPANMALLOC_REGION_SHARED) != 0) return spanmalloc::FailWithEinval();
   spanmalloc::SlowPathScope scope;
   if (!scope.nested() && spanmalloc::runtime.EnsureInitialized()) {
     const bool shared = (flags & SPANMALLOC_REGION_SHARED) != 0;
@@ -75,6 +82,7 @@ SPANMALLOC_EXPORT void* spanmalloc_region_allocate_slow(spanmalloc_region* point
                                                         size_t alignment) noexcept {
   spanmalloc::Region* region = spanmalloc::LiveRegion("spanmalloc_region_allocate", pointer);
   if (region == nullptr) return spanmalloc::FailWithEnomem();
+  if (!absl::has_single_bit(alignment)) return spanmalloc::FailWithEinval();
   uintptr_t end;
   void* block = region->Allocate(size == 0 ? 1 : size, alignment, &end);
   if (ABSL_PREDICT_TRUE(block != nullptr)) return block;

@@ -2,6 +2,7 @@
 #include "allocator/api/runtime.h"
 
 #include "allocator/api/block_filling.h"
+#include "allocator/api/call_hooks.h"
 #include "allocator/api/control_instance.h"
 #include "allocator/api/fork_handlers.h"
 #include "allocator/api/slow_path.h"
@@ -159,12 +160,13 @@ bool Runtime::BindThread(unsigned arena) {
 }
 
 bool Runtime::SetCounting(bool counting) {
+  counting = counting || WantsCallHooks();
   if (counting && thread_locals.counts == nullptr) {
     thread_locals.counts = counts.Acquire(metadata);
     if (thread_locals.counts == nullptr) return false;
     thread_exit.Arm(this);
   }
-  thread_locals.counting = counting;
+  RelaxedStore(thread_locals.counting, counting);
   if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
   return true;
 }
@@ -176,7 +178,7 @@ ThreadCounts* Runtime::DecideCounting() {
 
 void Runtime::EndCounting() {
   ThreadCounts* own = thread_locals.counts;
-  thread_locals.counting = false;
+  RelaxedStore(thread_locals.counting, false);
   thread_locals.counts = nullptr;
   if (own != nullptr) counts.Release(own);
 }

@@ -85,7 +85,7 @@ struct Runtime {
 
   // Whether the calling thread's fast paths are to find the empty cache.
   static bool HidesCache() {
-    return thread_locals.arena != 0 || (thread_locals.counts != nullptr && thread_locals.counting);
+    return thread_locals.arena != 0 || (thread_locals.counts != nullptr && MayCount());
   }
 
   // The calling thread is ending: its counts are another's.

@@ -124,17 +124,24 @@ void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
 
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   void* block = TakeUncounted(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
+  if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
   return block;
+}
+
+// Memory couldn't be had: nullptr and errno = ENOMEM, unless the program's new_handler is called,
+// and helps.
+ALLOC_SLOW_PATH void* TakeOnceMore(size_t size, size_t alignment, bool* zeroed) {
+  while (MallocCallsNewHandler() && CallNewHandler()) {
+    if (void* block = AllocateInArena(thread_locals.arena, alignment, size, zeroed)) return block;
+  }
+  errno = ENOMEM;
+  return nullptr;
 }
 
 void* TakeOrFail(size_t c, size_t size, size_t alignment, bool* zeroed) {
   void* block = Take(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(block == nullptr)) {
-    errno = ENOMEM;
-  } else {
-    runtime.StartBackgroundIfWanted();
-  }
+  if (ABSL_PREDICT_FALSE(block == nullptr)) return TakeOnceMore(size, alignment, zeroed);
+  runtime.StartBackgroundIfWanted();
   return block;
 }
 
@@ -242,7 +249,7 @@ void* AllocateMiss(size_t size) {
 }
 
 void* AllocateSlow(size_t size) {
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) return AllocateCounted(size);
+  if (ABSL_PREDICT_FALSE(MayCount())) return AllocateCounted(size);
   return AllocateMiss(size);
 }
 
@@ -263,12 +270,12 @@ void* AllocateGrowingBlock(size_t size) {
     }
   }
   if (block == nullptr) return AllocateLargeBlock(size);
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
+  if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
   return block;
 }
 
 void* AllocateSlowOrThrow(size_t size) {
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) {
+  if (ABSL_PREDICT_FALSE(MayCount())) {
     if (void* block = AllocateCounted(size)) return block;
   }
   return AllocateAlignedSlowOrThrow(kMinAlignment, size);
@@ -278,6 +285,7 @@ void* AllocateAlignedSlowOrThrow(size_t alignment, size_t size) {
   for (;;) {
     void* block = AllocateAlignedSlow(alignment, size);
     if (ABSL_PREDICT_TRUE(block != nullptr)) return block;
+    if (NewIsInfallible()) return ReportFailedNew(size), nullptr;
     if (!CallNewHandler()) ThrowBadAlloc();
   }
 }
@@ -322,7 +330,7 @@ void FreeMiss(void* block) {
 
 void FreeSlow(void* block) {
   if (block == nullptr) return;
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) return FreeCounted(block);
+  if (ABSL_PREDICT_FALSE(MayCount())) return FreeCounted(block);
   FreeMiss(block);
 }
 
@@ -331,7 +339,7 @@ void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroe
   const size_t c = ClassFor(size, alignment);
   void* block = arena != 0 ? TakeInArena(arena, c, size, alignment, zeroed)
                            : TakeInCommonHeap(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountAllocated(block);
+  if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }
@@ -350,7 +358,7 @@ bool IsZeroedLarge(const void* block) {
 void FreeMovedBlock(void* block, size_t size) {
   // The move may have cost the block its place (see PageHeap::MoveLarge): then it is gone.
   if (runtime.page_map.SpanOf(block) != nullptr) return Deallocate(block);
-  if (ABSL_PREDICT_FALSE(thread_locals.counting)) CountFreed(size);
+  if (ABSL_PREDICT_FALSE(MayCount())) CountFreed(block, size);
 }
 
 void FreeSizedSlow(void* block, size_t size) {

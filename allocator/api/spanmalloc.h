@@ -96,7 +96,8 @@ typedef struct spanmalloc_region_sizes {
 #define SPANMALLOC_REGION_SHARED 1
 
 /* A region of `reserve` bytes, rounded up to pages, of which no memory is in use yet. NULL, and
- * errno = ENOMEM, if the kernel refuses the address space. */
+ * errno = ENOMEM, if the kernel refuses the address space; EINVAL for flags that there are none of.
+ */
 spanmalloc_region* spanmalloc_region_create(size_t reserve, int flags) SPANMALLOC_NOEXCEPT;
 
 /* Gives back the memory and the address space of a region; its blocks are gone. */
@@ -108,14 +109,15 @@ void* spanmalloc_region_allocate_slow(spanmalloc_region* region, size_t size,
 
 /* `size` bytes aligned to `alignment`, a power of two (1 is allowed), behind what was handed out
  * before; for size 0 one byte. NULL, and errno = ENOMEM, if what is reserved doesn't hold them, or
- * the kernel refuses the memory. */
+ * the kernel refuses the memory; EINVAL if `alignment` is no power of two. */
 static inline void* spanmalloc_region_allocate(spanmalloc_region* region, size_t size,
                                                size_t alignment) SPANMALLOC_NOEXCEPT {
   const size_t next = region->next_;
   const size_t room = region->limit_ - next;
   const size_t padding = ((size_t)0 - next) & (alignment - 1);
   const size_t bytes = size + (size == 0);
-  if (__builtin_expect(bytes > room || padding > room - bytes, 0)) {
+  const int aligns = (alignment & (alignment - 1)) == 0; /* 0 does, to nowhere */
+  if (__builtin_expect(!aligns || bytes > room || padding > room - bytes, 0)) {
     return spanmalloc_region_allocate_slow(region, size, alignment);
   }
   /* The statistics may look at it. */

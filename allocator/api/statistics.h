@@ -16,9 +16,6 @@ void WithStatistics(Use use) {
   if (control().target().Initialize()) control().WithNumbersNow(use);
 }
 
-// Takes a snapshot now. Thread-safe; all zeros from inside a slow path.
-void TakeStatistics(StatsSnapshot* snapshot);
-
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_API_STATISTICS_H_

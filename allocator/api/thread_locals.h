@@ -7,6 +7,8 @@
 
 #include "allocator/cache/thread_cache.h"
 #include "allocator/cache/thread_locals.h"
+#include "allocator/util/attributes.h"
+#include "allocator/util/relaxed.h"
 
 namespace spanmalloc {
 
@@ -14,6 +16,10 @@ namespace spanmalloc {
 extern __attribute__((visibility("hidden"))) ThreadCache empty_cache;
 extern __attribute__((visibility("hidden"),
                       tls_model("initial-exec"))) constinit thread_local ThreadLocals thread_locals;
+
+// Whether the calling thread counts its calls, or hasn't found out yet. (Another thread may set it:
+// ThreadState::AskToCount.)
+ALLOC_FAST_PATH bool MayCount() { return RelaxedLoad(thread_locals.counting); }
 
 }  // namespace spanmalloc
 

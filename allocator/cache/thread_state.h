@@ -87,6 +87,11 @@ class ThreadState {
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock);
 
+  // Another thread: the owner counts its calls from now on, which a slow path tells it.
+  void AskToCount() ABSL_LOCKS_EXCLUDED(lock);
+  // And after a barrier: hides the cache from the owner. False if it is in a slow path.
+  bool HideCounted() ABSL_LOCKS_EXCLUDED(lock);
+
   // REVOCATION: what the thread caches is taken back by another, and it pays for that with a slow
   // path when it next comes. idle_caches.h has the steps and why they are safe.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A thread's cache taken back by another thread, and the owner's return to it.
+// A thread's cache taken back by another thread, and the owner's return to it; or hidden for good.
 #include <string.h>
 
 #include "allocator/cache/thread_locals.h"
@@ -98,6 +98,23 @@ void ThreadState::SetHidden(bool hidden) {
   os::LockHolder hold(lock);
   visible_at_rest_ = hidden ? context_.empty_cache : &cache;
   if (revocation() == Revocation::kNone) RelaxedStore(visible_, visible_at_rest_);
+}
+
+void ThreadState::AskToCount() {
+  os::LockHolder hold(lock);
+  if (owner_ == nullptr) return;
+  RelaxedStore(owner_->counting, true);
+  visible_at_rest_ = context_.empty_cache;
+  RelaxedStore(visible_, context_.empty_cache);
+}
+
+bool ThreadState::HideCounted() {
+  os::LockHolder hold(lock);
+  if (owner_ == nullptr) return true;
+  // Acquire: pairs with the release in EndSlowPath, as in HideFromOwner.
+  if (__atomic_load_n(&owner_->depth, __ATOMIC_ACQUIRE) != 0) return false;
+  RelaxedStore(owner_->cache, Visible());
+  return true;
 }
 
 // What is the thread's own moves to the bottom of the stacks.

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/params/memory_geometry.h"
 #include "allocator/params/size_class_table.h"
 #include "allocator/util/attributes.h"
 
@@ -94,6 +95,15 @@ inline size_t AlignedSizeClassOf(size_t size, size_t alignment) {
     if (IsMultiple(kSizeClassTable[c].size, alignment)) return c;
   }
   return kNoSizeClass;
+}
+
+// The usable size of a block of `size` bytes at `alignment`, a power of two; 0 if there can be
+// none.
+inline size_t UsableSizeFor(size_t size, size_t alignment) {
+  const size_t c = AlignedSizeClassOf(size, alignment);
+  if (c != kNoSizeClass) return kSizeClassTable[c].size;
+  if (size > kWindowSize || alignment > kWindowSize) return 0;
+  return RoundUp(size == 0 ? 1 : size, kPageSize);
 }
 
 }  // namespace spanmalloc

@@ -59,8 +59,14 @@ void ReportBadPointer(const BadPointer& bad) {
   ReportFault(storage);
 }
 
+bool CallAbortHook(const char* line) {
+  const auto hook = abort_hook.load(std::memory_order_relaxed);
+  if (hook != nullptr) hook(line);
+  return hook != nullptr;
+}
+
 void ReportFault(const char* line) {
-  if (const auto hook = abort_hook.load(std::memory_order_relaxed)) return hook(line);
+  if (CallAbortHook(line)) return;
   if (abort_on_error_option.load(std::memory_order_relaxed)) os::DieWith(line);
   os::WriteToStderr(line);
 }

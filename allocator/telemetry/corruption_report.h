@@ -27,6 +27,9 @@ void ReportBadPointer(const BadPointer& bad);
 // The same with a line that the caller composed, with its newline and NUL-terminated.
 void ReportFault(const char* line);
 
+// Calls the hook with such a line. False if there is none.
+bool CallAbortHook(const char* line);
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_TELEMETRY_CORRUPTION_REPORT_H_

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <limits.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,10 +95,30 @@ TEST(Mallinfo, IntsSaturate) {
 }
 #pragma GCC diagnostic pop
 
+// With what glibc returns, whatever its manual says.
 TEST(MallocInfo, RefusesOptions) {
-  errno = 0;
-  EXPECT_EQ(malloc_info(1, stderr), -1);
-  EXPECT_EQ(errno, EINVAL);
+  for (int options : {1, -1}) {
+    errno = 0;
+    EXPECT_EQ(malloc_info(options, stderr), EINVAL);
+    EXPECT_EQ(errno, EINVAL);
+  }
+}
+
+TEST(MallocInfo, TakesLittleOfTheStack) {
+  FILE* stream = fopen("/dev/null", "w");
+  const auto print = [](void* argument) -> void* {
+    return malloc_info(0, static_cast<FILE*>(argument)) == 0 ? argument : nullptr;
+  };
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN), 0);
+  pthread_t thread;
+  void* result = nullptr;
+  ASSERT_EQ(pthread_create(&thread, &attributes, print, stream), 0);
+  ASSERT_EQ(pthread_join(thread, &result), 0);
+  EXPECT_EQ(result, stream);
+  pthread_attr_destroy(&attributes);
+  fclose(stream);
 }
 
 TEST(MallocStats, PrintsGlibcsLines) {

@@ -203,9 +203,63 @@ TEST(TcGlibc, AnswersAsGlibcsFunctions) {
   EXPECT_NE(text.find("Bytes in use by application"), std::string::npos) << text;
 }
 
-TEST(TcNewMode, IsAlwaysTheUsualOne) {
-  EXPECT_EQ(tc_set_new_mode(1), 0);
+TEST(TcNewMode, HasMallocCallTheNewHandler) {
   EXPECT_EQ(tc_query_new_mode(), 0);
+  EXPECT_EQ(tc_set_new_mode(1), 0);
+  EXPECT_EQ(tc_query_new_mode(), 1);
+  handler_calls = 0;
+  for (const auto& allocate :
+       {+[] { return tc_malloc(kTooMuch); }, +[] { return tc_calloc(kTooMuch, 1); },
+        +[] { return malloc(kTooMuch); }, +[] { return tc_memalign(64, kTooMuch); }}) {
+    std::set_new_handler(&CountAndGiveUp);
+    errno = 0;
+    EXPECT_EQ(allocate(), nullptr);
+    EXPECT_EQ(errno, ENOMEM);
+  }
+  EXPECT_EQ(handler_calls, 4);
+  std::set_new_handler(&CountAndGiveUp);
+  EXPECT_EQ(tc_malloc_skip_new_handler(kTooMuch), nullptr);
+  EXPECT_EQ(handler_calls, 4);
+  EXPECT_THROW(tc_new(kTooMuch), std::bad_alloc);
+  EXPECT_EQ(handler_calls, 5);
+  EXPECT_EQ(tc_set_new_mode(0), 1);
+  std::set_new_handler(&CountAndGiveUp);
+  EXPECT_EQ(tc_malloc(kTooMuch), nullptr);
+  EXPECT_EQ(handler_calls, 5);
+  std::set_new_handler(nullptr);
+}
+
+struct SizedBlock {
+  void* block;
+  size_t size;
+};
+extern "C" SizedBlock __size_returning_new(size_t size);
+extern "C" SizedBlock __size_returning_new_aligned(size_t size, std::align_val_t alignment);
+extern "C" SizedBlock __size_returning_new_hot_cold(size_t size, uint8_t hotness);
+
+// The test has to be compiled with sized delete for the sizes to be looked at.
+TEST(SizeReturningNew, TellsWhatSizedDeleteTakes) {
+  for (size_t size : {0, 1, 17, 1000, 1025, 5000, 40000, 262145, 1000001}) {
+    const auto check = [size](SizedBlock made) {
+      EXPECT_GE(made.size, size);
+      EXPECT_LE(made.size, tc_malloc_size(made.block));
+      memset(made.block, 1, made.size);
+    };
+    for (const bool asked : {false, true}) {
+      const SizedBlock made = __size_returning_new(size);
+      check(made);
+      tc_delete_sized(made.block, asked ? size : made.size);
+      const SizedBlock aligned = __size_returning_new_aligned(size, kAlignment);
+      check(aligned);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(aligned.block) % static_cast<size_t>(kAlignment), 0u);
+      tc_delete_sized_aligned(aligned.block, asked ? size : aligned.size, kAlignment);
+    }
+    const SizedBlock hot = __size_returning_new_hot_cold(size, 255);
+    check(hot);
+    tc_delete(hot.block);
+  }
+  EXPECT_THROW(__size_returning_new(kTooMuch), std::bad_alloc);
+  EXPECT_THROW(__size_returning_new_aligned(kTooMuch, kAlignment), std::bad_alloc);
 }
 
 TEST(TcVersion, IsThatOfTheInterface) {

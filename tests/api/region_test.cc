@@ -228,4 +228,31 @@ TEST(Region, StatisticsCountThem) {
   EXPECT_EQ(FreshNumber("spanmalloc.regions.used"), used);
 }
 
+TEST(RegionTest, UnknownFlagsAreRefused) {
+  for (int flags : {2, 4, -1, 1 << 30 | SPANMALLOC_REGION_SHARED}) {
+    errno = 0;
+    EXPECT_EQ(spanmalloc_region_create(1 << 20, flags), nullptr) << flags;
+    EXPECT_EQ(errno, EINVAL);
+  }
+}
+
+TEST(RegionTest, AnAlignmentThatIsNoPowerOfTwoIsRefused) {
+  for (int flags : {0, SPANMALLOC_REGION_SHARED}) {
+    spanmalloc_region* region = spanmalloc_region_create(1 << 20, flags);
+    char* first = static_cast<char*>(spanmalloc_region_allocate(region, 10, 1));
+    for (size_t alignment : {size_t{0}, size_t{3}, size_t{24}, size_t{4097}, ~size_t{0}}) {
+      for (size_t size : {size_t{0}, size_t{1}, size_t{5000}}) {
+        errno = 0;
+        EXPECT_EQ(spanmalloc_region_allocate(region, size, alignment), nullptr) << alignment;
+        EXPECT_EQ(errno, EINVAL);
+        errno = 0;
+        EXPECT_EQ(spanmalloc_region_allocate_slow(region, size, alignment), nullptr) << alignment;
+        EXPECT_EQ(errno, EINVAL);
+      }
+    }
+    EXPECT_EQ(spanmalloc_region_allocate(region, 1, 1), first + 10) << "nothing was handed out";
+    spanmalloc_region_destroy(region);
+  }
+}
+
 }  // namespace

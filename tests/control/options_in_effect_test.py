@@ -118,6 +118,23 @@ print(read(b'stats.arenas.0.dirty_purged', ctypes.c_uint64))
         self.assertEqual(run(code, SPANMALLOC_CONF="dirty_decay_ms:-1").stdout, "0\n")
         self.assertGreater(int(run(code, SPANMALLOC_CONF="dirty_decay_ms:0").stdout), 0)
 
+    def test_infallible_new(self):
+        fail = "lib._Znwm.restype = ctypes.c_void_p; print(lib._Znwm(ctypes.c_size_t(1 << 62)))"
+        option = {"MALLOC_CONF": "experimental_infallible_new:true"}
+        made = run(fail, **option)
+        self.assertEqual(made.returncode, -6, made.stderr)
+        self.assertRegex(made.stderr, "^<jemalloc>: Allocation of size 4611686018427387904 failed")
+        hook = """
+Hook = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+hook = Hook(lambda line: print(line.decode().split(" failed")[0]))
+pointer = ctypes.cast(hook, ctypes.c_void_p)
+assert lib.mallctl(b"experimental.hooks.safety_check_abort", None, None, ctypes.byref(pointer),
+                   ctypes.c_size_t(8)) == 0
+"""
+        made = run(hook + fail, **option)
+        self.assertEqual(made.stdout.split("\n")[:2],
+                         ["<jemalloc>: Allocation of size 4611686018427387904", "None"], made.stderr)
+
     def test_realloc_to_zero(self):
         code = """
 for f in (lib.malloc, lib.realloc):

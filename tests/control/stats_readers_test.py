@@ -108,6 +108,45 @@ class JsonReadersTest(unittest.TestCase):
                 for key in ("allocated", "active", "metadata", "resident", "mapped", "retained"):
                     self.assertGreater(stats[key], 0, (letters, key))
 
+    def test_each_letter_leaves_its_part_out_and_no_other(self):
+        """The paths that are gone, of what all arenas and one hold."""
+        outputs = dumps("J", *("J" + letter for letter in "gmdablxeh"))
+        paths = {}
+
+        def collect(found, value, path=""):
+            entries = value if isinstance(value, list) else [value]
+            for entry in entries[:1]:
+                if not isinstance(entry, dict):
+                    return
+                for key, part in entry.items():
+                    found.add(f"{path}/{key}")
+                    collect(found, part, f"{path}/{key}")
+
+        for letters, pieces in outputs.items():
+            collect(paths.setdefault(letters, set()), json.loads("".join(pieces))["jemalloc"])
+        gone = {
+            "g": r"/(version|config|system|opt|prof|arenas)(/.*)?|/spanmalloc/name.*",
+            "m": r"/stats\.arenas/merged(/.*)?",
+            "d": r"/stats\.arenas/destroyed(/.*)?",
+            "a": r"/stats\.arenas/\d+(/.*)?",
+            "b": r".*/bins?(/.*)?",
+            "l": r".*/lextents?(/.*)?",
+            "x": r".*/(mutex|mutexes|locks)(/.*)?",
+            "e": r".*/extents(/.*)?",
+            "h": r".*/hpa_shard(/.*)?",
+        }
+        for letter, pattern in gone.items():
+            left = {path for path in paths["J" + letter] if re.fullmatch(pattern, path)}
+            self.assertEqual(left, set(), letter)
+            others = {path for path in paths["J"] if not re.fullmatch(pattern, path)}
+            self.assertEqual(others - paths["J" + letter], set(), letter)
+
+    def test_few_calls(self):
+        """64 KiB at a time, whatever the form."""
+        for letters, pieces in dumps("J", "", "O", "Ja", "Jmdablxeg").items():
+            size = sum(map(len, pieces))
+            self.assertLessEqual(len(pieces), size // (60 << 10) + 1, letters)
+
     def test_short_letters_leave_little(self):
         """sinsp asks every second: no arenas, no size classes."""
         document = json.loads(dump("Jmdablxeg"))["jemalloc"]

@@ -22,10 +22,10 @@ NEWER_JEMALLOC = {
     "malloc_info", "malloc_stats", "malloc_trim", "mallopt", "pvalloc", "reallocarray",
 }
 
-# What gperftools exports and this library doesn't: hooks at every call, replacements of mmap and
-# sbrk, the parts that its own tools and tests use, and its interfaces in C++.
+# What gperftools exports and this library doesn't: replacements of mmap and sbrk, the parts that its
+# own tools and tests use, and its interfaces in C++.
 NOT_OFFERED = re.compile(
-    r"MallocHook_|TCMalloc|tcmalloc_sys_alloc|RunningOnValgrind|mmap|mmap64|mremap|munmap|sbrk|"
+    r"MallocHook_InitAtFirstAllocation_HeapLeakChecker|TCMalloc|tcmalloc_sys_alloc|RunningOnValgrind|mmap|mmap64|mremap|munmap|sbrk|"
     r"_Z(?!n[wa]|d[la])"
 )
 
