@@ -50,7 +50,7 @@ inline void EndSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
   if (own.depth == 1) {
     RelaxedStore(own.cache, own.state == nullptr ? empty_cache : own.state->Visible());
   }
-  // Release: pairs with the acquire in ThreadState::HideFromOwner.
+  // Release: pairs with the acquires in ThreadState::HideFromOwner and HideCounted.
   __atomic_store_n(&own.depth, own.depth - 1, __ATOMIC_RELEASE);
 }
 
@@ -64,7 +64,7 @@ inline void BeginHiddenPath(ThreadLocals& own) {
 
 inline void EndHiddenPath(ThreadLocals& own) {
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  // Release: pairs with the acquire in ThreadState::HideFromOwner.
+  // Release: pairs with the acquires in ThreadState::HideFromOwner and HideCounted.
   __atomic_store_n(&own.depth, uint32_t{0}, __ATOMIC_RELEASE);
 }
 
