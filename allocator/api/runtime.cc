@@ -18,8 +18,7 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0,      false,
-                                                     true,         0,       nullptr};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false, true};
 constinit Runtime runtime{&ReportBadPointer};
 
 namespace {
@@ -125,6 +124,10 @@ ThreadState* Runtime::ThreadStateOrNull() {
 }
 
 ThreadState* Runtime::MakeThreadState() {
+  if (!registry.Admits(thread_locals.visits)) {
+    ++thread_locals.visits;
+    return nullptr;
+  }
   // Of a thread whose end nobody would tell, the variables may be gone one day.
   ThreadState* own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
