@@ -19,7 +19,8 @@ namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
 constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false, true};
-constinit Runtime runtime{&ReportBadPointer};
+constinit RuntimeTables runtime_tables;
+constinit Runtime runtime{&ReportBadPointer, runtime_tables};
 
 namespace {
 
@@ -106,6 +107,8 @@ bool Runtime::AdvanceTo(int goal) {
     background.idle_caches().SetWanted(options.idle_caches);
     if (options.count_requests) counts.SetAll(true);
     StartControl();
+    // A program that ends soon needs no maintenance.
+    next_maintenance_ms.store(clock.NowMs() + kMaintenanceMs, std::memory_order_relaxed);
     reached = kReady;
   }
   // Release: pairs with the acquires above and in EnsureInitialized.

@@ -12,16 +12,17 @@ constinit const StatsSnapshot kNothing = {};
 
 void Control::Start() {
   os::LockHolder hold(lock_);
-  state_.start_ns = os::MonotonicNs();
-  state_.dirty_decay_ms = target_.options.dirty_decay_ms;
-  state_.default_dirty_decay_ms = target_.options.dirty_decay_ms;
-  state_.muzzy_decay_ms = target_.options.muzzy_decay_ms;
-  state_.default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
-  if (target_.set_dirty_decay_ms != nullptr) target_.set_dirty_decay_ms(state_.dirty_decay_ms);
+  ControlState& state = numbers_.state;
+  state.start_ns = os::MonotonicNs();
+  state.dirty_decay_ms = target_.options.dirty_decay_ms;
+  state.default_dirty_decay_ms = target_.options.dirty_decay_ms;
+  state.muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  state.default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  if (target_.set_dirty_decay_ms != nullptr) target_.set_dirty_decay_ms(state.dirty_decay_ms);
 }
 
 void Control::NextEpoch(ControlState* state) {
-  collector_.Collect(target_.sources, &state->snapshot, &arenas_);
+  numbers_.collector.Collect(target_.sources, &state->snapshot, &numbers_.arenas);
   state->locks.Take(target_.sources, lock_);
   ++state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
@@ -38,7 +39,8 @@ const RssTable& Control::Rss(ControlState* state) {
 
 const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) const {
   if (index == kAllArenas) return state.snapshot;
-  const StatsSnapshot* arena = index == kDestroyedArenas ? arenas_.destroyed() : arenas_.Of(index);
+  const StatsSnapshot* arena =
+      index == kDestroyedArenas ? numbers_.arenas.destroyed() : numbers_.arenas.Of(index);
   if (arena != nullptr) return *arena;
   return index == 0 ? state.snapshot : kNothing;
 }

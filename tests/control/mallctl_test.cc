@@ -130,7 +130,8 @@ class MallctlTest : public ::testing::Test {
 
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
-  Control control_{FakeTarget(*heap_, options_)};
+  ControlNumbers numbers_;
+  Control control_{FakeTarget(*heap_, options_), numbers_};
 };
 
 TEST_F(MallctlTest, UnknownNamesAreNoEntries) {
@@ -413,7 +414,8 @@ TEST_F(MallctlTest, TheBackgroundThreadIsCounted) {
 TEST_F(MallctlTest, WithoutABackgroundThreadNoneIsTurnedOn) {
   ControlTarget target = FakeTarget(*heap_, options_);
   target.sources.background = nullptr;
-  Control control(target);
+  ControlNumbers numbers;
+  Control control(target, numbers);
   bool value = true;
   size_t length = sizeof(value);
   EXPECT_EQ(MallctlByName(control, "background_thread", &value, &length, nullptr, 0), 0);
@@ -498,7 +500,8 @@ TEST_F(MallctlTest, AnArenaIsMadeOnlyForACallerThatTakesItsIndex) {
 }
 
 TEST_F(MallctlTest, AnEntryFloorWithoutFeaturesAnswersSo) {
-  Control bare({.sources = heap_->sources(), .options = options_});
+  ControlNumbers numbers;
+  Control bare({.sources = heap_->sources(), .options = options_}, numbers);
   unsigned index = 0;
   size_t length = sizeof(index);
   EXPECT_EQ(MallctlByName(bare, "arenas.create", &index, &length, nullptr, 0), EAGAIN);
