@@ -116,35 +116,39 @@ GroupLimits UseOfGroups(std::string_view cgroup_memory) {
   return cgroup_memory == "refuse" ? GroupLimits::kRefuse : GroupLimits::kReclaim;
 }
 
-constinit Control instance({
-    .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
-                runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
-                &library_image, &runtime.explicit_caches, &runtime.counts, &runtime.regions},
-    .options = options,
-    .initialize = &InitializeRuntime,
-    .run_inside = &RunInSlowPath,
-    .flush_thread_cache = &FlushThreadCache,
-    .thread_cache_enabled = &ThreadCacheEnabled,
-    .enable_thread_cache = &EnableThreadCache,
-    .thread_counts = &CountThread,
-    .thread_counting = &IsThreadCounting,
-    .set_thread_counting = &SetThreadCounting,
-    .thread_cache_depth = &AddThreadCacheDepth,
-    .purge = &PurgeAll,
-    .purge_arena = &PurgeArena,
-    .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
-    .zero_reallocs = &ZeroReallocCount,
-    .arena_count = [] { return runtime.arenas.end(); },
-    .arena_initialized = [](unsigned index) { return runtime.arenas.Exists(index); },
-    .arena_create = &CreateArena,
-    .arena_destroy = &DestroyArena,
-    .arena_reset = &ResetArena,
-    .thread_arena = [] { return unsigned{thread_locals.arena}; },
-    .set_thread_arena = &BindThread,
-    .cache_create = &CreateCache,
-    .cache_flush = &FlushCache,
-    .cache_destroy = &DestroyCache,
-});
+constinit ControlNumbers numbers;
+
+constinit Control instance(
+    {
+        .sources = {runtime.metadata, runtime.page_map, runtime.page_heap, runtime.central,
+                    runtime.registry, &runtime.arenas, &runtime.background, &runtime.limits,
+                    &library_image, &runtime.explicit_caches, &runtime.counts, &runtime.regions},
+        .options = options,
+        .initialize = &InitializeRuntime,
+        .run_inside = &RunInSlowPath,
+        .flush_thread_cache = &FlushThreadCache,
+        .thread_cache_enabled = &ThreadCacheEnabled,
+        .enable_thread_cache = &EnableThreadCache,
+        .thread_counts = &CountThread,
+        .thread_counting = &IsThreadCounting,
+        .set_thread_counting = &SetThreadCounting,
+        .thread_cache_depth = &AddThreadCacheDepth,
+        .purge = &PurgeAll,
+        .purge_arena = &PurgeArena,
+        .set_dirty_decay_ms = [](int64_t ms) { runtime.page_heap.SetDecay(ms); },
+        .zero_reallocs = &ZeroReallocCount,
+        .arena_count = [] { return runtime.arenas.end(); },
+        .arena_initialized = [](unsigned index) { return runtime.arenas.Exists(index); },
+        .arena_create = &CreateArena,
+        .arena_destroy = &DestroyArena,
+        .arena_reset = &ResetArena,
+        .thread_arena = [] { return unsigned{thread_locals.arena}; },
+        .set_thread_arena = &BindThread,
+        .cache_create = &CreateCache,
+        .cache_flush = &FlushCache,
+        .cache_destroy = &DestroyCache,
+    },
+    numbers);
 
 }  // namespace
 

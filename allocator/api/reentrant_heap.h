@@ -7,6 +7,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_API_REENTRANT_HEAP_H_
 #define SPANMALLOC_ALLOCATOR_API_REENTRANT_HEAP_H_
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +18,15 @@ namespace spanmalloc {
 
 class ReentrantHeap {
  public:
-  explicit constexpr ReentrantHeap(os::VirtualMemory& memory) : memory_(memory) {}
+  struct Entry {
+    std::atomic<uintptr_t> start{0};
+    std::atomic<size_t> size{0};
+  };
+  // All zero at first.
+  using Table = std::array<Entry, 256>;
+
+  constexpr ReentrantHeap(os::VirtualMemory& memory, Table& table)
+      : memory_(memory), entries_(table) {}
 
   // A mapping of `size` zero bytes aligned to `alignment` (a power of two); nullptr if the kernel
   // refuses or the table is full. Async-signal-safe.
@@ -42,20 +51,14 @@ class ReentrantHeap {
   }
 
  private:
-  static constexpr size_t kEntries = 256;
   static constexpr uintptr_t kClaimed = 1;  // an entry that is being filled in
-
-  struct Entry {
-    std::atomic<uintptr_t> start{0};
-    std::atomic<size_t> size{0};
-  };
 
   const Entry* Find(const void* block) const;
 
   os::VirtualMemory& memory_;
   std::atomic<size_t> used_{0};
   std::atomic<void*> deferred_{nullptr};
-  Entry entries_[kEntries];
+  Table& entries_;
 };
 
 }  // namespace spanmalloc

@@ -19,9 +19,9 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0,      false,
-                                                     true,         0,       nullptr};
-constinit Runtime runtime{&ReportBadPointer};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false, true};
+constinit RuntimeTables runtime_tables;
+constinit Runtime runtime{&ReportBadPointer, runtime_tables};
 
 namespace {
 
@@ -108,6 +108,8 @@ bool Runtime::AdvanceTo(int goal) {
     background.idle_caches().SetWanted(options.idle_caches);
     if (options.count_requests) counts.SetAll(true);
     StartControl();
+    // A program that ends soon needs no maintenance.
+    next_maintenance_ms.store(clock.NowMs() + kMaintenanceMs, std::memory_order_relaxed);
     reached = kReady;
   }
   // Release: pairs with the acquires above and in EnsureInitialized.
@@ -126,6 +128,10 @@ ThreadState* Runtime::ThreadStateOrNull() {
 }
 
 ThreadState* Runtime::MakeThreadState() {
+  if (!registry.Admits(thread_locals.visits)) {
+    ++thread_locals.visits;
+    return nullptr;
+  }
   // Of a thread whose end nobody would tell, the variables may be gone one day.
   ThreadState* own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;

@@ -33,22 +33,28 @@
 
 namespace spanmalloc {
 
+// The tables of a runtime that few programs need. All zero at first.
+struct RuntimeTables {
+  ReentrantHeap::Table reentrant;
+  os::ControlGroups::Texts groups;
+};
+
 struct Runtime {
-  explicit constexpr Runtime(FaultReporter report)
+  constexpr Runtime(FaultReporter report, RuntimeTables& tables)
       : metadata(memory),
         page_map(memory),
         page_heap(memory, clock, metadata, page_map, node_facts),
-        reentrant(memory),
-        central(Heap{metadata, page_map, page_heap, report, &arenas}),
+        reentrant(memory, tables.reentrant),
         arenas(Heap{metadata, page_map, page_heap, report}),
         registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
         regions(memory, metadata),
         explicit_caches(ExplicitCacheContext{central, arenas, metadata, budget}),
-        groups(files),
+        groups(files, tables.groups),
         group_memory(groups),
         limits(page_heap, central, metadata, page_map, group_memory, clock),
         cpu_limit(groups, central),
-        background(page_heap, central, registry, limits, clock) {}
+        background(page_heap, central, registry, limits, clock),
+        central(Heap{metadata, page_map, page_heap, report, &arenas}) {}
 
   // Makes the runtime usable, once; every slow path calls it. False if the kernel refuses the
   // address space; the next call tries again. Thread-safe.
@@ -127,7 +133,6 @@ struct Runtime {
   alignas(kCacheLine) PageMap page_map;
   alignas(kCacheLine) NodeHeaps page_heap;
   ReentrantHeap reentrant;
-  PerCpuCentral central;
   ArenaSet arenas;
   alignas(kCacheLine) CacheBudget budget;
   alignas(kCacheLine) ThreadRegistry registry;
@@ -177,6 +182,10 @@ struct Runtime {
 
   std::atomic<int> state{kNotLoaded};
   size_t window = 0;  // bytes of address space that the page map covers
+
+ public:
+  // Last, as the end of its table of shards is never touched.
+  alignas(kCacheLine) PerCpuCentral central;
 };
 
 extern __attribute__((visibility("hidden"))) Runtime runtime;

@@ -20,7 +20,9 @@ void ThreadRegistry::AddLive(ThreadState* state) {
 
 ThreadState* ThreadRegistry::TakeKept() {
   ThreadState* state = kept_.PopFront();
-  if (--kept_count_ < kept_low_) kept_low_ = kept_count_;
+  const size_t left = kept_count() - 1;
+  kept_count_.store(left, std::memory_order_relaxed);
+  if (left < kept_low_) kept_low_ = left;
   return state;
 }
 
@@ -52,9 +54,9 @@ void ThreadRegistry::Destroy(ThreadState* state) {
     os::LockHolder hold(lock_);
     live_.Remove(state);
     NoteThreads(threads() - 1);
-    if (kept_count_ < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
+    if (kept_count() < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
       kept_.PushFront(state);
-      ++kept_count_;
+      kept_count_.store(kept_count() + 1, std::memory_order_relaxed);
       return;
     }
     state_locks_.Add(state->lock.acquisitions());
@@ -82,7 +84,7 @@ void ThreadRegistry::ReturnIdle() {
   {
     os::LockHolder hold(lock_);
     idle = kept_low_;
-    kept_low_ = kept_count_;
+    kept_low_ = kept_count();
   }
   if (idle != 0) ReturnKept(idle);
 }
@@ -168,7 +170,7 @@ bool ThreadRegistry::CheckInvariants() {
     if (!state->CheckInvariants()) return false;
     ++kept;
   }
-  return count == threads() && kept == kept_count_ && kept_low_ <= kept && kept <= kMaxKept;
+  return count == threads() && kept == kept_count() && kept_low_ <= kept && kept <= kMaxKept;
 }
 
 }  // namespace spanmalloc

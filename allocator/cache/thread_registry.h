@@ -24,6 +24,13 @@ class ThreadRegistry {
   // taken back); nullptr if out of memory.
   ThreadState* Create(ThreadLocals* owner = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Whether a thread that came for a state `visits` times before, and got none, gets one now. Where
+  // there are many, a state is for threads that come often: most of many threads do little. Reads
+  // two variables.
+  bool Admits(unsigned visits) const {
+    return visits >= kVisitsInCrowd || threads() < kCrowd || kept_count() != 0;
+  }
+
   // Returns all that `state` holds, or keeps it for another thread; `state` is the caller's no
   // more.
   void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
@@ -71,9 +78,12 @@ class ThreadRegistry {
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock_);
 
  private:
+  static constexpr size_t kCrowd = 32;
+  static constexpr unsigned kVisitsInCrowd = 128;
   static constexpr size_t kMaxKept = 8;
   static constexpr size_t kMaxKeptBytes = 128 * 1024;  // that each of them may cache
 
+  size_t kept_count() const { return kept_count_.load(std::memory_order_relaxed); }
   void DestroyOrphans() ABSL_LOCKS_EXCLUDED(lock_);
   void Return(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
   void ReturnKept(size_t count) ABSL_LOCKS_EXCLUDED(lock_);
@@ -87,7 +97,7 @@ class ThreadRegistry {
   IntrusiveList<ThreadState> orphans_ ABSL_GUARDED_BY(lock_);
   os::LockAcquisitions state_locks_ ABSL_GUARDED_BY(lock_) = {};  // of states that are gone
   IntrusiveList<ThreadState> kept_ ABSL_GUARDED_BY(lock_);
-  size_t kept_count_ ABSL_GUARDED_BY(lock_) = 0;
+  std::atomic<size_t> kept_count_{0};           // written under the lock
   size_t kept_low_ ABSL_GUARDED_BY(lock_) = 0;  // the least since the last tick
   std::atomic<bool> has_orphans_{false};
   std::atomic<size_t> threads_{0};

@@ -5,6 +5,16 @@
 
 namespace spanmalloc {
 
+// The table, made if need be; nullptr if there is no memory for it.
+ArenaSet::Table* ArenaSet::MakeTable() {
+  Table* table = table_.load(std::memory_order_relaxed);
+  if (table != nullptr) return table;
+  table = heap_.metadata.New<Table>();
+  // Release: pairs with the acquire in At.
+  table_.store(table, std::memory_order_release);
+  return table;
+}
+
 // The index that was destroyed last, else the next one; kMaxArenas if there is none.
 unsigned ArenaSet::TakeIndex() {
   if (last_destroyed_ == 0) return end();
@@ -17,7 +27,8 @@ bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
   os::LockHolder hold(table_lock_);
   if (!heap_.page_heap.AdmitArenas()) return false;
   if (destroyed_ == nullptr) destroyed_ = heap_.metadata.New<DestroyedArenas>();
-  if (destroyed_ == nullptr) return false;
+  Table* table = MakeTable();
+  if (destroyed_ == nullptr || table == nullptr) return false;
   const unsigned taken = TakeIndex();
   if (taken == kMaxArenas) return false;
   Arena* arena = At(taken);
@@ -25,7 +36,7 @@ bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
     arena = heap_.metadata.New<Arena>();
     if (arena == nullptr) return false;
     // Release: pairs with the acquire in At.
-    arenas_[taken].store(arena, std::memory_order_release);
+    table->arenas[taken].store(arena, std::memory_order_release);
     end_.store(taken + 1, std::memory_order_relaxed);
   }
   if (!SetHooksLocked(taken, settings.hooks)) {

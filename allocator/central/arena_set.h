@@ -203,14 +203,20 @@ class ArenaSet {
     }
   };
 
+  struct Table {
+    std::atomic<Arena*> arenas[kMaxArenas] = {};
+  };
+
   static uint16_t OwnerOf(unsigned index) {
     return static_cast<uint16_t>(PerCpuCentral::kMaxShards + index);
   }
   // What stands at an index, whether there is an arena now or not.
   Arena* At(unsigned index) const {
-    // Acquire: pairs with the release in Create.
-    return index == 0 || index >= kMaxArenas ? nullptr
-                                             : arenas_[index].load(std::memory_order_acquire);
+    // Acquire: these pair with the releases in MakeTable and Create.
+    const Table* table = table_.load(std::memory_order_acquire);
+    return table == nullptr || index == 0 || index >= kMaxArenas
+               ? nullptr
+               : table->arenas[index].load(std::memory_order_acquire);
   }
   Arena* Find(unsigned index) const {
     Arena* arena = At(index);
@@ -222,6 +228,7 @@ class ArenaSet {
   }
   CentralFreeList* MakeList(Arena* arena, unsigned index, SizeClass size_class)
       ABSL_LOCKS_EXCLUDED(table_lock_);
+  Table* MakeTable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   unsigned TakeIndex() ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   bool SetHooksLocked(unsigned index, ExtentHooks* hooks)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
@@ -262,11 +269,9 @@ class ArenaSet {
     }
   }
 
-  // Ahead of the members that refer to others, which are relocated at load: it makes their page the
-  // process's own, and they shall share it with what the runtime has next.
-  std::atomic<Arena*> arenas_[kMaxArenas] = {};
   Heap heap_;
   os::RankedLock table_lock_{LockRank::kShardTable};
+  std::atomic<Table*> table_{nullptr};  // made with the first arena
   std::atomic<unsigned> end_{1};
   ArenaNotes automatic_notes_;
   std::atomic<const ExtentHooks*> automatic_hooks_{nullptr};

@@ -12,23 +12,26 @@ constinit const StatsSnapshot kNothing = {};
 
 void Control::Start() {
   os::LockHolder hold(lock_);
-  state_.start_ns = os::MonotonicNs();
-  state_.dirty_decay_ms = target_.options.dirty_decay_ms;
-  state_.default_dirty_decay_ms = target_.options.dirty_decay_ms;
-  state_.muzzy_decay_ms = target_.options.muzzy_decay_ms;
-  state_.default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
-  if (target_.set_dirty_decay_ms != nullptr) target_.set_dirty_decay_ms(state_.dirty_decay_ms);
+  ControlState& state = numbers_.state;
+  state.start_ns = os::MonotonicNs();
+  state.dirty_decay_ms = target_.options.dirty_decay_ms;
+  state.default_dirty_decay_ms = target_.options.dirty_decay_ms;
+  state.muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  state.default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  if (target_.set_dirty_decay_ms != nullptr) target_.set_dirty_decay_ms(state.dirty_decay_ms);
 }
 
 void Control::NextEpoch(ControlState* state) {
   const StatsSources& sources = target_.sources;
-  const bool with_cpus = cpus_.wanted() && cpus_.Begin(sources.central, sources.metadata);
-  collector_.Collect(
-      sources, &state->snapshot,
-      {.arenas = &arenas_, .cpus = with_cpus ? &cpus_ : nullptr, .caches = &state->caches});
+  const bool with_cpus =
+      numbers_.cpus.wanted() && numbers_.cpus.Begin(sources.central, sources.metadata);
+  numbers_.collector.Collect(sources, &state->snapshot,
+                             {.arenas = &numbers_.arenas,
+                              .cpus = with_cpus ? &numbers_.cpus : nullptr,
+                              .caches = &state->caches});
   state->locks.Take(sources, lock_);
   ++state->epoch;
-  if (with_cpus) cpus_epoch_ = state->epoch;
+  if (with_cpus) numbers_.cpus_epoch = state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
   state->zero_reallocs = target_.ZeroReallocs();
 }
@@ -43,7 +46,8 @@ const RssTable& Control::Rss(ControlState* state) {
 
 const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) const {
   if (index == kAllArenas) return state.snapshot;
-  const StatsSnapshot* arena = index == kDestroyedArenas ? arenas_.destroyed() : arenas_.Of(index);
+  const StatsSnapshot* arena =
+      index == kDestroyedArenas ? numbers_.arenas.destroyed() : numbers_.arenas.Of(index);
   if (arena != nullptr) return *arena;
   return index == 0 ? state.snapshot : kNothing;
 }
@@ -79,12 +83,13 @@ const HugePageCounts& Control::HugePages(ControlState* state, size_t arena) {
 }
 
 const CpuLists* Control::Cpus() {
-  if (cpus_epoch_ == state_.epoch) return &cpus_;
+  if (numbers_.cpus_epoch == numbers_.state.epoch) return &numbers_.cpus;
   PerCpuCentral& central = target_.sources.central;
-  if (!cpus_.Begin(central, target_.sources.metadata)) return nullptr;
-  for (size_t c = 1; c < kSizeClassEnd; ++c) cpus_.TakeClass(central, static_cast<SizeClass>(c));
-  cpus_epoch_ = state_.epoch;
-  return &cpus_;
+  if (!numbers_.cpus.Begin(central, target_.sources.metadata)) return nullptr;
+  for (size_t c = 1; c < kSizeClassEnd; ++c)
+    numbers_.cpus.TakeClass(central, static_cast<SizeClass>(c));
+  numbers_.cpus_epoch = numbers_.state.epoch;
+  return &numbers_.cpus;
 }
 
 void Control::ResetAfterFork() { lock_.ResetAfterFork(); }

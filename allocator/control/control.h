@@ -24,6 +24,13 @@ namespace spanmalloc {
 inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
 
 struct ControlState {
+  // First what is written at the start, in one page.
+  uint64_t start_ns = 0;  // 0: not started
+  int64_t dirty_decay_ms = 0;
+  int64_t muzzy_decay_ms = 0;
+  int64_t default_dirty_decay_ms = 0;  // of arenas made from now on
+  int64_t default_muzzy_decay_ms = 0;
+
   StatsSnapshot snapshot = {};  // the current epoch's
   uint64_t epoch = 0;           // 0: none yet
   LockUseTable locks = {};      // at the epoch
@@ -38,16 +45,23 @@ struct ControlState {
   uint64_t huge_pages_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
-  uint64_t start_ns = 0;       // 0: not started
-  int64_t dirty_decay_ms = 0;
-  int64_t muzzy_decay_ms = 0;
-  int64_t default_dirty_decay_ms = 0;  // of arenas made from now on
-  int64_t default_muzzy_decay_ms = 0;
+};
+
+// What a Control keeps its numbers in, guarded by its lock. All zero at first and large; apart from
+// the Control, whose file's pages it would fill.
+struct ControlNumbers {
+  ControlState state;
+  StatsCollector collector;
+  ArenaSnapshots arenas;
+  CpuLists cpus;
+  uint64_t cpus_epoch = 0;
+  StatsSnapshot now = {};
 };
 
 class Control {
  public:
-  explicit constexpr Control(const ControlTarget& target) : target_(target) {}
+  constexpr Control(const ControlTarget& target, ControlNumbers& numbers)
+      : target_(target), numbers_(numbers) {}
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
@@ -65,8 +79,8 @@ class Control {
     int result = EAGAIN;
     target_.RunInside([&] {
       os::LockHolder hold(lock_);
-      if (state_.epoch == 0) NextEpoch(&state_);
-      result = use(state_);
+      if (numbers_.state.epoch == 0) NextEpoch(&numbers_.state);
+      result = use(numbers_.state);
     });
     return result;
   }
@@ -99,7 +113,7 @@ class Control {
   // How often the locks of an explicit arena were taken, at the epoch; nullptr if there was no such
   // arena. Requires: inside WithState.
   const ArenaLocks* LocksOf(size_t arena) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    return arenas_.LocksOf(arena);
+    return numbers_.arenas.LocksOf(arena);
   }
 
   // Has all locks counted anew. Requires: inside WithState.
@@ -112,8 +126,8 @@ class Control {
   bool WithNumbersNow(Use use) ABSL_LOCKS_EXCLUDED(lock_) {
     return target_.RunInside([&] {
       os::LockHolder hold(lock_);
-      collector_.Collect(target_.sources, &now_);
-      use(std::as_const(now_));
+      numbers_.collector.Collect(target_.sources, &numbers_.now);
+      use(std::as_const(numbers_.now));
     });
   }
 
@@ -129,12 +143,7 @@ class Control {
 
   const ControlTarget target_;
   os::RankedLock lock_{LockRank::kControl};
-  StatsCollector collector_ ABSL_GUARDED_BY(lock_);
-  ArenaSnapshots arenas_ ABSL_GUARDED_BY(lock_);
-  CpuLists cpus_ ABSL_GUARDED_BY(lock_);
-  uint64_t cpus_epoch_ ABSL_GUARDED_BY(lock_) = 0;
-  ControlState state_ ABSL_GUARDED_BY(lock_);
-  StatsSnapshot now_ ABSL_GUARDED_BY(lock_) = {};
+  ControlNumbers& numbers_ ABSL_GUARDED_BY(lock_);
 };
 
 }  // namespace spanmalloc

@@ -27,7 +27,14 @@ struct ControlGroup {
 
 class ControlGroups {
  public:
-  explicit constexpr ControlGroups(TextFiles& files) : files_(files) {}
+  // The files' texts: its own from then on. All zero at first.
+  struct Texts {
+    char groups[4096] = {};
+    char path[1024] = {};
+    char text[4096] = {};
+  };
+
+  constexpr ControlGroups(TextFiles& files, Texts& texts) : files_(files), texts_(texts) {}
 
   static constexpr int kMaxLevels = 16;  // groups looked at, from the process's own upwards
 
@@ -35,7 +42,8 @@ class ControlGroups {
   // upwards, in either version's hierarchy.
   template <typename Visit>
   void ForEach(std::string_view controller, Visit visit) {
-    std::string_view lines(groups_, files_.Read("/proc/self/cgroup", groups_, sizeof(groups_)));
+    std::string_view lines(texts_.groups,
+                           files_.Read("/proc/self/cgroup", texts_.groups, sizeof(texts_.groups)));
     while (!lines.empty()) {
       // "number:controllers:path"; version 2 has number 0 and names no controllers.
       std::string_view line = CutText(&lines, '\n');
@@ -63,9 +71,7 @@ class ControlGroups {
   }
 
   TextFiles& files_;
-  char groups_[4096] = {};
-  char path_[1024] = {};
-  char text_[4096] = {};
+  Texts& texts_;
 };
 
 }  // namespace spanmalloc::os

@@ -14,11 +14,12 @@ bool ControlGroups::Names(std::string_view controllers, std::string_view control
 }
 
 std::string_view ControlGroups::Read(const ControlGroup& group, const char* file) {
-  TextBuffer full(path_, sizeof(path_));
+  TextBuffer full(texts_.path, sizeof(texts_.path));
   full << "/sys/fs/cgroup";
   if (group.v1()) full << '/' << group.controller;
   full << group.path << '/' << file;
-  return {text_, full.room() == 0 ? 0 : files_.Read(full.c_str(), text_, sizeof(text_))};
+  char* const text = texts_.text;
+  return {text, full.room() == 0 ? 0 : files_.Read(full.c_str(), text, sizeof(texts_.text))};
 }
 
 }  // namespace spanmalloc::os

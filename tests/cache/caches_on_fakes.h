@@ -38,7 +38,8 @@ struct CachesOnFakes : CentralOnFakes {
   ThreadCache empty_cache;
   CacheContext context{central, metadata, budget, clock, &empty_cache};
   ThreadRegistry registry{context};
-  os::ControlGroups groups{files};
+  os::ControlGroups::Texts group_texts;
+  os::ControlGroups groups{files, group_texts};
   os::GroupMemory group_memory{groups};
   MemoryLimits limits{node_heaps, central, metadata, page_map, group_memory, clock};
 };

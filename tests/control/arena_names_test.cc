@@ -102,7 +102,8 @@ class ArenaNamesTest : public testing::Test {
 
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
-  Control control_{Target(*heap_, options_)};
+  ControlNumbers numbers_;
+  Control control_{Target(*heap_, options_), numbers_};
 };
 
 TEST_F(ArenaNamesTest, TheIndexDestroyedLastIsGivenNext) {

@@ -139,7 +139,8 @@ class ControlTest : public ::testing::Test {
 
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
-  Control control_{FakeTarget(*heap_, options_)};
+  ControlNumbers numbers_;
+  Control control_{FakeTarget(*heap_, options_), numbers_};
 };
 
 }  // namespace spanmalloc

@@ -4,6 +4,7 @@
 // options, and what a build without a heap profiler answers.
 #include <errno.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -74,7 +75,8 @@ TEST_F(GeneralNamesTest, TheBackgroundThreadIsCounted) {
 TEST_F(GeneralNamesTest, WithoutABackgroundThreadNoneIsTurnedOn) {
   ControlTarget target = FakeTarget(*heap_, options_);
   target.sources.background = nullptr;
-  Control control(target);
+  auto numbers = std::make_unique<ControlNumbers>();
+  Control control(target, *numbers);
   bool value = true;
   size_t length = sizeof(value);
   EXPECT_EQ(MallctlByName(control, "background_thread", &value, &length, nullptr, 0), 0);
@@ -159,7 +161,8 @@ TEST_F(GeneralNamesTest, AnArenaIsMadeOnlyForACallerThatTakesItsIndex) {
 }
 
 TEST_F(GeneralNamesTest, AnEntryFloorWithoutFeaturesAnswersSo) {
-  Control bare({.sources = heap_->sources(), .options = options_});
+  auto numbers = std::make_unique<ControlNumbers>();
+  Control bare({.sources = heap_->sources(), .options = options_}, *numbers);
   unsigned index = 0;
   size_t length = sizeof(index);
   EXPECT_EQ(MallctlByName(bare, "arenas.create", &index, &length, nullptr, 0), EAGAIN);

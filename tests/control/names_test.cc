@@ -42,8 +42,10 @@ class NamesTest : public ::testing::Test {
 
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
+  ControlNumbers numbers_;
   Control control_{
-      {.sources = heap_->sources(), .options = options_, .thread_counts = [] { return &counts; }}};
+      {.sources = heap_->sources(), .options = options_, .thread_counts = [] { return &counts; }},
+      numbers_};
 };
 
 TEST_F(NamesTest, EveryReadableNameReads) {

@@ -58,7 +58,8 @@ class StatsPrintTest : public ::testing::Test {
 
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
-  Control control_{{.sources = heap_->sources(), .options = options_}};
+  ControlNumbers numbers_;
+  Control control_{{.sources = heap_->sources(), .options = options_}, numbers_};
 };
 
 TEST_F(StatsPrintTest, HeadingsStandInOrder) {

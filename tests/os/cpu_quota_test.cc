@@ -14,7 +14,8 @@ namespace {
 class CpuQuotaTest : public testing::Test {
  protected:
   FakeTextFiles on_;
-  ControlGroups groups_{on_};
+  ControlGroups::Texts texts_;
+  ControlGroups groups_{on_, texts_};
   CpuQuota quota_{groups_};
 };
 
@@ -85,7 +86,8 @@ TEST_F(CpuQuotaTest, LongTextsAreBounded) {
 
 TEST(CpuQuotaOfTheKernelTest, ThisProcessHasAnAnswer) {
   KernelFiles files;
-  ControlGroups groups(files);
+  ControlGroups::Texts texts;
+  ControlGroups groups(files, texts);
   CpuQuota quota(groups);
   const size_t cpus = quota.Cpus();
   EXPECT_EQ(quota.Cpus(), cpus);

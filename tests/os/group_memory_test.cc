@@ -20,7 +20,8 @@ class GroupMemoryTest : public testing::Test {
   std::string& File(const std::string& path) { return on_.files["/sys/fs/cgroup" + path]; }
 
   FakeTextFiles on_;
-  ControlGroups groups_{on_};
+  ControlGroups::Texts texts_;
+  ControlGroups groups_{on_, texts_};
   GroupMemory memory_{groups_};
 };
 
@@ -162,7 +163,8 @@ TEST_F(GroupMemoryTest, DeepGroupsAreBounded) {
 
 TEST(GroupMemoryOfTheKernelTest, ThisProcessHasAnAnswer) {
   KernelFiles files;
-  ControlGroups groups(files);
+  ControlGroups::Texts texts;
+  ControlGroups groups(files, texts);
   GroupMemory memory(groups);
   const GroupMemoryReading reading = memory.Read();
   EXPECT_EQ(reading.limited(), memory.Read().limited());

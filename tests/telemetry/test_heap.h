@@ -54,7 +54,8 @@ class TestHeap {
   CacheBudget budget;
   ThreadCache empty_cache;
   ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache}};
-  os::ControlGroups groups{files};
+  os::ControlGroups::Texts group_texts;
+  os::ControlGroups groups{files, group_texts};
   os::GroupMemory group_memory{groups};
   MemoryLimits limits{page_heap, central, metadata, page_map, group_memory, clock};
   BackgroundThread background{page_heap, central, registry, limits, clock};
