@@ -26,9 +26,11 @@ struct ThreadLocals {
   ThreadState* state;
   // How many slow paths the thread is in. More than one: a signal handler or something that a slow
   // path called came back to the allocator.
-  uint32_t depth;
+  uint16_t depth;
   // The thread is ending: its cache was returned, and it gets no other.
   bool ended;
+  // The thread has no cache, and uses that of the CPU it runs on (cpu_caches.h).
+  bool shares = false;
   // The thread counts its calls in `counts`; or that is nullptr, and the thread hasn't found out
   // yet whether it is to (Runtime::CountsOrNull).
   bool counting = false;
@@ -36,9 +38,10 @@ struct ThreadLocals {
   uint16_t arena = 0;
   ThreadCounts* counts = nullptr;
 };
+static_assert(sizeof(ThreadLocals) == 32);
 
 inline void BeginSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
-  RelaxedStore(own.depth, own.depth + 1);
+  RelaxedStore(own.depth, static_cast<uint16_t>(own.depth + 1));
   RelaxedStore(own.cache, empty_cache);
   // What follows comes after both: for a signal handler that interrupts it; and for ThreadState's
   // HideFromOwner, whose barrier makes of this a fence of the machine.
@@ -51,21 +54,21 @@ inline void EndSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
     RelaxedStore(own.cache, own.state == nullptr ? empty_cache : own.state->Visible());
   }
   // Release: pairs with the acquires in ThreadState::HideFromOwner and HideCounted.
-  __atomic_store_n(&own.depth, own.depth - 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&own.depth, static_cast<uint16_t>(own.depth - 1), __ATOMIC_RELEASE);
 }
 
 // The same in a thread whose cache is hidden for good, and that is in no slow path: `cache` is the
 // empty cache and stays it. (What a signal handler frees meanwhile is put aside until the end of
 // the next slow path.)
 inline void BeginHiddenPath(ThreadLocals& own) {
-  RelaxedStore(own.depth, uint32_t{1});
+  RelaxedStore(own.depth, uint16_t{1});
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 inline void EndHiddenPath(ThreadLocals& own) {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   // Release: pairs with the acquires in ThreadState::HideFromOwner and HideCounted.
-  __atomic_store_n(&own.depth, uint32_t{0}, __ATOMIC_RELEASE);
+  __atomic_store_n(&own.depth, uint16_t{0}, __ATOMIC_RELEASE);
 }
 
 }  // namespace spanmalloc
