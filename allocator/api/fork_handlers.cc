@@ -57,7 +57,7 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.regions.lock().ResetAfterFork();
   runtime.explicit_caches.ResetAfterFork();
   runtime.arenas.ResetAfterFork(thread_locals.arena);
-  runtime.registry.ResetAfterFork(thread_locals.state);
+  runtime.registry.ResetAfterFork(thread_locals.state, thread_locals.shares);
   runtime.counts.ResetAfterFork(thread_locals.counts);
   runtime.background.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();

@@ -19,7 +19,8 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false, true};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false,
+                                                     false,        true,    0, nullptr};
 constinit RuntimeTables runtime_tables;
 constinit Runtime runtime{&ReportBadPointer, runtime_tables};
 
@@ -100,6 +101,9 @@ bool Runtime::AdvanceTo(int goal) {
   if (reached == kLoaded && goal == kReady && PlaceHeap()) {
     os::DetectCpuNumberSource();
     budget.Init(CacheBytes());
+    if (options.thread_caches_per_cpu != 0) {
+      registry.SetOwnStates(options.thread_caches_per_cpu * os::UsableCpus());
+    }
     // Of a quota nothing is known yet. (And with this write only a page of the shards' table
     // becomes resident; a read would map all of the library's data.)
     central.LimitShards(os::CpuQuota::kUnlimited);
@@ -127,11 +131,26 @@ ThreadState* Runtime::ThreadStateOrNull() {
   return thread_locals.ended || !options.tcache || FillsBlocks() ? nullptr : MakeThreadState();
 }
 
-ThreadState* Runtime::MakeThreadState() {
-  if (!registry.Admits(thread_locals.visits)) {
-    ++thread_locals.visits;
-    return nullptr;
+// Whether the calling thread, which has no cache, is to use its CPU's.
+bool Runtime::DecideSharing() {
+  const bool wanted = registry.Crowded() && !HidesCache() && thread_exit.created();
+  if (wanted == thread_locals.shares) return wanted;
+  if (!wanted) {
+    EndSharing();
+  } else if (registry.BeginSharing()) {
+    thread_exit.Arm(this);
+    thread_locals.shares = true;
   }
+  return thread_locals.shares;
+}
+
+void Runtime::EndSharing() {
+  if (thread_locals.shares) registry.EndSharing();
+  thread_locals.shares = false;
+}
+
+ThreadState* Runtime::MakeThreadState() {
+  if (DecideSharing()) return nullptr;
   // Of a thread whose end nobody would tell, the variables may be gone one day.
   ThreadState* own = registry.Create(thread_exit.created() ? &thread_locals : nullptr);
   if (own == nullptr) return nullptr;
@@ -146,9 +165,12 @@ void Runtime::EndThread() {
   ThreadState* own = thread_locals.state;
   thread_locals.state = nullptr;
   thread_locals.ended = true;
-  if (own == nullptr) return;
-  EndGrowth(own);
-  registry.Destroy(own);
+  if (own == nullptr && !thread_locals.shares) return;
+  EndSharing();
+  if (own != nullptr) {
+    EndGrowth(own);
+    registry.Destroy(own);
+  }
   EndCountedThread();
   background.NoteThreadEnded();
 }
@@ -161,6 +183,7 @@ bool Runtime::BindThread(unsigned arena) {
   // Somebody must tell of the thread's end, if it has no state.
   if (arena != 0) thread_exit.Arm(this);
   thread_locals.arena = static_cast<uint16_t>(arena);
+  if (HidesCache()) EndSharing();
   if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
   return true;
 }
@@ -173,6 +196,7 @@ bool Runtime::SetCounting(bool counting) {
     thread_exit.Arm(this);
   }
   RelaxedStore(thread_locals.counting, counting);
+  if (HidesCache()) EndSharing();
   if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
   return true;
 }
@@ -265,6 +289,7 @@ bool Runtime::ReclaimForRetry(size_t pages) {
   ThreadState* own = thread_locals.state;
   if (own != nullptr) EndGrowth(own);
   registry.ReturnKept();
+  registry.cpu_caches().ReturnAll();
   if (limits.Refuses(pages)) return limits.MakeRoom(pages, own);
   if (own != nullptr) own->FlushAll();
   central.Drain();

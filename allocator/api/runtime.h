@@ -165,6 +165,8 @@ struct Runtime {
 
   bool AdvanceTo(int goal);
   ALLOC_SLOW_PATH ThreadState* MakeThreadState();
+  ALLOC_SLOW_PATH bool DecideSharing();
+  void EndSharing();
   ThreadCounts* DecideCounting();
   bool Load();
   bool PlaceHeap();

@@ -6,6 +6,7 @@
 
 #include "allocator/api/arena_hooks.h"
 #include "allocator/api/block_filling.h"
+#include "allocator/api/call_hooks.h"
 #include "allocator/api/counted_calls.h"
 #include "allocator/api/fast_path.h"
 #include "allocator/api/new_failure.h"
@@ -17,6 +18,14 @@
 
 namespace spanmalloc {
 namespace {
+
+// As MayCount. A thread that shares its CPU's cache isn't told by others (counting_threads.h).
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool CountsNow() {
+  if (ABSL_PREDICT_FALSE(thread_locals.shares) && WantsCallHooks()) {
+    RelaxedStore(thread_locals.counting, true);
+  }
+  return MayCount();
+}
 
 // As TakeObject, of a thread that has no cache.
 ALLOC_SLOW_PATH void* TakeWithoutCache(size_t c, bool* zeroed) {
@@ -34,14 +43,15 @@ ALLOC_SLOW_PATH void FillLarge(Span* span) {
   span->zeroed = false;
 }
 
-// An object of class `c`, from this thread's cache or, for a thread that has none, from the
-// central free lists. `*zeroed`: it is known to read as zeros.
+// An object of class `c`, from this thread's cache or, for a thread that has none, from its CPU's
+// or the central free lists. `*zeroed`: it is known to read as zeros.
 void* TakeObject(size_t c, bool* zeroed) {
   *zeroed = false;
   if (ThreadState* state = runtime.ThreadStateOrNull()) {
     void* object = state->cache.Pop(c);
     return object != nullptr ? object : state->Refill(c, zeroed);
   }
+  if (thread_locals.shares) return runtime.registry.cpu_caches().Allocate(c, zeroed);
   return TakeWithoutCache(c, zeroed);
 }
 
@@ -124,7 +134,7 @@ void* TakeUncounted(size_t c, size_t size, size_t alignment, bool* zeroed) {
 
 void* Take(size_t c, size_t size, size_t alignment, bool* zeroed) {
   void* block = TakeUncounted(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
+  if (ABSL_PREDICT_FALSE(CountsNow())) CountAllocated(block, size);
   return block;
 }
 
@@ -173,7 +183,9 @@ ALLOC_SLOW_PATH void PutWithoutCache(size_t c, void* object) {
 // page's class doesn't give away is found when it gets to its span (see PerCpuCentral::Insert).
 void PutObject(size_t c, void* object) {
   ThreadState* state = runtime.ThreadStateOrNull();
-  if (state == nullptr) {
+  if (thread_locals.shares) {
+    runtime.registry.cpu_caches().Free(c, object);
+  } else if (state == nullptr) {
     PutWithoutCache(c, object);
   } else if (!state->cache.Push(c, object)) {
     state->Overflow(c, object);
@@ -241,6 +253,19 @@ void FreeUnclassed(void* block) {
   FreeLargeBlock(block);
 }
 
+// An object of class `c`, which may be kNoSizeClass, from the CPU's cache of a thread that has
+// none and doesn't count; nullptr if there isn't any.
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void* PopShared(size_t c) {
+  if (ABSL_PREDICT_TRUE(!thread_locals.shares) || CountsNow() || c == kNoSizeClass) return nullptr;
+  return runtime.registry.cpu_caches().Pop(c);
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool PushShared(void* block) {
+  if (ABSL_PREDICT_TRUE(!thread_locals.shares)) return false;
+  const SizeClass c = runtime.page_map.ClassOf(block);
+  return c != kNoSizeClass && runtime.registry.cpu_caches().Push(c, block);
+}
+
 }  // namespace
 
 void* AllocateMiss(size_t size) {
@@ -249,7 +274,8 @@ void* AllocateMiss(size_t size) {
 }
 
 void* AllocateSlow(size_t size) {
-  if (ABSL_PREDICT_FALSE(MayCount())) return AllocateCounted(size);
+  if (ABSL_PREDICT_FALSE(CountsNow())) return AllocateCounted(size);
+  if (void* object = PopShared(ClassFor(size, kMinAlignment))) return object;
   return AllocateMiss(size);
 }
 
@@ -270,12 +296,12 @@ void* AllocateGrowingBlock(size_t size) {
     }
   }
   if (block == nullptr) return AllocateLargeBlock(size);
-  if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
+  if (ABSL_PREDICT_FALSE(CountsNow())) CountAllocated(block, size);
   return block;
 }
 
 void* AllocateSlowOrThrow(size_t size) {
-  if (ABSL_PREDICT_FALSE(MayCount())) {
+  if (ABSL_PREDICT_FALSE(CountsNow())) {
     if (void* block = AllocateCounted(size)) return block;
   }
   return AllocateAlignedSlowOrThrow(kMinAlignment, size);
@@ -309,6 +335,7 @@ void* AllocateAlignedSlow(size_t alignment, size_t size) {
     void* object = RelaxedLoad(thread_locals.cache)->Pop(c);
     if (ABSL_PREDICT_TRUE(object != nullptr)) return object;
   }
+  if (void* object = PopShared(c)) return object;
   bool zeroed;
   return TakeOrFail(c, size, alignment, &zeroed);
 }
@@ -330,8 +357,8 @@ void FreeMiss(void* block) {
 
 void FreeSlow(void* block) {
   if (block == nullptr) return;
-  if (ABSL_PREDICT_FALSE(MayCount())) return FreeCounted(block);
-  FreeMiss(block);
+  if (ABSL_PREDICT_FALSE(CountsNow())) return FreeCounted(block);
+  if (!PushShared(block)) FreeMiss(block);
 }
 
 void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
@@ -339,7 +366,7 @@ void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroe
   const size_t c = ClassFor(size, alignment);
   void* block = arena != 0 ? TakeInArena(arena, c, size, alignment, zeroed)
                            : TakeInCommonHeap(c, size, alignment, zeroed);
-  if (ABSL_PREDICT_FALSE(MayCount())) CountAllocated(block, size);
+  if (ABSL_PREDICT_FALSE(CountsNow())) CountAllocated(block, size);
   if (block == nullptr) errno = ENOMEM;
   return block;
 }
@@ -358,7 +385,7 @@ bool IsZeroedLarge(const void* block) {
 void FreeMovedBlock(void* block, size_t size) {
   // The move may have cost the block its place (see PageHeap::MoveLarge): then it is gone.
   if (runtime.page_map.SpanOf(block) != nullptr) return Deallocate(block);
-  if (ABSL_PREDICT_FALSE(MayCount())) CountFreed(block, size);
+  if (ABSL_PREDICT_FALSE(CountsNow())) CountFreed(block, size);
 }
 
 void FreeSizedSlow(void* block, size_t size) {
@@ -404,6 +431,7 @@ size_t PurgeAll() {
   if (scope.nested() || !runtime.EnsureInitialized()) return 0;
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
   runtime.registry.ReturnKept();
+  runtime.registry.cpu_caches().ReturnAll();
   runtime.central.Drain();
   size_t resident = 0;
   runtime.central.ReleaseAll(&resident);
@@ -417,6 +445,7 @@ void PurgeArena(unsigned arena) {
   if (scope.nested() || !runtime.EnsureInitialized()) return;
   if (arena != 0) return runtime.arenas.Purge(arena);
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+  runtime.registry.cpu_caches().ReturnAll();
   runtime.central.Drain();
   runtime.central.ReleaseOwn();
   runtime.page_heap.ReleaseNodes(~size_t{0});

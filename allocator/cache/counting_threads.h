@@ -13,8 +13,9 @@ namespace spanmalloc {
 
 // When it returns, every thread but one whose slow path lasts longer than this waits comes to a
 // slow path with each call; that one does after its next. Threads that begin later are the caller's
-// concern (ThreadCountsPool::SetAll), and those that have no state yet know by themselves.
-// Where the kernel has no process barrier, each thread follows at its next slow path.
+// concern (ThreadCountsPool::SetAll), and those that have no state yet, or share their CPU's cache,
+// know by themselves. Where the kernel has no process barrier, each thread follows at its next slow
+// path.
 void MakeThreadsCount(ThreadRegistry& registry) ABSL_LOCKS_EXCLUDED(registry.lock());
 
 }  // namespace spanmalloc

@@ -15,6 +15,7 @@ uint64_t IdleCaches::Look(uint64_t now_ms) {
   if (now_ms >= next_look_ms_) {
     next_look_ms_ = now_ms + kLookMs;
     settled_ = !MarkIdle();
+    if (registry_.cpu_caches().ReturnIdle()) settled_ = false;
     while (TakeSome()) {
     }
   }

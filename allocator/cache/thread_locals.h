@@ -29,15 +29,16 @@ struct ThreadLocals {
   uint16_t depth;
   // The thread is ending: its cache was returned, and it gets no other.
   bool ended;
+  // The thread has no cache, and uses that of the CPU it runs on (cpu_caches.h).
+  bool shares = false;
   // The thread counts its calls in `counts`; or that is nullptr, and the thread hasn't found out
   // yet whether it is to (Runtime::CountsOrNull).
   bool counting = false;
   // The explicit arena that the thread allocates from; 0: none. Its cache is hidden then.
   uint16_t arena = 0;
-  // How often the thread came for a state and got none (ThreadRegistry::Admits).
-  uint16_t visits = 0;
   ThreadCounts* counts = nullptr;
 };
+static_assert(sizeof(ThreadLocals) == 32);
 
 inline void BeginSlowPath(ThreadLocals& own, ThreadCache* empty_cache) {
   RelaxedStore(own.depth, static_cast<uint16_t>(own.depth + 1));

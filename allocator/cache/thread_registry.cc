@@ -18,11 +18,23 @@ void ThreadRegistry::AddLive(ThreadState* state) {
   created_.store(created() + 1, std::memory_order_relaxed);
 }
 
+bool ThreadRegistry::BeginSharing() {
+  if (!cpu_caches_.Prepare()) return false;
+  os::LockHolder hold(lock_);
+  sharing_.store(sharing() + 1, std::memory_order_relaxed);
+  NoteThreads(threads() + 1);
+  return true;
+}
+
+void ThreadRegistry::EndSharing() {
+  os::LockHolder hold(lock_);
+  NoteThreads(threads() - 1);
+  sharing_.store(sharing() - 1, std::memory_order_relaxed);
+}
+
 ThreadState* ThreadRegistry::TakeKept() {
   ThreadState* state = kept_.PopFront();
-  const size_t left = kept_count() - 1;
-  kept_count_.store(left, std::memory_order_relaxed);
-  if (left < kept_low_) kept_low_ = left;
+  if (--kept_count_ < kept_low_) kept_low_ = kept_count_;
   return state;
 }
 
@@ -54,9 +66,9 @@ void ThreadRegistry::Destroy(ThreadState* state) {
     os::LockHolder hold(lock_);
     live_.Remove(state);
     NoteThreads(threads() - 1);
-    if (kept_count() < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
+    if (kept_count_ < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
       kept_.PushFront(state);
-      kept_count_.store(kept_count() + 1, std::memory_order_relaxed);
+      ++kept_count_;
       return;
     }
     state_locks_.Add(state->lock.acquisitions());
@@ -84,7 +96,7 @@ void ThreadRegistry::ReturnIdle() {
   {
     os::LockHolder hold(lock_);
     idle = kept_low_;
-    kept_low_ = kept_count();
+    kept_low_ = kept_count_;
   }
   if (idle != 0) ReturnKept(idle);
 }
@@ -95,12 +107,14 @@ size_t ThreadRegistry::AddCounts(size_t* counts, size_t* limits) {
   for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
     state->AddCounts(counts, limits);
   }
+  cpu_caches_.AddCounts(counts, limits);
   return threads();
 }
 
 void ThreadRegistry::AddStateLocks(os::LockAcquisitions* sum) {
   os::LockHolder hold(lock_);
   sum->Add(state_locks_);
+  cpu_caches_.AddStateLocks(sum);
   const auto add = [sum](const ThreadState* state) { sum->Add(state->lock.acquisitions()); };
   ForEach(add);
   for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) add(state);
@@ -109,6 +123,7 @@ void ThreadRegistry::AddStateLocks(os::LockAcquisitions* sum) {
 void ThreadRegistry::ResetStateLocks() {
   os::LockHolder hold(lock_);
   state_locks_ = {};
+  cpu_caches_.ResetStateLocks();
   const auto reset = [](ThreadState* state) {
     os::LockHolder hold_state(state->lock);
     state->lock.ResetAcquisitions();
@@ -119,6 +134,7 @@ void ThreadRegistry::ResetStateLocks() {
 
 void ThreadRegistry::LockAll() {
   lock_.Lock();
+  cpu_caches_.LockAll();
   for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
     state->lock.Lock();
   }
@@ -128,17 +144,20 @@ void ThreadRegistry::UnlockAll() {
   for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
     state->lock.Unlock();
   }
+  cpu_caches_.UnlockAll();
   lock_.Unlock();
 }
 
-void ThreadRegistry::ResetAfterFork(ThreadState* own) {
+void ThreadRegistry::ResetAfterFork(ThreadState* own, bool shares) {
   while (!live_.empty()) {
     ThreadState* state = live_.PopFront();
     state->lock.ResetAfterFork();
     if (state != own) orphans_.PushFront(state);
   }
   if (own != nullptr) live_.PushFront(own);
-  threads_.store(own != nullptr ? 1 : 0, std::memory_order_relaxed);
+  cpu_caches_.ResetAfterFork();
+  threads_.store(own != nullptr || shares ? 1 : 0, std::memory_order_relaxed);
+  sharing_.store(shares ? 1 : 0, std::memory_order_relaxed);
   has_orphans_.store(!orphans_.empty(), std::memory_order_relaxed);
   lock_.ResetAfterFork();
 }
@@ -170,7 +189,8 @@ bool ThreadRegistry::CheckInvariants() {
     if (!state->CheckInvariants()) return false;
     ++kept;
   }
-  return count == threads() && kept == kept_count() && kept_low_ <= kept && kept <= kMaxKept;
+  return count + sharing() == threads() && cpu_caches_.CheckInvariants() && kept == kept_count_ &&
+         kept_low_ <= kept && kept <= kMaxKept;
 }
 
 }  // namespace spanmalloc

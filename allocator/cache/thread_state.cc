@@ -184,6 +184,14 @@ void ThreadState::TearDown() {
   spare_budget_ = 0;
 }
 
+bool ThreadState::HoldsAnything() {
+  os::LockHolder hold(lock);
+  for (const Bin& bin : bins_) {
+    if (bin.array_log != 0) return true;
+  }
+  return false;
+}
+
 bool ThreadState::MayKeep(size_t bytes) {
   os::LockHolder hold(lock);
   EndRevocation();

@@ -70,6 +70,9 @@ class ThreadState {
   // Returns all objects, the arrays and the budget. The stacks are empty and full afterwards.
   void TearDown() ABSL_LOCKS_EXCLUDED(lock);
 
+  // Whether it may hold, or holds, anything.
+  bool HoldsAnything() ABSL_LOCKS_EXCLUDED(lock);
+
   // The thread has ended. Whether the state, hidden no more, may be kept for another with all that
   // it holds: it may cache no more than `bytes`.
   bool MayKeep(size_t bytes) ABSL_LOCKS_EXCLUDED(lock);

@@ -139,30 +139,6 @@ TEST_F(ThreadRegistryTest, FewAreKept) {
   EXPECT_EQ(on_.budget.left(), CachesOnFakes::kBudget);
 }
 
-TEST_F(ThreadRegistryTest, InACrowdAStateIsForThreadsThatComeOften) {
-  constexpr unsigned kOften = 1000;
-  std::vector<ThreadState*> states;
-  while (registry_.Admits(0) && states.size() < 1000) states.push_back(registry_.Create());
-  EXPECT_EQ(states.size(), 32u);
-  EXPECT_FALSE(registry_.Admits(100));
-  EXPECT_TRUE(registry_.Admits(kOften));
-  states.push_back(registry_.Create());
-  EXPECT_FALSE(registry_.Admits(0));
-
-  // One that is kept is the next thread's at once.
-  registry_.Destroy(states.back());
-  states.pop_back();
-  EXPECT_TRUE(registry_.Admits(0));
-  registry_.ReturnKept();
-  EXPECT_FALSE(registry_.Admits(0));
-
-  registry_.Destroy(states.back());
-  states.pop_back();
-  registry_.ReturnKept();
-  EXPECT_TRUE(registry_.Admits(0));
-  for (ThreadState* state : states) registry_.Destroy(state);
-}
-
 TEST_F(ThreadRegistryTest, NoMemoryIsNoState) {
   on_.memory.RefuseAll(FakeVirtualMemory::kMap);
   while (on_.metadata.Allocate(64) != nullptr) {
