@@ -389,12 +389,13 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* NewSpan(SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* NewSpan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DeleteSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ForgetObjects(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReleaseForGrowth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
-                  SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
