@@ -248,9 +248,10 @@ class PageHeap {
   void ReleaseUnused() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Whether more has been resident than what is kept in any case. Reads one variable.
-  bool HasExceededFloor() const {
-    return peak_resident_.load(std::memory_order_relaxed) > ReleasePolicy::kFloorPages;
-  }
+  bool HasExceededFloor() const { return PeakPages() > ReleasePolicy::kFloorPages; }
+
+  // The most pages that it ever held. Reads one variable.
+  size_t PeakPages() const { return peak_resident_.load(std::memory_order_relaxed); }
 
   // Whether the heap has grown: TakeGrowth tells by how much. Reads one variable.
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
