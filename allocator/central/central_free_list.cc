@@ -6,6 +6,14 @@
 #include "absl/numeric/bits.h"
 
 namespace spanmalloc {
+namespace {
+
+// `value`, but no less than `least` and no more than `most`.
+size_t Between(size_t least, size_t value, size_t most) {
+  return value < least ? least : value > most ? most : value;
+}
+
+}  // namespace
 
 uint8_t CentralFreeList::ListOf(const Span* span) {
   const uint64_t scale = kSizeClassTable[span->size_class].fullness_scale;
@@ -287,7 +295,9 @@ void CentralFreeList::ReleaseIdle(Heap& heap, IdleSince since, SpanSearch* searc
   if (since == IdleSince::kPeriod) spans_low_in_period_ = spans_low_;
   const size_t idle = size_t{least} * info().size;
   const size_t released = totals_.released_parts * kReleaseUnit;
-  if (idle >= released + kMinIdleBytes) ReleaseSpans(heap, idle - released, search);
+  const size_t worth =
+      Between(kMinIdleBytesIfSmall, heap.page_heap.PeakBytes() / kIdleShare, kMinIdleBytes);
+  if (idle >= released + worth) ReleaseSpans(heap, idle - released, search);
   UpdateHint();
 }
 

@@ -195,8 +195,12 @@ class CentralFreeList {
   // the last list the kernel has some.
   static constexpr size_t kSearched = kLists;
   static constexpr size_t kReleased = kSearched + 1;
-  // Fewer free bytes aren't worth the search.
+  // Fewer free bytes aren't lent; nor are they worth the search for memory to release, if the heap
+  // isn't small.
   static constexpr size_t kMinIdleBytes = 64 * 1024;
+  static constexpr size_t kMinIdleBytesIfSmall = 8 * 1024;
+  // Small: less than 128 MiB at its largest. Then a share of that counts.
+  static constexpr size_t kIdleShare = 2048;
   static constexpr uint32_t kFirstCapacity = 32;
 
   const SizeClassInfo& info() const { return kSizeClassTable[size_class_]; }

@@ -248,8 +248,6 @@ inline size_t PerCpuCentral::FindRuns(void* const* objects, size_t count, Object
     runs[found] = {span, begin, i};
     if (span == nullptr) continue;
     __builtin_prefetch(span, /*for writing*/ 1);
-    // Spans of small objects have the rest of their bitmap in a second line.
-    __builtin_prefetch(span + 1, /*for writing*/ 1);
   }
   return found;
 }
@@ -277,6 +275,7 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
 void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_t count) {
   ObjectRun runs[kMaxBatch];
   const size_t found = FindRuns(objects, count, runs);
+  const bool bitmap_apart = Span::LongBitmapBytes(size_class) != 0;
   size_t kept = 0;
   for (size_t i = 0; i < found; ++i) {
     const ObjectRun run = runs[i];
@@ -290,6 +289,7 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_
     } else if (kept != 0 && runs[kept - 1].span == run.span && runs[kept - 1].end == run.begin) {
       runs[kept - 1].end = run.end;
     } else {
+      if (bitmap_apart) __builtin_prefetch(run.span->long_bitmap, /*for writing*/ 1);
       runs[kept++] = run;
     }
   }

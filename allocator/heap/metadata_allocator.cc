@@ -17,8 +17,8 @@ size_t MetadataAllocator::ListIndex(size_t block_size) {
   return kMaxStepped / kStep - 1 + static_cast<size_t>(absl::countr_zero(block_size / kMaxStepped));
 }
 
-bool MetadataAllocator::MapChunk(size_t at_least) {
-  const size_t usual = mapped_ == 0 ? kFirstChunk : kChunk;
+bool MetadataAllocator::MapChunk(Fresh* fresh, size_t at_least) {
+  const size_t usual = fresh->bump == nullptr ? kFirstChunk : kChunk;
   const size_t needed = at_least + sizeof(Chunk);
   const size_t size = needed > usual ? RoundUp(needed, kChunk) : usual;
   auto* chunk = static_cast<Chunk*>(memory_.Map(size));
@@ -26,12 +26,11 @@ bool MetadataAllocator::MapChunk(size_t at_least) {
   *chunk = {last_chunk_, size};
   last_chunk_ = chunk;
   mapped_ += size;
-  bump_ = reinterpret_cast<char*>(chunk + 1);
-  bump_left_ = size - sizeof(Chunk);
+  *fresh = {reinterpret_cast<char*>(chunk + 1), size - sizeof(Chunk)};
   return true;
 }
 
-void* MetadataAllocator::Allocate(size_t size) {
+void* MetadataAllocator::Allocate(size_t size, FirstWrite first_write) {
   const size_t block_size = BlockSize(size);
   const size_t list = ListIndex(block_size);
   os::LockHolder hold(lock_);
@@ -42,10 +41,11 @@ void* MetadataAllocator::Allocate(size_t size) {
     memset(static_cast<void*>(block), 0, block_size);
     return block;
   }
-  if (bump_left_ < block_size && !MapChunk(block_size)) return nullptr;
-  void* block = bump_;
-  bump_ += block_size;
-  bump_left_ -= block_size;
+  Fresh& fresh = fresh_[static_cast<size_t>(first_write)];
+  if (fresh.left < block_size && !MapChunk(&fresh, block_size)) return nullptr;
+  void* block = fresh.bump;
+  fresh.bump += block_size;
+  fresh.left -= block_size;
   used_ += block_size;
   return block;
 }

@@ -17,13 +17,17 @@
 
 namespace spanmalloc {
 
+// When a block is first written to. What may never be lies apart, lest it share pages with others.
+enum class FirstWrite : uint8_t { kSoon, kPerhaps };
+
 class MetadataAllocator {
  public:
   explicit constexpr MetadataAllocator(os::VirtualMemory& memory) : memory_(memory) {}
 
   // A block of at least `size` bytes, aligned to a cache line, all zero. nullptr if the kernel
   // refuses memory. Thread-safe.
-  void* Allocate(size_t size) ABSL_LOCKS_EXCLUDED(lock_);
+  void* Allocate(size_t size, FirstWrite first_write = FirstWrite::kSoon)
+      ABSL_LOCKS_EXCLUDED(lock_);
 
   // Takes back a block that Allocate returned for the same `size`. Thread-safe.
   void Free(void* block, size_t size) ABSL_LOCKS_EXCLUDED(lock_);
@@ -61,6 +65,12 @@ class MetadataAllocator {
     FreeBlock* next;
   };
 
+  // Where blocks are cut that were never used.
+  struct Fresh {
+    char* bump = nullptr;
+    size_t left = 0;
+  };
+
   // The start of each mapping. Written once.
   struct alignas(64) Chunk {
     Chunk* previous;
@@ -69,12 +79,11 @@ class MetadataAllocator {
 
   static size_t BlockSize(size_t size);
   static size_t ListIndex(size_t block_size);
-  bool MapChunk(size_t at_least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool MapChunk(Fresh* fresh, size_t at_least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   os::VirtualMemory& memory_;
   os::RankedLock lock_{LockRank::kMetadata};
-  char* bump_ ABSL_GUARDED_BY(lock_) = nullptr;
-  size_t bump_left_ ABSL_GUARDED_BY(lock_) = 0;
+  Fresh fresh_[2] ABSL_GUARDED_BY(lock_);  // by FirstWrite
   Chunk* last_chunk_ ABSL_GUARDED_BY(lock_) = nullptr;
   size_t used_ ABSL_GUARDED_BY(lock_) = 0;
   size_t mapped_ ABSL_GUARDED_BY(lock_) = 0;

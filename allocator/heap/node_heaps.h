@@ -127,6 +127,15 @@ class NodeHeaps {
   void ReleaseUnused() {
     ForEachOwn([](PageHeap& heap) { heap.ReleaseUnused(); });
   }
+  // The most bytes that the nodes' heaps ever held. Reads one variable of each.
+  size_t PeakBytes() {
+    size_t pages = 0;
+    AnyNode([&pages](PageHeap& heap) {
+      pages += heap.PeakPages();
+      return false;
+    });
+    return pages * kPageSize;
+  }
   // These two and LimitNoticed read the nodes' heaps, which tell of the arenas', too.
   bool HasExceededFloor() {
     return AnyNode([](PageHeap& heap) { return heap.HasExceededFloor(); }) ||

@@ -130,24 +130,24 @@ void PageHeap::Uncut(HugePage* huge_page) {
   --cut_;
 }
 
-// Descriptors come and go with spans; a short one that was freed last is kept for the next.
-Span* PageHeap::NewSpan(SizeClass size_class) {
-  const size_t bytes = Span::DescriptorBytes(size_class);
-  const bool spare = bytes == sizeof(Span) && spare_span_ != nullptr;
-  void* block = spare ? spare_span_ : metadata_.Allocate(bytes);
-  if (spare) spare_span_ = nullptr;
+// Descriptors come and go with spans; the one that was freed last is kept for the next.
+Span* PageHeap::NewSpan() {
+  void* block = spare_span_ != nullptr ? spare_span_ : metadata_.Allocate(sizeof(Span));
+  spare_span_ = nullptr;
   return block == nullptr ? nullptr : new (block) Span();
 }
 
 void PageHeap::DeleteSpan(Span* span) {
-  const size_t bytes = Span::DescriptorBytes(span->size_class);
-  if (bytes == sizeof(Span)) {
-    Span* last = spare_span_;
-    spare_span_ = span;
-    if (last == nullptr) return;
-    span = last;
-  }
-  metadata_.Free(span, bytes);
+  Span* const last = spare_span_;
+  spare_span_ = span;
+  if (last != nullptr) metadata_.Free(last, sizeof(Span));
+}
+
+// Of a span that is nobody's any more.
+void PageHeap::ForgetObjects(Span* span) {
+  if (span->size_class == kNoSizeClass) return;
+  uint64_t* const bitmap = span->ForgetObjects();
+  if (bitmap != nullptr) metadata_.Free(bitmap, Span::LongBitmapBytes(span->size_class));
 }
 
 // Cuts another huge page because no cut one has room.
@@ -160,9 +160,8 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
 }
 
 // Makes a span of pages [first, first + pages), and keeps `reserve` more behind it.
-Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
-                          SizeClass size_class) {
-  Span* span = NewSpan(size_class);
+Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve) {
+  Span* span = NewSpan();
   if (span == nullptr) return nullptr;
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
   span->pages = static_cast<uint32_t>(pages);
@@ -220,8 +219,7 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass siz
   HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
   const size_t dirty = DirtyPages();
-  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0,
-                   size_class);
+  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
   if (dirty - DirtyPages() < pages) HoldPeak();
   return span;
 }
@@ -232,7 +230,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   if (span != nullptr) return span;
   DropFreed();
   if (!HoldLimits(pages)) return nullptr;
-  span = NewSpan(kNoSizeClass);
+  span = NewSpan();
   if (span == nullptr) return nullptr;
   const size_t huge_alignment = alignment > kHugePageSize ? alignment >> kHugePageShift : 1;
   const HugeRun run = pool_.Take(count, huge_alignment);
@@ -254,10 +252,20 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
 
 Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
   const SizeClassInfo& info = kSizeClassTable[size_class];
+  const size_t bitmap_bytes = Span::LongBitmapBytes(size_class);
+  uint64_t* bitmap = nullptr;
+  if (bitmap_bytes != 0) {
+    // Nobody writes to it before an object comes back.
+    bitmap = static_cast<uint64_t*>(metadata_.Allocate(bitmap_bytes, FirstWrite::kPerhaps));
+    if (bitmap == nullptr) return nullptr;
+  }
   os::LockHolder hold(lock_);
   Span* span = AllocateInHugePage(info.pages, 1, size_class);
-  if (span == nullptr) return nullptr;
-  span->Carve(size_class);
+  if (span == nullptr) {
+    if (bitmap != nullptr) metadata_.Free(bitmap, bitmap_bytes);
+    return nullptr;
+  }
+  span->Carve(size_class, bitmap);
   span->state = SpanState::kDetached;
   if (in_page_map == InPageMap::kYes) {
     page_map_.SetClasses(span->start, span->pages, size_class);
@@ -298,7 +306,7 @@ void PageHeap::RemoveSpan(Span* span) {
   uint64_t released = 0;
   if (span->size_class != kNoSizeClass) {
     released = span->Released();
-    span->ForgetObjects();
+    ForgetObjects(span);
   }
   bool fresh;
   if (span->huge_pages != 0) {

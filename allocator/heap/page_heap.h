@@ -248,9 +248,10 @@ class PageHeap {
   void ReleaseUnused() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Whether more has been resident than what is kept in any case. Reads one variable.
-  bool HasExceededFloor() const {
-    return peak_resident_.load(std::memory_order_relaxed) > ReleasePolicy::kFloorPages;
-  }
+  bool HasExceededFloor() const { return PeakPages() > ReleasePolicy::kFloorPages; }
+
+  // The most pages that it ever held. Reads one variable.
+  size_t PeakPages() const { return peak_resident_.load(std::memory_order_relaxed); }
 
   // Whether the heap has grown: TakeGrowth tells by how much. Reads one variable.
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
@@ -389,12 +390,13 @@ class PageHeap {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* NewSpan(SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* NewSpan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DeleteSpan(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ForgetObjects(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReleaseForGrowth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
-                  SizeClass size_class) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -76,7 +76,7 @@ void PageHeap::DropCut(HugePage* huge_page) {
     }
     if (span->size_class != kNoSizeClass) {
       released_parts_ -= static_cast<size_t>(absl::popcount(span->Released()));
-      span->ForgetObjects();
+      ForgetObjects(span);
     }
     page += FreedSpans::Extent(span);
     DropSpan(span);

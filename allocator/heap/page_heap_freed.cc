@@ -9,7 +9,7 @@ namespace spanmalloc {
 // is dropped no block is found there, and its pages, some of its reserve perhaps clean, count as
 // free and dirty.
 void PageHeap::KeepFreed(Span* span) {
-  if (span->size_class != kNoSizeClass) span->ForgetObjects();
+  ForgetObjects(span);
   const size_t pages = FreedSpans::Extent(span);
   const bool grown = span->state == SpanState::kLarge && span->grower != nullptr;
   if (span->moved || pages > FreedSpans::kMaxPages || freed_.full() ||

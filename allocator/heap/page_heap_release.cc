@@ -8,8 +8,10 @@
 namespace spanmalloc {
 namespace {
 
-// Free resident pages in runs too short that are borne when the heap grows, beside a share of it.
+// Free resident pages in runs too short that are borne when the heap grows, beside a share of it:
+// as many, but of a small heap a 32nd, or 512 KiB.
 constexpr size_t kBearableDirtyPages = 320;
+constexpr size_t kBearableDirtyPagesIfSmall = 64;
 
 // Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
 constexpr size_t kMaxReleasesAtGrowth = 32;
@@ -54,7 +56,10 @@ void PageHeap::TakeBackAdvice(HugePage* huge_page) {
 // short: lets most of those go, over several growths if they are many. Not often: what a steady
 // program gives back so it soon takes again.
 void PageHeap::ReleaseForGrowth() {
-  const size_t bearable = kBearableDirtyPages + used_pages_ / 256;
+  size_t bearable = used_pages_ / 32;
+  if (bearable < kBearableDirtyPagesIfSmall) bearable = kBearableDirtyPagesIfSmall;
+  if (bearable > kBearableDirtyPages) bearable = kBearableDirtyPages;
+  bearable += used_pages_ / 256;
   const size_t peak = peak_resident_.load(std::memory_order_relaxed);
   if (dirty_in_cut_ <= bearable || policy_.keeps_all() || hooked() ||
       Held() + kPagesPerHugePage <= peak) {

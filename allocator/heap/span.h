@@ -19,6 +19,7 @@
 #include "absl/numeric/bits.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/params/size_class_table.h"
+#include "allocator/util/attributes.h"
 #include "allocator/util/bitmap.h"
 #include "allocator/util/intrusive_list.h"
 
@@ -38,7 +39,7 @@ enum class ObjectFault : uint8_t {
   kAlreadyFree,  // the object is free
 };
 
-// So many words of a span's bitmap lie within its first cache line.
+// So many words of a bitmap lie within the descriptor.
 inline constexpr size_t kShortBitmapWords = 3;
 
 struct alignas(kCacheLine) Span {
@@ -59,6 +60,9 @@ struct alignas(kCacheLine) Span {
   // Of a size class: one of its objects was once given out as one of another class. Read without
   // the lock by whoever holds such an object.
   bool lent : 1;
+  // Of a size class: no object came back yet. They are given out by address, so that the last
+  // `free_objects` are free, and the bitmap is zero and wasn't touched.
+  bool in_order : 1;
   uint16_t free_objects;
 
   // The shard that owns the span: written under that shard's lock, read without it to find which
@@ -69,8 +73,10 @@ struct alignas(kCacheLine) Span {
   uint32_t released_first;
 
   union {
-    // Of a size class: the first words of the bitmap of its free objects.
+    // Of a size class: the bitmap of its free objects.
     uint64_t free_words[kShortBitmapWords];
+    // Of a size class with more objects than that has bits: where its bitmap is.
+    uint64_t* long_bitmap;
     // Of a size class with spans of more than kPagesOfFirst pages, which have few objects: the
     // further bits of Released().
     struct {
@@ -92,9 +98,10 @@ struct alignas(kCacheLine) Span {
   // The parts of so many pages fill released_first.
   static constexpr size_t kPagesOfFirst = 32 * kReleaseUnit / kPageSize;
 
-  // Bytes of the descriptor of a span of class `c`: those of many objects have more words behind.
-  static constexpr size_t DescriptorBytes(SizeClass c) {
-    return kSizeClassTable[c].objects <= kShortBitmapWords * 64 ? kCacheLine : 2 * kCacheLine;
+  // Bytes of the bitmap that a span of class `c` has apart from its descriptor; 0: none.
+  static constexpr size_t LongBitmapBytes(SizeClass c) {
+    const size_t objects = kSizeClassTable[c].objects;
+    return objects <= kShortBitmapWords * 64 ? 0 : (objects + 63) / 64 * sizeof(uint64_t);
   }
 
   const SizeClassInfo& info() const { return kSizeClassTable[size_class]; }
@@ -106,7 +113,10 @@ struct alignas(kCacheLine) Span {
   bool MayHaveLentAs(SizeClass c) const { return lent && MayLend(size_class, c); }
   size_t live_objects() const { return objects() - free_objects; }
   // Requires: the span is of a size class.
-  BitmapView free() { return {words(), (objects() + 63) / 64 * 64}; }
+  BitmapView free() {
+    if (in_order) EndOrder();
+    return bits();
+  }
 
   // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
   // back to the kernel. It holds free objects only.
@@ -131,26 +141,34 @@ struct alignas(kCacheLine) Span {
     return true;
   }
 
-  // Cuts the span into objects of class `c`, all free. Requires: its descriptor has
-  // DescriptorBytes(c).
-  void Carve(SizeClass c) {
+  // Cuts a new span into objects of class `c`, all free. `bitmap`: of LongBitmapBytes(c), all zero.
+  void Carve(SizeClass c, uint64_t* bitmap) {
     size_class = c;
     free_objects = static_cast<uint16_t>(objects());
-    for (size_t w = 0; w < (objects() + 63) / 64; ++w) words()[w] = 0;
-    free().SetRange(0, objects());
+    in_order = true;
+    for (uint64_t& word : free_words) word = 0;
+    if (bitmap != nullptr) long_bitmap = bitmap;
   }
 
-  // The reverse, for a span that is nobody's any more.
-  void ForgetObjects() {
+  // The reverse, for a span that is nobody's any more. Returns the bitmap.
+  uint64_t* ForgetObjects() {
+    uint64_t* const bitmap = LongBitmapBytes(size_class) != 0 ? long_bitmap : nullptr;
     for (uint64_t& word : free_words) word = 0;
+    return bitmap;
   }
 
   // Takes up to `want` free objects, lowest addresses first, into `out`. Returns how many.
   size_t TakeObjects(void** out, size_t want) {
     if (want > free_objects) want = free_objects;
     const size_t size = object_size();
-    uint64_t* const free = words();
     void** const end = out + want;
+    if (in_order) {
+      uintptr_t address = start + live_objects() * size;
+      free_objects -= static_cast<uint16_t>(want);
+      for (; out != end; address += size) *out++ = reinterpret_cast<void*>(address);
+      return want;
+    }
+    uint64_t* const free = words();
     for (size_t w = 0; out != end; ++w) {
       uint64_t bits = free[w];
       while (bits != 0 && out != end) {
@@ -178,8 +196,11 @@ struct alignas(kCacheLine) Span {
     for (size_t part = 0; part < bytes() / kReleaseUnit; ++part) {
       const uintptr_t begin = start + part * kReleaseUnit;
       // Behind the last object nothing is in use either.
+      const size_t first = IndexOf(begin);
       const size_t last = IndexOf(begin + kReleaseUnit - 1);
-      const size_t in_use = free().FindClear(IndexOf(begin));
+      const size_t in_use = !in_order                ? bits().FindClear(first)
+                            : first < live_objects() ? first
+                                                     : objects();
       if (in_use > last || in_use >= objects()) parts |= uint64_t{1} << part;
     }
     return parts;
@@ -199,12 +220,14 @@ struct alignas(kCacheLine) Span {
     if (index >= objects() || index * object_size() != address - start) {
       return ObjectFault::kInterior;
     }
-    return free().Get(index) ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
+    const bool is_free = in_order ? index >= live_objects() : bits().Get(index);
+    return is_free ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
   }
 
   // Marks pointers[0, count), all of them in the span, as free, up to the first that is no object
   // in use (see CheckObject). Returns how many.
-  size_t PutObjects(void* const* pointers, size_t count) {
+  ALLOC_FAST_PATH size_t PutObjects(void* const* pointers, size_t count) {
+    if (ABSL_PREDICT_FALSE(in_order)) EndOrder();
     if (count == 1) return PutObject(pointers[0]) ? 1 : 0;
     return PutSeveral(pointers, count);
   }
@@ -284,14 +307,18 @@ struct alignas(kCacheLine) Span {
     bitmap_internal::ForRange(words(), begin, count, [&clear](uint64_t& word, uint64_t mask) {
       clear = clear && (word & mask) == 0;
     });
-    if (ABSL_PREDICT_TRUE(clear)) free().SetRange(begin, count);
+    if (ABSL_PREDICT_TRUE(clear)) bits().SetRange(begin, count);
     return clear;
   }
 
-  // The whole bitmap, which goes on behind the struct.
-  uint64_t* words() {
-    return reinterpret_cast<uint64_t*>(reinterpret_cast<char*>(this) + offsetof(Span, free_words));
+  // From now on the bitmap tells what is free. Requires: in_order.
+  ALLOC_SLOW_PATH void EndOrder() {
+    in_order = false;
+    bits().SetRange(live_objects(), free_objects);
   }
+
+  uint64_t* words() { return objects() <= kShortBitmapWords * 64 ? free_words : long_bitmap; }
+  BitmapView bits() { return {words(), (objects() + 63) / 64 * 64}; }
 
   size_t IndexOf(uintptr_t address) const {
     return static_cast<size_t>(((address - start) * uint64_t{info().reciprocal}) >> 32);
@@ -322,7 +349,6 @@ static_assert([] {
   }
   return true;
 }());
-static_assert(offsetof(Span, free_words) + kMaxObjectsPerSpan / 8 <= 2 * kCacheLine);
 
 using SpanList = IntrusiveList<Span>;
 

@@ -10,8 +10,9 @@
 // anything else, and would waste a fifth each time. Above 32 KiB the waste of rounding is address
 // space, not memory, since a span there holds one object whose tail nobody touches.
 //
-// A span is as short as holds 16 KiB of objects (512 objects, the length of the free bitmap, up to
-// 64 bytes) with little left over: a short span is sooner empty, and can then serve another class.
+// A span is as short as holds 16 KiB of objects with little left over: a short span is sooner
+// empty, and can then serve another class. Up to 64 bytes, where its descriptor would weigh more,
+// it holds 24 KiB, and 512 objects at least.
 #ifndef SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_
 #define SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_
 
@@ -37,7 +38,7 @@ inline constexpr size_t kMaxClassSize = 256 * 1024;
 // From this size on, a span holds one object.
 inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
 
-inline constexpr size_t kMaxObjectsPerSpan = 512;
+inline constexpr size_t kMaxObjectsPerSpan = 1536;
 // A span of several objects is no longer than this: 256 KiB.
 inline constexpr size_t kMaxSharedSpanPages = 32;
 
@@ -63,7 +64,10 @@ constexpr uint32_t Clamp(size_t value, size_t low, size_t high) {
 // or, if that takes too long a span, the least share.
 constexpr uint32_t PagesOfSpan(size_t size) {
   if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
-  const size_t enough = size <= 64 ? kMaxObjectsPerSpan : size <= 16384 ? 16384 / size : 1;
+  const size_t enough = size <= 48      ? 24 * 1024 / size
+                        : size <= 64    ? 512
+                        : size <= 16384 ? 16384 / size
+                                        : 1;
   uint32_t best = 0;
   for (uint32_t pages = 1; pages <= kMaxSharedSpanPages; ++pages) {
     const size_t objects = pages * kPageSize / size;

@@ -242,6 +242,22 @@ TEST_P(SpanReleaseTest, WhatWasFreeSinceTheTickBeforeLastGoes) {
   EXPECT_EQ(static_cast<char*>(objects_.back())[info_.size - 1], 0) << "still resident";
 }
 
+TEST_P(SpanReleaseTest, InASmallHeapLessIsWorthTheSearch) {
+  const size_t left = 32 * 1024 / info_.size;
+  const std::vector<void*> wanted = Take(kSpans * (info_.objects - 1) - left);
+  Tick();
+  Tick();
+  EXPECT_GT(Search(IdleSince::kTick), 0u);
+  // Once it was large, it counts as such.
+  const std::vector<void*> rest = Take(left);
+  PutInSpans(rest);
+  Span* span = on_.page_heap.AllocateLarge((size_t{200} << 20) / kPageSize, kPageSize);
+  on_.page_heap.FreeLarge(reinterpret_cast<void*>(span->start));
+  Tick();
+  Tick();
+  EXPECT_EQ(Search(IdleSince::kTick), 0u);
+}
+
 TEST_P(SpanReleaseTest, APeriodCountsAllOfItsTicks) {
   Search(IdleSince::kPeriod);
   Tick();

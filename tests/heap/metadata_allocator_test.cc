@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -84,6 +85,20 @@ TEST_F(MetadataAllocatorTest, FreedBlocksServeTheSameSizeAgain) {
     EXPECT_TRUE(IsZero(block, size)) << size;
     EXPECT_EQ(metadata_.mapped_bytes(), mapped) << size;
   }
+}
+
+TEST_F(MetadataAllocatorTest, WhatMayNeverBeWrittenToSharesNoPageWithTheRest) {
+  std::set<uintptr_t> pages[2];
+  for (int i = 0; i < 500; ++i) {
+    for (FirstWrite first_write : {FirstWrite::kSoon, FirstWrite::kPerhaps}) {
+      void* block = metadata_.Allocate(192, first_write);
+      ASSERT_NE(block, nullptr);
+      ASSERT_TRUE(IsZero(block, 192));
+      pages[static_cast<size_t>(first_write)].insert(reinterpret_cast<uintptr_t>(block) / 4096);
+    }
+  }
+  EXPECT_LE(pages[1].size(), 500u * 192 / 4096 + 2);
+  for (uintptr_t page : pages[1]) EXPECT_EQ(pages[0].count(page), 0u);
 }
 
 TEST_F(MetadataAllocatorTest, BlocksLargerThanAChunkGetTheirOwn) {

@@ -411,6 +411,25 @@ TEST_F(PageHeapReleaseTest, OneGrowthReleasesABoundedNumberOfShortRuns) {
   EXPECT_LT(DirtyPages(), dirty / 2) << "many growths release much all the same";
 }
 
+// 256 free pages in runs too short: little for a heap of 160 MiB, half of one of 4 MiB.
+TEST_F(PageHeapReleaseTest, ASmallHeapBearsFewerShortRuns) {
+  for (size_t others : {size_t{0}, size_t{80} * kPagesPerHugePage}) {
+    HeapOnFakes on;
+    PageHeap& heap = on.page_heap;
+    if (others != 0) heap.AllocateLarge(others, kPageSize);
+    std::vector<Span*> freed;
+    for (size_t i = 0; i < 2 * kPagesPerHugePage; ++i) {
+      Span* span = heap.AllocateLarge(1, kPageSize);
+      if (i % 2 != 0) freed.push_back(span);
+    }
+    for (Span* span : freed) heap.FreeLarge(reinterpret_cast<void*>(span->start));
+    const size_t dirty = heap.Stats().dirty_pages;
+    on.clock.Advance(100);
+    heap.AllocateLarge(kPagesPerHugePage - 1, kPageSize);
+    EXPECT_EQ(heap.Stats().dirty_pages < dirty, others == 0) << dirty << " were dirty";
+  }
+}
+
 TEST_F(PageHeapReleaseTest, DecayOfZeroGivesAllAndNegativeNothing) {
   page_heap_.SetDecay(-1);
   Free(Written(5000));

@@ -24,7 +24,7 @@ class SpanTest : public testing::TestWithParam<size_t> {
   SpanTest() {
     span_.start = kStart;
     span_.pages = info_.pages;
-    span_.Carve(static_cast<SizeClass>(GetParam()));
+    span_.Carve(static_cast<SizeClass>(GetParam()), bitmap_.empty() ? nullptr : bitmap_.data());
   }
 
   // Returns how many of the objects at `addresses` the span took.
@@ -35,12 +35,9 @@ class SpanTest : public testing::TestWithParam<size_t> {
   }
 
   const SizeClassInfo& info_ = kSizeClassTable[GetParam()];
-  // With room for the longest bitmap.
-  struct {
-    Span span = {};
-    char rest[kCacheLine];
-  } descriptor_ = {};
-  Span& span_ = descriptor_.span;
+  std::vector<uint64_t> bitmap_ = std::vector<uint64_t>(
+      Span::LongBitmapBytes(static_cast<SizeClass>(GetParam())) / sizeof(uint64_t));
+  Span span_ = {};
 };
 
 TEST_P(SpanTest, StartsWithAllObjectsFree) {
@@ -57,7 +54,7 @@ TEST_P(SpanTest, StartsWithAllObjectsFree) {
 TEST_P(SpanTest, HandsOutEachObjectOnceInAscendingOrder) {
   void* out[kMaxObjectsPerSpan + 1];
   size_t taken = 0;
-  for (size_t want : {1u, 2u, 63u, 5u, 64u, 65u, 600u}) {
+  for (size_t want : {1u, 2u, 63u, 5u, 64u, 65u, 1600u}) {
     const size_t got = span_.TakeObjects(out + taken, want);
     ASSERT_EQ(got, std::min<size_t>(want, info_.objects - taken));
     taken += got;
@@ -68,6 +65,42 @@ TEST_P(SpanTest, HandsOutEachObjectOnceInAscendingOrder) {
     ASSERT_EQ(reinterpret_cast<uintptr_t>(out[i]), kStart + i * info_.size);
   }
   EXPECT_EQ(span_.TakeObjects(out, 1), 0u);
+}
+
+TEST_P(SpanTest, UntilAnObjectComesBackTheBitmapIsNotTouched) {
+  void* out[kMaxObjectsPerSpan];
+  const auto expect_in_order = [&](size_t live) {
+    for (size_t i = 0; i < info_.objects; ++i) {
+      ASSERT_EQ(span_.CheckObject(kStart + i * info_.size),
+                i < live ? ObjectFault::kNone : ObjectFault::kAlreadyFree);
+    }
+    if (info_.objects > 1) span_.FreeParts();
+    EXPECT_EQ(std::count(bitmap_.begin(), bitmap_.end(), 0u), std::ssize(bitmap_));
+    for (uint64_t word : span_.free_words) {
+      EXPECT_TRUE(word == 0 || !bitmap_.empty());
+    }
+  };
+  size_t live = 0;
+  for (size_t want : {size_t{1}, size_t{64}, size_t{100}, kMaxObjectsPerSpan}) {
+    expect_in_order(live);
+    live += span_.TakeObjects(out, want);
+  }
+  expect_in_order(info_.objects);
+  ASSERT_EQ(Put({kStart}), 1u);
+  EXPECT_EQ(span_.CheckObject(kStart), ObjectFault::kAlreadyFree);
+  EXPECT_EQ(span_.free().Count(), 1u);
+}
+
+TEST_P(SpanTest, AnObjectThatComesBackEarlyIsGivenOutFirst) {
+  if (info_.objects < 3) return;
+  void* out[kMaxObjectsPerSpan];
+  span_.TakeObjects(out, 2);
+  ASSERT_EQ(Put({kStart}), 1u);
+  EXPECT_EQ(Put({kStart + 2 * info_.size}), 0u) << "never given out";
+  EXPECT_EQ(span_.free().Count(), info_.objects - 1);
+  ASSERT_EQ(span_.TakeObjects(out, kMaxObjectsPerSpan), info_.objects - 1);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(out[0]), kStart);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(out[1]), kStart + 2 * info_.size);
 }
 
 // The parts that objects in use reach into, byte by byte.
