@@ -90,6 +90,48 @@ class CacheBudget {
   std::atomic<int64_t> total_{0};
 };
 
+// What one cache has taken of the budget, to pay for what its bins may hold. Guarded by the cache's
+// lock.
+class BudgetShare {
+ public:
+  // Takes what `cost` wants beyond what is spare. Whether all of it is there.
+  bool Provide(CacheBudget& budget, int64_t cost) {
+    if (spare_ < cost) Add(budget.Take(cost - spare_));
+    return spare_ >= cost;
+  }
+
+  // Uses `cost` of the share, or overdraws it.
+  void Pay(int64_t cost) { spare_ -= cost; }
+  void Refund(int64_t bytes) { spare_ += bytes; }
+
+  // Returns what is spare, but for a quantum, if it is worth while.
+  void ReturnSurplus(CacheBudget& budget) {
+    if (spare_ < 2 * CacheBudget::kQuantum) return;
+    const int64_t surplus = spare_ - CacheBudget::kQuantum;
+    budget.Return(surplus);
+    Add(-surplus);
+  }
+
+  // Returns all of it. The bins are paid for no more.
+  void ReturnAll(CacheBudget& budget) {
+    budget.Return(taken_);
+    *this = BudgetShare();
+  }
+
+  // What the bins may hold now, in bytes.
+  int64_t paid() const { return taken_ - spare_; }
+  int64_t taken() const { return taken_; }
+
+ private:
+  void Add(int64_t bytes) {
+    spare_ += bytes;
+    taken_ += bytes;
+  }
+
+  int64_t spare_ = 0;  // taken and unused; negative: overdrawn
+  int64_t taken_ = 0;
+};
+
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_CACHE_CACHE_SIZING_H_

@@ -41,14 +41,9 @@ bool ExplicitCache::RaiseLimit(size_t c, size_t limit, bool within_budget) {
   Bin& bin = bins_[c];
   if (limit <= bin.limit) return true;
   const auto cost = static_cast<int64_t>((limit - bin.limit) * kSizeClassTable[c].size);
-  if (spare_budget_ < cost) {
-    const int64_t taken = context_.budget.Take(cost - spare_budget_);
-    spare_budget_ += taken;
-    budget_taken_ += taken;
-  }
-  if (spare_budget_ < cost && within_budget) return false;
+  if (!share_.Provide(context_.budget, cost) && within_budget) return false;
   if (!Reserve(c, limit)) return false;
-  spare_budget_ -= cost;
+  share_.Pay(cost);
   bin.limit = static_cast<uint16_t>(limit);
   return true;
 }
@@ -116,9 +111,7 @@ void ExplicitCache::Empty() {
     if (bin.array_log != 0) context_.metadata.Free(bin.slots, bin.array_bytes());
     bin = Bin();
   }
-  context_.budget.Return(budget_taken_);
-  spare_budget_ = 0;
-  budget_taken_ = 0;
+  share_.ReturnAll(context_.budget);
 }
 
 void ExplicitCache::Flush() {
@@ -142,7 +135,7 @@ bool ExplicitCache::CheckInvariants() {
     }
     cost += static_cast<int64_t>(bin.limit * kSizeClassTable[c].size);
   }
-  return spare_budget_ + cost == budget_taken_;
+  return share_.paid() == cost;
 }
 
 }  // namespace spanmalloc

@@ -109,8 +109,7 @@ class ExplicitCache {
   const ExplicitCacheContext context_;
   os::RankedLock lock_{LockRank::kExplicitCache};
   unsigned arena_ = 0;
-  int64_t spare_budget_ ABSL_GUARDED_BY(lock_) = 0;  // taken and unused; negative: overdrawn
-  int64_t budget_taken_ ABSL_GUARDED_BY(lock_) = 0;
+  BudgetShare share_ ABSL_GUARDED_BY(lock_);
   Bin bins_[kSizeClassEnd];
 };
 

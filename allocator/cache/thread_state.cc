@@ -35,14 +35,9 @@ bool ThreadState::RaiseLimit(size_t c, size_t limit, bool within_budget) {
   const size_t old = Limit(c);
   if (limit <= old) return true;
   const auto cost = static_cast<int64_t>((limit - old) * kSizeClassTable[c].size);
-  if (spare_budget_ < cost) {
-    const int64_t taken = context_.budget.Take(cost - spare_budget_);
-    spare_budget_ += taken;
-    budget_taken_ += taken;
-  }
-  if (spare_budget_ < cost && within_budget) return false;
+  if (!share_.Provide(context_.budget, cost) && within_budget) return false;
   if (!Reserve(c, limit)) return false;
-  spare_budget_ -= cost;
+  share_.Pay(cost);
   SetLimit(c, limit);
   return true;
 }
@@ -50,7 +45,7 @@ bool ThreadState::RaiseLimit(size_t c, size_t limit, bool within_budget) {
 void ThreadState::LowerLimit(size_t c, size_t limit) {
   const size_t old = Limit(c);
   if (limit >= old) return;
-  spare_budget_ += static_cast<int64_t>((old - limit) * kSizeClassTable[c].size);
+  share_.Refund(static_cast<int64_t>((old - limit) * kSizeClassTable[c].size));
   SetLimit(c, limit);
 }
 
@@ -144,15 +139,7 @@ void ThreadState::Tick() {
     }
     bin.held_at_look = static_cast<uint16_t>(Held(c));
   }
-  ReturnSpareBudget();
-}
-
-void ThreadState::ReturnSpareBudget() {
-  if (spare_budget_ < 2 * CacheBudget::kQuantum) return;
-  const int64_t surplus = spare_budget_ - CacheBudget::kQuantum;
-  context_.budget.Return(surplus);
-  spare_budget_ -= surplus;
-  budget_taken_ -= surplus;
+  share_.ReturnSurplus(context_.budget);
 }
 
 void ThreadState::FlushAllBins() {
@@ -179,9 +166,7 @@ void ThreadState::TearDown() {
     cache.limit[c] = &empty_stack[1];
     bin = Bin();
   }
-  context_.budget.Return(budget_taken_);
-  budget_taken_ = 0;
-  spare_budget_ = 0;
+  share_.ReturnAll(context_.budget);
 }
 
 bool ThreadState::HoldsAnything() {
@@ -198,7 +183,7 @@ bool ThreadState::MayKeep(size_t bytes) {
   owner_ = nullptr;
   visible_at_rest_ = &cache;
   RelaxedStore(visible_, &cache);
-  return budget_taken_ - spare_budget_ <= static_cast<int64_t>(bytes);
+  return share_.paid() <= static_cast<int64_t>(bytes);
 }
 
 void ThreadState::AddCounts(size_t* counts, size_t* limits) {
@@ -219,8 +204,8 @@ bool ThreadState::CheckInvariants() {
     if (Held(c) < Taken(c) || Held(c) > Taken(c) + (Taken(c) != 0 ? 2 : Limit(c))) return false;
     allowed += static_cast<int64_t>(Limit(c) * kSizeClassTable[c].size);
   }
-  if (revocation() == Revocation::kTaken) return budget_taken_ == 0;
-  return allowed + spare_budget_ == budget_taken_;
+  if (revocation() == Revocation::kTaken) return share_.taken() == 0;
+  return share_.paid() == allowed;
 }
 
 }  // namespace spanmalloc

@@ -186,7 +186,6 @@ class ThreadState {
   void LowerLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushOldest(size_t c, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void SetLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
-  void ReturnSpareBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void FlushAllBins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void Reclaim() ABSL_LOCKS_EXCLUDED(lock);
   Revocation revocation() const { return revocation_.load(std::memory_order_relaxed); }
@@ -203,9 +202,8 @@ class ThreadState {
   // Written under the lock, and together with `visible_`; the owner reads both as UseCache does.
   std::atomic<Revocation> revocation_{Revocation::kNone};
   CacheContext context_;
-  ThreadLocals* owner_;                             // changes only while nobody else has the state
-  int64_t spare_budget_ ABSL_GUARDED_BY(lock) = 0;  // taken and unused; negative: overdrawn
-  int64_t budget_taken_ ABSL_GUARDED_BY(lock) = 0;
+  ThreadLocals* owner_;  // changes only while nobody else has the state
+  BudgetShare share_ ABSL_GUARDED_BY(lock);
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;
   uint64_t next_tick_ms_ ABSL_GUARDED_BY(lock) = 0;
   Bin bins_[kSizeClassEnd];

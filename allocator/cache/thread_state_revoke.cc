@@ -68,9 +68,7 @@ TakenBack ThreadState::TakeBack() {
     taken.objects += count;
     taken.bytes += count * kSizeClassTable[c].size;
   }
-  context_.budget.Return(budget_taken_);
-  budget_taken_ = 0;
-  spare_budget_ = 0;
+  share_.ReturnAll(context_.budget);
   return taken;
 }
 
@@ -147,10 +145,9 @@ void ThreadState::PayForLimits() {
     for (size_t c = 1; c < kSizeClassEnd; ++c) {
       cost += static_cast<int64_t>(LimitPaid(c, within_budget) * kSizeClassTable[c].size);
     }
-    budget_taken_ = context_.budget.Take(cost);
-    if (within_budget && budget_taken_ < cost) continue;
+    if (!share_.Provide(context_.budget, cost) && within_budget) continue;
     for (size_t c = 1; c < kSizeClassEnd; ++c) SetLimit(c, LimitPaid(c, within_budget));
-    spare_budget_ = budget_taken_ - cost;
+    share_.Pay(cost);
     return;
   }
 }

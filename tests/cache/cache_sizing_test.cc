@@ -94,5 +94,50 @@ TEST(CacheBudgetTest, ThreadsNeverTakeMoreThanThereIs) {
   EXPECT_EQ(budget.left(), kWhole);
 }
 
+TEST(BudgetShareTest, TakesWhatItNeedsAndReturnsWhatItTook) {
+  CacheBudget budget;
+  budget.Init(3 * kQuantum);
+  BudgetShare share;
+  ASSERT_TRUE(share.Provide(budget, 100));
+  share.Pay(100);
+  EXPECT_EQ(share.paid(), 100);
+  EXPECT_EQ(share.taken(), kQuantum);
+  ASSERT_TRUE(share.Provide(budget, kQuantum - 100)) << "what is spare is used first";
+  EXPECT_EQ(share.taken(), kQuantum);
+  share.Refund(60);
+  EXPECT_EQ(share.paid(), 40);
+  share.ReturnAll(budget);
+  EXPECT_EQ(share.paid(), 0);
+  EXPECT_EQ(share.taken(), 0);
+  EXPECT_EQ(budget.left(), 3 * kQuantum);
+}
+
+TEST(BudgetShareTest, AShareMayBeOverdrawn) {
+  CacheBudget budget;
+  budget.Init(kQuantum);
+  BudgetShare share;
+  EXPECT_FALSE(share.Provide(budget, kQuantum + 1));
+  share.Pay(kQuantum + 1);
+  EXPECT_EQ(share.paid(), kQuantum + 1);
+  EXPECT_EQ(share.taken(), 0);
+  share.Refund(kQuantum + 1);
+  EXPECT_EQ(share.paid(), 0);
+  EXPECT_EQ(budget.left(), kQuantum);
+}
+
+TEST(BudgetShareTest, ReturnsASurplusButForAQuantum) {
+  CacheBudget budget;
+  budget.Init(8 * kQuantum);
+  BudgetShare share;
+  ASSERT_TRUE(share.Provide(budget, 4 * kQuantum));
+  share.Pay(3 * kQuantum);
+  share.ReturnSurplus(budget);
+  EXPECT_EQ(share.taken(), 4 * kQuantum) << "a quantum is kept";
+  share.Refund(2 * kQuantum);
+  share.ReturnSurplus(budget);
+  EXPECT_EQ(share.taken(), 2 * kQuantum);
+  EXPECT_EQ(share.paid(), kQuantum);
+}
+
 }  // namespace
 }  // namespace spanmalloc
