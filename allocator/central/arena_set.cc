@@ -49,7 +49,7 @@ bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
   arena->muzzy_decay_ms.store(settings.muzzy_decay_ms, std::memory_order_relaxed);
   arena->created_ns.store(os::MonotonicNs(), std::memory_order_relaxed);
   arena->next_purge_ms.store(0, std::memory_order_relaxed);
-  arena->generation.fetch_add(1, std::memory_order_relaxed);
+  arena->epoch.fetch_add(1, std::memory_order_relaxed);
   arena->notes = {};
   arena->exists.store(true, std::memory_order_relaxed);
   *index = taken;
@@ -58,7 +58,7 @@ bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
 
 // Takes all spans from the lists and the page heap.
 void ArenaSet::FreeBlocks(Arena* arena, unsigned index) {
-  arena->generation.fetch_add(1, std::memory_order_relaxed);
+  arena->epoch.fetch_add(1, std::memory_order_relaxed);
   arena->ForEachList([](CentralFreeList& list) { list.Forget(); });
   if (PageHeap* heap = heap_.page_heap.ArenaHeapAt(index)) heap->FreeAll();
 }
@@ -177,9 +177,9 @@ void ArenaSet::ResetAfterFork(unsigned index) {
   }
 }
 
-uint64_t ArenaSet::Generation(unsigned index) const {
-  const Arena* arena = Find(index);
-  return arena == nullptr ? 0 : arena->generation.load(std::memory_order_relaxed);
+ArenaEpoch ArenaSet::Epoch(unsigned index) const {
+  const Arena* arena = At(index);
+  return {&arena->epoch, arena->epoch.load(std::memory_order_relaxed)};
 }
 
 CentralFreeList* ArenaSet::MakeList(Arena* arena, unsigned index, SizeClass size_class) {
@@ -220,33 +220,35 @@ size_t ArenaSet::AllocateBatch(unsigned index, SizeClass size_class, void** out,
   return list == nullptr ? 0 : list->RemoveOrCarve(heap_, out, want, zeroed);
 }
 
-void ArenaSet::FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count) {
+void ArenaSet::FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count,
+                         ArenaEpoch epoch) {
   Arena* arena = Find(index);
   CentralFreeList* list = arena == nullptr ? nullptr : ListOf(arena, index, size_class);
   if (list == nullptr) return;
   for (size_t done = 0; done < count; done += PerCpuCentral::kMaxBatch) {
     const size_t left = count - done;
     PutBatch(*list, objects + done,
-             left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch);
+             left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch, epoch);
   }
 }
 
 // Neighbours of one span are put back together.
-void ArenaSet::PutBatch(CentralFreeList& list, void* const* objects, size_t count) {
+void ArenaSet::PutBatch(CentralFreeList& list, void* const* objects, size_t count,
+                        ArenaEpoch epoch) {
   ObjectRun runs[PerCpuCentral::kMaxBatch];
   size_t end = 0;
   for (uint32_t i = 0; i < count; ++i) {
     Span* span = heap_.page_map.SpanOf(objects[i]);
-    if (span == nullptr || span->shard.load(std::memory_order_relaxed) != list.shard()) {
-      list.ReportFreed(heap_, objects[i]);
-    } else if (end != 0 && runs[end - 1].span == span && runs[end - 1].end == i) {
+    const bool owned =
+        span != nullptr && span->shard.load(std::memory_order_relaxed) == list.shard();
+    if (!owned) span = nullptr;
+    if (end != 0 && runs[end - 1].span == span) {
       runs[end - 1].end = i + 1;
     } else {
       runs[end++] = {span, i, i + 1};
     }
   }
-  list.NoteReturned(count);
-  list.PutOwned(heap_, objects, runs, end);
+  list.PutBatch(heap_, objects, runs, end, epoch);
 }
 
 ArenaSettings ArenaSet::Settings(unsigned index) const {

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/central/arena_epoch.h"
 #include "allocator/central/central_free_list.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/os/ranked_lock.h"
@@ -76,9 +77,9 @@ class ArenaSet {
   // In a child after fork: of all threads one is left, bound to arena `index`, or to none if 0.
   void ResetAfterFork(unsigned index);
 
-  // How often the arena's blocks were all freed: what was kept before is gone. 0 if there is no
-  // such arena.
-  uint64_t Generation(unsigned index) const;
+  // The epoch that lasts until all blocks of the arena are freed at once. Requires: there was an
+  // arena of that index.
+  ArenaEpoch Epoch(unsigned index) const;
 
   // A block of class `size_class`, or a large one of `size` bytes for kNoSizeClass, aligned to
   // `alignment` if large. nullptr if there is no such arena or no memory.
@@ -89,8 +90,10 @@ class ArenaSet {
   size_t AllocateBatch(unsigned index, SizeClass size_class, void** out, size_t want, bool* zeroed);
 
   // Takes back objects[0, count) of a class, which AllocateBatch or Allocate gave out of that
-  // arena, under one lock for up to kMaxBatch of them. Faulty pointers are reported.
-  void FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count);
+  // arena, under one lock for up to kMaxBatch of them. Faulty pointers are reported. What a cache
+  // kept since an `epoch` that is over is forgotten.
+  void FreeBatch(unsigned index, SizeClass size_class, void* const* objects, size_t count,
+                 ArenaEpoch epoch = {});
 
   // Whether `span` belongs to an explicit arena, and to which.
   static bool Owns(const Span* span) {
@@ -183,7 +186,7 @@ class ArenaSet {
     std::atomic<CentralFreeList*> lists[kSizeClassEnd] = {};
     std::atomic<bool> exists{false};
     std::atomic<uint32_t> threads{0};
-    std::atomic<uint64_t> generation{0};
+    std::atomic<uint64_t> epoch{0};
     std::atomic<int64_t> dirty_decay_ms{0};
     std::atomic<int64_t> muzzy_decay_ms{0};
     std::atomic<uint64_t> created_ns{0};
@@ -240,7 +243,7 @@ class ArenaSet {
   void ReturnAndRetire(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
   void Retire(unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void FreeBlocks(Arena* arena, unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
-  void PutBatch(CentralFreeList& list, void* const* objects, size_t count);
+  void PutBatch(CentralFreeList& list, void* const* objects, size_t count, ArenaEpoch epoch);
   void PurgeIdleSpans(unsigned index, uint64_t now_ms);
 
   // Spans searched for what is idle inside them, at a time.

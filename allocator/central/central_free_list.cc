@@ -405,8 +405,8 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
   return false;
 }
 
-void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
-  os::LockHolder hold(lock_);
+inline void CentralFreeList::PutRuns(Heap& heap, void* const* objects, ObjectRun* runs,
+                                     size_t count) {
   for (size_t i = 0; i < count; ++i) {
     Span* span = runs[i].span;
     if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard_) continue;
@@ -420,6 +420,26 @@ void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs
     }
   }
   UpdateHint();
+}
+
+void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
+  os::LockHolder hold(lock_);
+  PutRuns(heap, objects, runs, count);
+}
+
+// The arena's epoch ends before the list forgets its spans: while it lasts, and the lock is held,
+// the spans that were found are there.
+void CentralFreeList::PutBatch(Heap& heap, void* const* objects, ObjectRun* runs, size_t count,
+                               ArenaEpoch epoch) {
+  os::LockHolder hold(lock_);
+  if (epoch.IsOver()) return;
+  totals_.returned += runs[count - 1].end;
+  ++totals_.flushes;
+  for (size_t i = 0; i < count; ++i) {
+    if (ABSL_PREDICT_TRUE(runs[i].span != nullptr)) continue;
+    for (size_t k = runs[i].begin; k < runs[i].end; ++k) ReportFreed(heap, objects[k]);
+  }
+  PutRuns(heap, objects, runs, count);
 }
 
 void CentralFreeList::AddStats(CentralFreeListStats* stats) {

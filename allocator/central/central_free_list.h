@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/central/arena_epoch.h"
 #include "allocator/heap/bad_pointer.h"
 #include "allocator/heap/metadata_allocator.h"
 #include "allocator/heap/node_heaps.h"
@@ -22,6 +23,7 @@
 #include "allocator/heap/span.h"
 #include "allocator/os/ranked_lock.h"
 #include "allocator/params/size_class_table.h"
+#include "allocator/util/attributes.h"
 
 namespace spanmalloc {
 
@@ -153,6 +155,11 @@ class CentralFreeList {
   void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_LOCKS_EXCLUDED(lock_);
 
+  // Takes back a batch of an explicit arena's objects, unless `epoch` is over: `runs` are all of
+  // it, in spans that this list owns, or in none if they are faulty.
+  void PutBatch(Heap& heap, void* const* objects, ObjectRun* runs, size_t count, ArenaEpoch epoch)
+      ABSL_LOCKS_EXCLUDED(lock_);
+
   // Counts objects that a thread returned past the array, straight to their spans. Fewer, if
   // `count` is negative: some were of another class.
   void NoteReturned(ptrdiff_t count) ABSL_LOCKS_EXCLUDED(lock_);
@@ -214,6 +221,8 @@ class CentralFreeList {
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReportObject(Heap& heap, void* object, Span* span) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void PutRuns(Heap& heap, void* const* objects, ObjectRun* runs,
+                                            size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Relist(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

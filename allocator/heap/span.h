@@ -224,6 +224,10 @@ struct alignas(kCacheLine) Span {
     return is_free ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
   }
 
+  // Whether `pointer` is the start of an object, free or not. Requires: the span is of a size
+  // class.
+  bool HasObjectAt(const void* pointer) const { return IndexOfStart(pointer) != kNoObject; }
+
   // Marks pointers[0, count), all of them in the span, as free, up to the first that is no object
   // in use (see CheckObject). Returns how many.
   ALLOC_FAST_PATH size_t PutObjects(void* const* pointers, size_t count) {

@@ -141,6 +141,33 @@ TEST_F(ArenaSetTest, AFaultyBatchIsReported) {
   arenas_.FreeBatch(arena, kClass, &kept, 1);
 }
 
+TEST_F(ArenaSetTest, WhatIsOfAnEarlierEpochIsForgotten) {
+  const unsigned arena = Create();
+  const ArenaEpoch first = arenas_.Epoch(arena);
+  EXPECT_FALSE(first.IsOver());
+  EXPECT_FALSE(ArenaEpoch().IsOver());
+  void* objects[] = {Small(arena), Small(arena), Small(arena)};
+  arenas_.FreeBatch(arena, kClass, objects, 1, first);
+  EXPECT_EQ(StatsOf(arena).returned, 1u);
+  ASSERT_TRUE(arenas_.Reset(arena));
+  EXPECT_TRUE(first.IsOver());
+  const ArenaEpoch second = arenas_.Epoch(arena);
+  void* kept = Small(arena);
+  const uint64_t returned = StatsOf(arena).returned;
+  arenas_.FreeBatch(arena, kClass, objects + 1, 2, first);
+  EXPECT_EQ(StatsOf(arena).returned, returned);
+  EXPECT_TRUE(FaultLog::Take().empty());
+  // Not even what has become an object again.
+  arenas_.FreeBatch(arena, kClass, &kept, 1, first);
+  EXPECT_EQ(StatsOf(arena).returned, returned);
+  ASSERT_TRUE(arenas_.Destroy(arena));
+  EXPECT_TRUE(second.IsOver());
+  arenas_.FreeBatch(arena, kClass, &kept, 1, second);
+  ASSERT_EQ(Create(), arena);
+  EXPECT_TRUE(second.IsOver());
+  EXPECT_TRUE(first.IsOver());
+}
+
 TEST_F(ArenaSetTest, ResetFreesItsBlocksAndNobodyElses) {
   const unsigned arena = Create();
   const unsigned other = Create();
