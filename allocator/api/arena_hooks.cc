@@ -55,7 +55,7 @@ void TellReentry(unsigned arena) {
 // The calling thread allocates from another arena from now on; the caller counts it.
 void Redirect(unsigned arena) {
   thread_locals.arena = static_cast<uint16_t>(arena);
-  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(runtime.HidesCache());
+  runtime.HideOrShowCache();
 }
 
 void RunOutside(void (*work)(void*), void* argument) {

@@ -26,6 +26,7 @@ size_t OwnCacheBytes() {
   if (scope.nested() || thread_locals.state == nullptr) return 0;
   size_t counts[kSizeClassEnd] = {};
   thread_locals.state->AddCounts(counts);
+  if (thread_locals.state->of_arena != nullptr) thread_locals.state->of_arena->AddCounts(counts);
   size_t bytes = 0;
   for (size_t c = 1; c < kSizeClassEnd; ++c) bytes += counts[c] * kSizeClassTable[c].size;
   return bytes;

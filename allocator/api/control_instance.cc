@@ -58,7 +58,10 @@ bool EnableThreadCache(bool enabled) {
 bool IsThreadCounting() { return MayCount() && thread_locals.counts != nullptr; }
 
 void AddThreadCacheDepth(size_t* objects, size_t* limits) {
-  if (thread_locals.state != nullptr) thread_locals.state->AddCounts(objects, limits);
+  ThreadState* own = thread_locals.state;
+  if (own == nullptr) return;
+  own->AddCounts(objects, limits);
+  if (own->of_arena != nullptr) own->of_arena->AddCounts(objects, limits);
 }
 
 ThreadCounts* CountThread() {

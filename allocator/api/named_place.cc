@@ -94,7 +94,8 @@ void* AllocateAt(const NamedPlace& place, size_t alignment, size_t size, bool ze
   } else {
     block = place.arena == 0 && thread_locals.arena == 0
                 ? AllocateAlignedSlow(alignment, size)
-                : AllocateInArena(place.arena, alignment, size, &zeroed);
+                : AllocateInArena(place.arena, alignment, size, &zeroed,
+                                  place.uncached ? ArenaCaching::kNone : ArenaCaching::kUsual);
     zeroed = zeroed || (block != nullptr && IsZeroedLarge(block));
   }
   if (zero && block != nullptr && !zeroed) memset(block, 0, UsableSize(block));
@@ -104,9 +105,9 @@ void* AllocateAt(const NamedPlace& place, size_t alignment, size_t size, bool ze
 void FreeAt(const NamedPlace& place, void* block) {
   if (place.cache == nullptr && !place.uncached) return Deallocate(block);
   const auto [c, arena] = SmallBlockOf(block);
-  // A large one, or none at all; or an arena's, which only a cache can hold.
-  if (c == kNoSizeClass || (place.cache == nullptr && arena != 0)) return FreeSlow(block);
+  if (c == kNoSizeClass) return FreeSlow(block);  // a large one, or none at all
   if (ABSL_PREDICT_FALSE(MayCount())) CountFreed(block, kSizeClassTable[c].size);
+  if (place.cache == nullptr && arena != 0) return FreeInArenaUncached(block);
   if (place.cache != nullptr && place.cache->Push(arena, c, block)) return;
   SlowPathScope scope;
   if (ABSL_PREDICT_FALSE(scope.nested())) return FreeSlow(block);

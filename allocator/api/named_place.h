@@ -47,10 +47,15 @@ struct NamedPlace {
   bool usual() const { return cache == nullptr && !uncached && arena == thread_locals.arena; }
 };
 
-// A hit in the cache that `flags` name, in a thread that doesn't count its calls: a block that
-// AllocateAt would return; nullptr if the cache doesn't hold one. (An arena that doesn't exist is
-// that of no cache.)
-inline void* TakeCached(MallocxFlags flags, size_t size) {
+// A hit in the cache that `flags` name, in a thread that doesn't count its calls, or in what the
+// thread caches of the arena that they name: a block that AllocateAt would return; nullptr if the
+// cache doesn't hold one. (An arena that doesn't exist is that of no cache.)
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void* TakeCached(MallocxFlags flags, size_t size) {
+  if (!flags.names_cache()) {
+    ThreadState* state = Runtime::ArenaStateForHit(flags.arena());
+    if (state == nullptr) return nullptr;
+    return state->PopOfArena(AlignedSizeClassOf(size, flags.alignment()));
+  }
   ExplicitCache* cache = NamedCache(flags);
   if (cache == nullptr || ABSL_PREDICT_FALSE(MayCount())) return nullptr;
   const size_t c = AlignedSizeClassOf(size, flags.alignment());

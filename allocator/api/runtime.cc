@@ -161,7 +161,55 @@ ThreadState* Runtime::MakeThreadState() {
   return own;
 }
 
+void Runtime::HideOrShowCache() {
+  if (HidesCache()) EndSharing();
+  ThreadState* own = thread_locals.state;
+  if (own == nullptr) return;
+  own->SetHidden(HidesCache());
+  if (own->of_arena != nullptr) own->of_arena->SetHidden(Counts());
+}
+
+ThreadState* Runtime::HeldArenaState(unsigned arena) {
+  const ThreadState* own = thread_locals.state;
+  ThreadState* of_arena = own == nullptr ? nullptr : own->of_arena;
+  if (of_arena == nullptr || of_arena->arena() != arena) return nullptr;
+  registry.AdoptOrphans();
+  of_arena->UseCache();
+  return of_arena;
+}
+
+ThreadState* Runtime::ArenaStateOrNull(unsigned arena) {
+  ThreadState* of_arena = HeldArenaState(arena);
+  if (ABSL_PREDICT_TRUE(of_arena != nullptr)) return of_arena;
+  return arena == thread_locals.arena || NoteNamed(arena) ? MakeArenaState(arena) : nullptr;
+}
+
+// The calling thread names an arena of which it has no cache. Returns whether it is to get one.
+bool Runtime::NoteNamed(unsigned arena) {
+  ThreadState* own = thread_locals.arena == 0 ? ThreadStateOrNull() : nullptr;
+  return own != nullptr && own->NoteNamed(arena) >= kNamedToCache;
+}
+
+ThreadState* Runtime::MakeArenaState(unsigned arena) {
+  ThreadState* own = ThreadStateOrNull();
+  if (own == nullptr || !arenas.Exists(arena)) return nullptr;
+  EndArenaState();
+  own->of_arena = registry.CreateFor(arena, thread_exit.created() ? &thread_locals : nullptr);
+  HideOrShowCache();
+  return own->of_arena;
+}
+
+// The calling thread caches nothing of an arena any more.
+void Runtime::EndArenaState() {
+  ThreadState* own = thread_locals.state;
+  if (own == nullptr || own->of_arena == nullptr) return;
+  ThreadState* of_arena = own->of_arena;
+  own->of_arena = nullptr;
+  registry.Destroy(of_arena);
+}
+
 void Runtime::EndThread() {
+  EndArenaState();
   ThreadState* own = thread_locals.state;
   thread_locals.state = nullptr;
   thread_locals.ended = true;
@@ -179,12 +227,12 @@ bool Runtime::BindThread(unsigned arena) {
   const unsigned old = thread_locals.arena;
   if (arena == old) return true;
   if (arena != 0 && !arenas.Bind(arena)) return false;
-  if (old != 0) arenas.Unbind(old);
   // Somebody must tell of the thread's end, if it has no state.
   if (arena != 0) thread_exit.Arm(this);
+  if (HeldArenaState(arena) == nullptr) EndArenaState();
+  if (old != 0) arenas.Unbind(old);
   thread_locals.arena = static_cast<uint16_t>(arena);
-  if (HidesCache()) EndSharing();
-  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
+  HideOrShowCache();
   return true;
 }
 
@@ -196,8 +244,7 @@ bool Runtime::SetCounting(bool counting) {
     thread_exit.Arm(this);
   }
   RelaxedStore(thread_locals.counting, counting);
-  if (HidesCache()) EndSharing();
-  if (thread_locals.state != nullptr) thread_locals.state->SetHidden(HidesCache());
+  HideOrShowCache();
   return true;
 }
 

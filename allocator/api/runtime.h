@@ -46,7 +46,7 @@ struct Runtime {
         page_heap(memory, clock, metadata, page_map, node_facts),
         reentrant(memory, tables.reentrant),
         arenas(Heap{metadata, page_map, page_heap, report}),
-        registry(CacheContext{central, metadata, budget, clock, &empty_cache}),
+        registry(CacheContext{central, metadata, budget, clock, &empty_cache, &arenas}),
         regions(memory, metadata),
         explicit_caches(ExplicitCacheContext{central, arenas, metadata, budget}),
         groups(files, tables.groups),
@@ -71,6 +71,24 @@ struct Runtime {
   // The calling thread's state, made if need be; nullptr if it has none and can get none.
   ThreadState* ThreadStateOrNull();
 
+  // In a slow path: the calling thread's state of an explicit arena; nullptr if it has none.
+  ThreadState* HeldArenaState(unsigned arena);
+
+  // The same, made if the thread is bound to the arena, or has named it often while it was bound to
+  // none. A thread has one of one arena at a time.
+  ThreadState* ArenaStateOrNull(unsigned arena);
+
+  // Outside of slow paths: the calling thread's state of an explicit arena, for a hit; nullptr if
+  // it has none, or a slow path must look first.
+  static ThreadState* ArenaStateForHit(unsigned arena) {
+    const ThreadState* own = thread_locals.state;
+    ThreadState* of_arena = own == nullptr ? nullptr : own->of_arena;
+    return of_arena != nullptr && of_arena->arena() == arena && of_arena->MayHit() &&
+                   thread_locals.depth == 0
+               ? of_arena
+               : nullptr;
+  }
+
   // The calling thread is ending: returns its cache.
   void EndThread();
 
@@ -89,10 +107,13 @@ struct Runtime {
   // is no memory for that. Its counts stay.
   bool SetCounting(bool counting);
 
-  // Whether the calling thread's fast paths are to find the empty cache.
-  static bool HidesCache() {
-    return thread_locals.arena != 0 || (thread_locals.counts != nullptr && MayCount());
-  }
+  // Whether the calling thread counts its calls, and whether its fast paths are to find the empty
+  // cache.
+  static bool Counts() { return thread_locals.counts != nullptr && MayCount(); }
+  static bool HidesCache() { return thread_locals.arena != 0 || Counts(); }
+
+  // After a change of that: has its caches hidden or not.
+  void HideOrShowCache();
 
   // The calling thread is ending: its counts are another's.
   void EndCounting();
@@ -163,10 +184,16 @@ struct Runtime {
   static constexpr uint64_t kSpanTickMs = 50;
   static constexpr size_t kPaidForGrowth = 4;
 
+  // A thread gets a cache of an arena that it isn't bound to at so many allocations there.
+  static constexpr uint16_t kNamedToCache = 32;
+
   bool AdvanceTo(int goal);
   ALLOC_SLOW_PATH ThreadState* MakeThreadState();
   ALLOC_SLOW_PATH bool DecideSharing();
   void EndSharing();
+  ALLOC_SLOW_PATH ThreadState* MakeArenaState(unsigned arena);
+  bool NoteNamed(unsigned arena);
+  void EndArenaState();
   ThreadCounts* DecideCounting();
   bool Load();
   bool PlaceHeap();

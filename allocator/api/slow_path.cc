@@ -77,8 +77,50 @@ size_t PagesOfSpan(size_t c, size_t size) {
   return c != kNoSizeClass ? kSizeClassTable[c].pages : PagesFor(size);
 }
 
+// A hit in what the calling thread caches of the arena that it is bound to; nullptr if there is
+// none, or a slow path must look first.
+ALLOC_FAST_PATH void* PopBound(size_t c) {
+  ThreadState* state = Runtime::ArenaStateForHit(thread_locals.arena);
+  return state == nullptr ? nullptr : state->PopOfArena(c);
+}
+
+// A hit of any thread, where the fast path hasn't looked.
+ALLOC_FAST_PATH void* PopHit(size_t c) {
+  if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) return PopBound(c);
+  return RelaxedLoad(thread_locals.cache)->Pop(c);
+}
+
+// A hit of a free, for a thread that caches objects of an arena. Pages of arenas show no class, so
+// their objects are told by their span.
+ALLOC_FAST_PATH bool PushOfArena(void* block) {
+  const Span* span = runtime.page_map.SpanOf(block);
+  if (span == nullptr || span->size_class == kNoSizeClass || !ArenaSet::Owns(span)) return false;
+  ThreadState* state = Runtime::ArenaStateForHit(ArenaSet::IndexOf(span));
+  return state != nullptr && span->HasObjectAt(block) &&
+         state->PushOfArena(span->size_class, block);
+}
+
+// Whether the calling thread caches objects of an arena.
+ALLOC_FAST_PATH bool HasArenaState() {
+  return thread_locals.state != nullptr && thread_locals.state->of_arena != nullptr;
+}
+
+// As TakeObject, or a large block, of an explicit arena.
+void* TakeFromArena(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed,
+                    ArenaCaching caching) {
+  *zeroed = false;
+  if (c != kNoSizeClass && caching == ArenaCaching::kUsual) {
+    if (ThreadState* state = runtime.ArenaStateOrNull(arena)) {
+      void* object = state->PopOfArena(c);
+      return object != nullptr ? object : state->Refill(c, zeroed);
+    }
+  }
+  return runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+}
+
 // As Take, in an explicit arena.
-void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed) {
+void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed,
+                  ArenaCaching caching = ArenaCaching::kUsual) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {
@@ -89,11 +131,11 @@ void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool*
   const size_t pages = PagesOfSpan(c, size);
   const size_t span_alignment = c == kNoSizeClass ? alignment : 1;
   for (bool again : {true, false}) {
-    block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+    block = TakeFromArena(arena, c, size, alignment, zeroed, caching);
     // Another thread may have taken what hooks provided.
     for (int i = 0; block == nullptr && i < kTriesWithHooks; ++i) {
       if (!runtime.arenas.Provide(arena, pages, span_alignment)) break;
-      block = runtime.arenas.Allocate(arena, c, size == 0 ? 1 : size, alignment, zeroed);
+      block = TakeFromArena(arena, c, size, alignment, zeroed, caching);
     }
     if (block != nullptr || !again || !runtime.ReclaimForRetry(pages)) break;
   }
@@ -231,12 +273,26 @@ void FreeLargeBlock(void* block) {
   Report(MissingFault(block), block, nullptr, 0);
 }
 
-void FreeInArena(Span* span, void* block) {
+// Puts an object of an explicit arena into what the thread caches of that, flushing if need be.
+// False if it caches nothing of it, or no object starts there.
+bool PutInArenaCache(unsigned arena, const Span* span, void* block) {
+  ThreadState* state = runtime.HeldArenaState(arena);
+  if (state == nullptr || !span->HasObjectAt(block)) return false;
+  const size_t c = span->size_class;
+  if (ABSL_PREDICT_FALSE(state->IsOnTop(c, block))) {
+    Report(Fault::kDoubleFree, block, span, 0);
+  } else if (!state->PushOfArena(c, block)) {
+    state->Overflow(c, block);
+  }
+  return true;
+}
+
+void FreeInArena(Span* span, void* block, ArenaCaching caching = ArenaCaching::kUsual) {
   const unsigned arena = ArenaSet::IndexOf(span);
-  if (span->size_class != kNoSizeClass) {
-    runtime.arenas.Free(span, block);
-  } else {
+  if (span->size_class == kNoSizeClass) {
     FreeLargeBlock(block);
+  } else if (caching == ArenaCaching::kNone || !PutInArenaCache(arena, span, block)) {
+    runtime.arenas.Free(span, block);
   }
   ServeArenaHooks(arena);
 }
@@ -266,11 +322,22 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool PushShared(void* block) {
   return c != kNoSizeClass && runtime.registry.cpu_caches().Push(c, block);
 }
 
+// Frees a block in a thread that caches objects of an arena.
+ABSL_ATTRIBUTE_NOINLINE void FreeOrPushOfArena(void* block) {
+  if (PushOfArena(block)) return;
+  if (ABSL_PREDICT_FALSE(CountsNow())) return FreeCounted(block);
+  FreeMiss(block);
+}
+
 }  // namespace
 
 void* AllocateMiss(size_t size) {
+  const size_t c = ClassFor(size, kMinAlignment);
+  if (ABSL_PREDICT_FALSE(thread_locals.arena != 0)) {
+    if (void* object = PopBound(c)) return object;
+  }
   bool zeroed;
-  return TakeOrFail(ClassFor(size, kMinAlignment), size, kMinAlignment, &zeroed);
+  return TakeOrFail(c, size, kMinAlignment, &zeroed);
 }
 
 void* AllocateSlow(size_t size) {
@@ -319,9 +386,7 @@ void* AllocateAlignedSlowOrThrow(size_t alignment, size_t size) {
 void* AllocateZeroed(size_t size) {
   bool zeroed = false;
   void* block = nullptr;
-  if (size <= kMaxClassSize) {
-    block = RelaxedLoad(thread_locals.cache)->Pop(SizeClassOf(size));
-  }
+  if (size <= kMaxClassSize) block = PopHit(SizeClassOf(size));
   if (block == nullptr) {
     block = TakeOrFail(ClassFor(size, kMinAlignment), size, kMinAlignment, &zeroed);
   }
@@ -332,7 +397,7 @@ void* AllocateZeroed(size_t size) {
 void* AllocateAlignedSlow(size_t alignment, size_t size) {
   const size_t c = ClassFor(size, alignment);
   if (c != kNoSizeClass) {
-    void* object = RelaxedLoad(thread_locals.cache)->Pop(c);
+    void* object = PopHit(c);
     if (ABSL_PREDICT_TRUE(object != nullptr)) return object;
   }
   if (void* object = PopShared(c)) return object;
@@ -357,18 +422,28 @@ void FreeMiss(void* block) {
 
 void FreeSlow(void* block) {
   if (block == nullptr) return;
+  if (ABSL_PREDICT_FALSE(HasArenaState())) return FreeOrPushOfArena(block);
   if (ABSL_PREDICT_FALSE(CountsNow())) return FreeCounted(block);
   if (!PushShared(block)) FreeMiss(block);
 }
 
-void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed) {
+void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed,
+                      ArenaCaching caching) {
   *zeroed = false;
   const size_t c = ClassFor(size, alignment);
-  void* block = arena != 0 ? TakeInArena(arena, c, size, alignment, zeroed)
+  void* block = arena != 0 ? TakeInArena(arena, c, size, alignment, zeroed, caching)
                            : TakeInCommonHeap(c, size, alignment, zeroed);
   if (ABSL_PREDICT_FALSE(CountsNow())) CountAllocated(block, size);
   if (block == nullptr) errno = ENOMEM;
   return block;
+}
+
+void FreeInArenaUncached(void* block) {
+  SlowPathScope scope;
+  if (ABSL_PREDICT_FALSE(scope.nested())) return FreeSlow(block);
+  if (FillsBlocks()) FillFreed(block);
+  FreeInArena(runtime.page_map.SpanOf(block), block, ArenaCaching::kNone);
+  runtime.Maintain();
 }
 
 unsigned ArenaOf(const void* block) {
@@ -443,7 +518,10 @@ size_t PurgeAll() {
 void PurgeArena(unsigned arena) {
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) return;
-  if (arena != 0) return runtime.arenas.Purge(arena);
+  if (arena != 0) {
+    if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
+    return runtime.arenas.Purge(arena);
+  }
   if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
   runtime.registry.cpu_caches().ReturnAll();
   runtime.central.Drain();

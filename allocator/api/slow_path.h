@@ -7,6 +7,7 @@
 #define SPANMALLOC_ALLOCATOR_API_SLOW_PATH_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "allocator/util/attributes.h"
 
@@ -61,10 +62,17 @@ void* AllocateLargeBlock(size_t size);
 // As AllocateLargeBlock, with room behind the block for the calling thread to grow it into.
 void* AllocateGrowingBlock(size_t size);
 
+// Whether a block may come from, and go to, what the calling thread caches of an arena.
+enum class ArenaCaching : uint8_t { kUsual, kNone };
+
 // A block of explicit arena `arena`, or of the heap that all threads share for 0, whatever the
 // calling thread is bound to; nullptr and errno = ENOMEM if it can't be had or there is no such
 // arena. `*zeroed`: it is known to read as zeros.
-void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed);
+void* AllocateInArena(unsigned arena, size_t alignment, size_t size, bool* zeroed,
+                      ArenaCaching caching = ArenaCaching::kUsual);
+
+// Frees a block of an explicit arena and of a size class, past what the calling thread caches.
+void FreeInArenaUncached(void* block);
 
 // The explicit arena that `block` belongs to; 0 for a block of the heap that all threads share.
 unsigned ArenaOf(const void* block);

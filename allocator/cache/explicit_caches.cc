@@ -53,16 +53,6 @@ void ExplicitCaches::FlushArena(unsigned arena) {
   });
 }
 
-size_t ExplicitCaches::AddCounts(size_t* counts) {
-  os::LockHolder hold(table_lock_);
-  size_t caches = 0;
-  ForEach([&](ExplicitCache& cache) {
-    cache.AddCounts(counts);
-    ++caches;
-  });
-  return caches;
-}
-
 void ExplicitCaches::LockAll() {
   table_lock_.Lock();
   ForEach([](ExplicitCache& cache) ABSL_NO_THREAD_SAFETY_ANALYSIS { cache.lock().Lock(); });

@@ -46,7 +46,21 @@ class ExplicitCaches {
 
   // Adds the number of objects held of each class to counts[class]; returns how many caches there
   // are.
-  size_t AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(table_lock_);
+  size_t AddCounts(size_t* counts) ABSL_LOCKS_EXCLUDED(table_lock_) {
+    return AddCounts([counts](unsigned) { return counts; });
+  }
+
+  // The same, what caches hold of arena `i` to counts_of(i).
+  template <typename CountsOf>
+  size_t AddCounts(CountsOf counts_of) ABSL_LOCKS_EXCLUDED(table_lock_) {
+    os::LockHolder hold(table_lock_);
+    size_t caches = 0;
+    ForEach([&](ExplicitCache& cache) {
+      cache.AddCounts(counts_of(cache.arena()));
+      ++caches;
+    });
+    return caches;
+  }
 
   // Around fork(): holds all locks. In the child, ResetAfterFork frees them.
   void LockAll() ABSL_NO_THREAD_SAFETY_ANALYSIS;

@@ -24,6 +24,10 @@
 // objects lay there is noted. When the owner is back, the top has moved by one at most, and
 // everything from the object that was left on is its own.
 //
+// What a thread caches of an explicit arena is a state of its own. Its hits, outside of slow paths,
+// read `visible_` itself (ThreadState::MayHit) where others read the `cache` word, so that of those
+// too one at most is left after the first barrier.
+//
 // Between the steps the owner may come at any time; whoever holds the state's lock first has the
 // cache. tests/cache/idle_caches_model_test.cc tries all orders.
 #ifndef SPANMALLOC_ALLOCATOR_CACHE_IDLE_CACHES_H_

@@ -56,6 +56,15 @@ ThreadState* ThreadRegistry::Create(ThreadLocals* owner) {
   return state;
 }
 
+ThreadState* ThreadRegistry::CreateFor(unsigned arena, ThreadLocals* owner) {
+  void* block = context_.metadata.Allocate(sizeof(ThreadState));
+  if (block == nullptr) return nullptr;
+  auto* state = new (block) ThreadState(context_, owner, arena);
+  os::LockHolder hold(lock_);
+  live_.PushFront(state);
+  return state;
+}
+
 void ThreadRegistry::Return(ThreadState* state) {
   state->TearDown();
   context_.metadata.Delete(state);
@@ -65,11 +74,13 @@ void ThreadRegistry::Destroy(ThreadState* state) {
   {
     os::LockHolder hold(lock_);
     live_.Remove(state);
-    NoteThreads(threads() - 1);
-    if (kept_count_ < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
-      kept_.PushFront(state);
-      ++kept_count_;
-      return;
+    if (state->arena() == 0) {
+      NoteThreads(threads() - 1);
+      if (kept_count_ < kMaxKept && state->MayKeep(kMaxKeptBytes)) {
+        kept_.PushFront(state);
+        ++kept_count_;
+        return;
+      }
     }
     state_locks_.Add(state->lock.acquisitions());
   }
@@ -99,16 +110,6 @@ void ThreadRegistry::ReturnIdle() {
     kept_low_ = kept_count_;
   }
   if (idle != 0) ReturnKept(idle);
-}
-
-size_t ThreadRegistry::AddCounts(size_t* counts, size_t* limits) {
-  ReturnKept();
-  os::LockHolder hold(lock_);
-  for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
-    state->AddCounts(counts, limits);
-  }
-  cpu_caches_.AddCounts(counts, limits);
-  return threads();
 }
 
 void ThreadRegistry::AddStateLocks(os::LockAcquisitions* sum) {
@@ -149,12 +150,14 @@ void ThreadRegistry::UnlockAll() {
 }
 
 void ThreadRegistry::ResetAfterFork(ThreadState* own, bool shares) {
+  ThreadState* of_arena = own != nullptr ? own->of_arena : nullptr;
   while (!live_.empty()) {
     ThreadState* state = live_.PopFront();
     state->lock.ResetAfterFork();
-    if (state != own) orphans_.PushFront(state);
+    if (state != own && state != of_arena) orphans_.PushFront(state);
   }
   if (own != nullptr) live_.PushFront(own);
+  if (of_arena != nullptr) live_.PushFront(of_arena);
   cpu_caches_.ResetAfterFork();
   threads_.store(own != nullptr || shares ? 1 : 0, std::memory_order_relaxed);
   sharing_.store(shares ? 1 : 0, std::memory_order_relaxed);
@@ -182,7 +185,7 @@ bool ThreadRegistry::CheckInvariants() {
   size_t count = 0;
   for (ThreadState* state = live_.front(); state != nullptr; state = state->next) {
     if (!state->CheckInvariants()) return false;
-    ++count;
+    if (state->arena() == 0) ++count;
   }
   size_t kept = 0;
   for (ThreadState* state = kept_.front(); state != nullptr; state = state->next) {

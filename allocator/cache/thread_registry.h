@@ -40,14 +40,31 @@ class ThreadRegistry {
   // taken back); nullptr if out of memory.
   ThreadState* Create(ThreadLocals* owner = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
 
+  // A state of explicit arena `arena`, which exists, for the calling thread, beside the one it has;
+  // nullptr if out of memory.
+  ThreadState* CreateFor(unsigned arena, ThreadLocals* owner) ABSL_LOCKS_EXCLUDED(lock_);
+
   // Returns all that `state` holds, or keeps it for another thread; `state` is the caller's no
   // more.
   void Destroy(ThreadState* state) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Adds the number of objects that threads cache in each class to counts[class], and, where asked
-  // for, how many they may to limits[class]. Returns the number of threads. Kept states are
-  // returned first.
-  size_t AddCounts(size_t* counts, size_t* limits = nullptr) ABSL_LOCKS_EXCLUDED(lock_);
+  // Adds the number of objects that threads cache in each class, those of explicit arenas included,
+  // to counts[class], and, where asked for, how many they may to limits[class]. Returns the number
+  // of threads. Kept states are returned first.
+  size_t AddCounts(size_t* counts, size_t* limits = nullptr) ABSL_LOCKS_EXCLUDED(lock_) {
+    return AddCounts([counts](unsigned) { return counts; }, limits);
+  }
+
+  // The same, what threads cache of arena `i` to counts_of(i).
+  template <typename CountsOf>
+  size_t AddCounts(CountsOf counts_of, size_t* limits = nullptr) ABSL_LOCKS_EXCLUDED(lock_) {
+    ReturnKept();
+    os::LockHolder hold(lock_);
+    ForEach([&](ThreadState* state) { state->AddCounts(counts_of(state->arena()), limits); });
+    cpu_caches_.AddCounts(counts_of(0), limits);
+    return threads();
+  }
+
   // What they share.
   const CacheBudget& budget() const { return context_.budget; }
 
@@ -103,6 +120,7 @@ class ThreadRegistry {
   const CacheContext context_;
   CpuCaches cpu_caches_;
   os::RankedLock lock_{LockRank::kThreadRegistry};
+  // States of threads, and those that threads have of arenas.
   IntrusiveList<ThreadState> live_ ABSL_GUARDED_BY(lock_);
   IntrusiveList<ThreadState> orphans_ ABSL_GUARDED_BY(lock_);
   os::LockAcquisitions state_locks_ ABSL_GUARDED_BY(lock_) = {};  // of states that are gone

@@ -5,6 +5,35 @@
 
 namespace spanmalloc {
 
+// Up to `want` objects from the central lists, or from an arena of the program's.
+size_t ThreadState::Take(size_t c, void** out, size_t want, bool* zeroed) {
+  const auto size_class = static_cast<SizeClass>(c);
+  return ABSL_PREDICT_TRUE(arena_ == 0)
+             ? context_.central.Remove(size_class, out, want, zeroed)
+             : context_.arenas->AllocateBatch(arena_, size_class, out, want, zeroed);
+}
+
+void ThreadState::Return(size_t c, void* const* objects, size_t count) {
+  if (ABSL_PREDICT_FALSE(arena_ != 0)) return ReturnToSpans(c, objects, count);
+  context_.central.Insert(static_cast<SizeClass>(c), objects, count);
+}
+
+void ThreadState::ReturnToSpans(size_t c, void* const* objects, size_t count) {
+  const auto size_class = static_cast<SizeClass>(c);
+  if (arena_ == 0) return context_.central.InsertInSpans(size_class, objects, count);
+  context_.arenas->FreeBatch(arena_, size_class, objects, count, epoch_);
+}
+
+// The arena was reset: what the cache holds is nobody's. It keeps its arrays and limits.
+void ThreadState::ForgetEpoch() {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (bins_[c].array_log == 0) continue;
+    SetTop(c, Base(c));
+    bins_[c].held_at_look = kNeverHeld;
+  }
+  epoch_ = context_.arenas->Epoch(arena_);
+}
+
 void ThreadState::SetLimit(size_t c, size_t limit) {
   cache.limit[c] = Base(c) + limit;
   bins_[c].limit = static_cast<uint16_t>(limit);
@@ -51,7 +80,7 @@ void ThreadState::LowerLimit(size_t c, size_t limit) {
 
 void* ThreadState::Refill(size_t c, bool* zeroed) {
   os::LockHolder hold(lock);
-  EndRevocation();
+  Enter();
   TickIfDue();
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
@@ -64,8 +93,7 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
   }
   void* batch[PerCpuCentral::kMaxBatch];
   const size_t room = Limit(c) + 1;  // one goes to the caller
-  const size_t got =
-      context_.central.Remove(static_cast<SizeClass>(c), batch, want < room ? want : room, zeroed);
+  const size_t got = Take(c, batch, want < room ? want : room, zeroed);
   if (got == 0) return nullptr;
   // Lowest addresses on top, so that successive allocations ascend.
   void** top = Base(c);
@@ -78,14 +106,14 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
 void ThreadState::FlushOldest(size_t c, size_t count) {
   void** base = Base(c);
   const size_t held = Held(c);
-  context_.central.Insert(static_cast<SizeClass>(c), base, count);
+  Return(c, base, count);
   memmove(base, base + count, (held - count) * sizeof(void*));
   SetTop(c, base + (held - count));
 }
 
 void ThreadState::Overflow(size_t c, void* object) {
   os::LockHolder hold(lock);
-  EndRevocation();
+  Enter();
   TickIfDue();
   Bin& bin = bins_[c];
   const SizeClassInfo& info = kSizeClassTable[c];
@@ -95,12 +123,10 @@ void ThreadState::Overflow(size_t c, void* object) {
     // out next to others still in use elsewhere; back in its span, it returns to its neighbours.
     if (bin.history.refill == 0 && bin.strays < kStraysToActivate) {
       ++bin.strays;
-      context_.central.InsertInSpans(static_cast<SizeClass>(c), &object, 1);
-      return;
+      return ReturnToSpans(c, &object, 1);
     }
     if (!RaiseLimit(c, info.batch, /*within_budget=*/info.size > kMaxOverdrawnSize)) {
-      context_.central.Insert(static_cast<SizeClass>(c), &object, 1);
-      return;
+      return Return(c, &object, 1);
     }
     limit = Limit(c);
   }
@@ -121,8 +147,13 @@ void ThreadState::TickIfDue() {
 }
 
 void ThreadState::ReturnIdle() {
+  ReturnOwnIdle();
+  if (of_arena != nullptr) of_arena->ReturnOwnIdle();
+}
+
+void ThreadState::ReturnOwnIdle() {
   os::LockHolder hold(lock);
-  EndRevocation();
+  Enter();
   Tick();
 }
 
@@ -149,14 +180,19 @@ void ThreadState::FlushAllBins() {
 }
 
 void ThreadState::FlushAll() {
+  FlushOwn();
+  if (of_arena != nullptr) of_arena->FlushOwn();
+}
+
+void ThreadState::FlushOwn() {
   os::LockHolder hold(lock);
-  EndRevocation();
+  Enter();
   FlushAllBins();
 }
 
 void ThreadState::TearDown() {
   os::LockHolder hold(lock);
-  EndRevocation();
+  Enter();
   FlushAllBins();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
@@ -179,7 +215,7 @@ bool ThreadState::HoldsAnything() {
 
 bool ThreadState::MayKeep(size_t bytes) {
   os::LockHolder hold(lock);
-  EndRevocation();
+  Enter();
   owner_ = nullptr;
   visible_at_rest_ = &cache;
   RelaxedStore(visible_, &cache);
@@ -188,7 +224,7 @@ bool ThreadState::MayKeep(size_t bytes) {
 
 void ThreadState::AddCounts(size_t* counts, size_t* limits) {
   os::LockHolder hold(lock);
-  for (size_t c = 1; c < kSizeClassEnd; ++c) counts[c] += Held(c) - Taken(c);
+  for (size_t c = 1; c < kSizeClassEnd && !epoch_.IsOver(); ++c) counts[c] += Held(c) - Taken(c);
   // A cache that was taken back has none until its owner comes.
   if (limits == nullptr || revocation() == Revocation::kTaken) return;
   for (size_t c = 1; c < kSizeClassEnd; ++c) limits[c] += Limit(c);

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One thread's cache and what its slow paths need: the arrays behind the stacks, their sizes and
-// histories. Refills from and flushes into the central free lists of the CPU it runs on.
+// histories. Refills from and flushes into the central free lists of the CPU it runs on, or those
+// of an explicit arena.
+//
+// A thread has a state of the common heap, and may have another of an arena: the one that it is
+// bound to, or else one that it often names (Runtime::ArenaStateOrNull). The fast paths know
+// nothing of arenas and never find the stacks of an arena's state: what they call when they miss
+// does (Runtime::ArenaStateForHit). When an arena is reset nobody looks for what caches hold of it;
+// each forgets that by itself, since with every hit and in every slow path it compares epochs.
 //
 // Every slow path holds `lock`, which is its own and all but never contended, so that statistics,
 // fork() and who takes back an idle thread's cache find the bins in order.
@@ -14,6 +21,7 @@
 
 #include "allocator/cache/cache_sizing.h"
 #include "allocator/cache/thread_cache.h"
+#include "allocator/central/arena_set.h"
 #include "allocator/central/per_cpu_central.h"
 #include "allocator/heap/metadata_allocator.h"
 #include "allocator/os/clock.h"
@@ -28,6 +36,7 @@ struct CacheContext {
   CacheBudget& budget;
   os::Clock& clock;
   ThreadCache* empty_cache;
+  ArenaSet* arenas = nullptr;
 };
 
 // The block that realloc moved last because it grew, and how often in a row: a buffer that is being
@@ -50,6 +59,10 @@ class ThreadState {
   // `owner`: the variables of the thread whose state it is. nullptr: its cache isn't taken back.
   explicit ThreadState(const CacheContext& context, ThreadLocals* owner = nullptr)
       : context_(context), owner_(owner) {}
+
+  // The owner's state of an explicit arena that exists.
+  ThreadState(const CacheContext& context, ThreadLocals* owner, unsigned arena)
+      : context_(context), owner_(owner), arena_(arena), epoch_(context.arenas->Epoch(arena)) {}
   ThreadState(const ThreadState&) = delete;
   ThreadState& operator=(const ThreadState&) = delete;
 
@@ -60,8 +73,24 @@ class ThreadState {
   // Takes `object` of class `c` after the stack was found full.
   void Overflow(size_t c, void* object) ABSL_LOCKS_EXCLUDED(lock);
 
+  // The arena whose objects these are; 0: the heap of all threads.
+  unsigned arena() const { return arena_; }
+
+  // A hit in an arena's cache: an object that it holds of class `c`, and whether `object`, of the
+  // arena, is in it now. In a slow path after UseCache; or, if MayHit, outside of slow paths.
+  void* PopOfArena(size_t c) {
+    return ABSL_PREDICT_FALSE(epoch_.IsOver()) ? nullptr : cache.Pop(c);
+  }
+  bool PushOfArena(size_t c, void* object) {
+    return ABSL_PREDICT_TRUE(!epoch_.IsOver() && Top(c)[-1] != object) && cache.Push(c, object);
+  }
+  // Whether `object` was the last to be put into an arena's cache, and is in it.
+  bool IsOnTop(size_t c, const void* object) const {
+    return Top(c)[-1] == object && !epoch_.IsOver();
+  }
+
   // Returns what lies in bins that weren't touched since the last time, which the slow paths see to
-  // from time to time.
+  // from time to time; of the thread's other state too, as FlushAll.
   void ReturnIdle() ABSL_LOCKS_EXCLUDED(lock);
 
   // Returns all objects to the central free lists. The bins stay.
@@ -90,6 +119,14 @@ class ThreadState {
 
   bool CheckInvariants() ABSL_LOCKS_EXCLUDED(lock);
 
+  // The owner names an explicit arena of which it caches nothing. Returns how often it has, since
+  // it last named another.
+  unsigned NoteNamed(unsigned arena) {
+    times_named_ = arena == named_arena_ ? times_named_ + 1 : 1;
+    named_arena_ = arena;
+    return times_named_;
+  }
+
   // Another thread: the owner counts its calls from now on, which a slow path tells it.
   void AskToCount() ABSL_LOCKS_EXCLUDED(lock);
   // And after a barrier: hides the cache from the owner. False if it is in a slow path.
@@ -101,6 +138,10 @@ class ThreadState {
   // What the owner's fast paths are to find outside slow paths: `cache`, or the empty one.
   ThreadCache* Visible() const { return RelaxedLoad(visible_); }
 
+  // The owner, outside of slow paths: whether it may pop from an arena's `cache`, or push on it, by
+  // one operation. To the other thread that is what an operation is that found the owner's own.
+  bool MayHit() const { return Visible() == &cache; }
+
   // The owner, in a slow path, before it uses `cache`.
   void UseCache() ABSL_LOCKS_EXCLUDED(lock) {
     if (ABSL_PREDICT_FALSE(Visible() != &cache) && revocation() != Revocation::kNone) Reclaim();
@@ -111,7 +152,8 @@ class ThreadState {
   bool MayUseHidden() const { return revocation() == Revocation::kNone; }
 
   // The owner, in a slow path: whether its fast paths find the empty cache from now on, whatever
-  // happens, so that all its calls come to slow paths. Those use `cache` as ever.
+  // happens, so that all its calls come to slow paths and no hit of an arena's cache comes before
+  // them. Those use `cache` as ever.
   void SetHidden(bool hidden) ABSL_LOCKS_EXCLUDED(lock);
 
   // The other thread's steps. One thread at a time, which keeps the state from being destroyed.
@@ -130,6 +172,8 @@ class ThreadState {
 
   ThreadCache cache;
   GrowingBlock growing;  // the owning thread's alone
+  // In a thread's own state: that which it has of an arena. The owner's alone.
+  ThreadState* of_arena = nullptr;
   os::RankedLock lock{LockRank::kThreadState};
 
   // Of the thread that takes caches back.
@@ -181,6 +225,17 @@ class ThreadState {
                                                                                       : 0;
   }
 
+  size_t Take(size_t c, void** out, size_t want, bool* zeroed);
+  void Return(size_t c, void* const* objects, size_t count);
+  void ReturnToSpans(size_t c, void* const* objects, size_t count);
+  void Enter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
+    EndRevocation();
+    if (ABSL_PREDICT_FALSE(epoch_.IsOver())) ForgetEpoch();
+  }
+  void ForgetEpoch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void ReturnOwnIdle() ABSL_LOCKS_EXCLUDED(lock);
+  void FlushOwn() ABSL_LOCKS_EXCLUDED(lock);
+
   bool Reserve(size_t c, size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   bool RaiseLimit(size_t c, size_t limit, bool within_budget) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void LowerLimit(size_t c, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
@@ -203,6 +258,11 @@ class ThreadState {
   std::atomic<Revocation> revocation_{Revocation::kNone};
   CacheContext context_;
   ThreadLocals* owner_;  // changes only while nobody else has the state
+  const unsigned arena_ = 0;
+  ArenaEpoch epoch_;  // whose objects the cache holds; written by the owner, under the lock
+  // The owner's.
+  unsigned named_arena_ = 0;
+  unsigned times_named_ = 0;
   BudgetShare share_ ABSL_GUARDED_BY(lock);
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;
   uint64_t next_tick_ms_ ABSL_GUARDED_BY(lock) = 0;

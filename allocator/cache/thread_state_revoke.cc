@@ -63,7 +63,7 @@ TakenBack ThreadState::TakeBack() {
       size_t n = 0;
       while (n < PerCpuCentral::kMaxBatch && done < count)
         batch[n++] = RelaxedLoad(Base(c)[done++]);
-      context_.central.InsertInSpans(static_cast<SizeClass>(c), batch, n);
+      ReturnToSpans(c, batch, n);
     }
     taken.objects += count;
     taken.bytes += count * kSizeClassTable[c].size;

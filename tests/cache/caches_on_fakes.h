@@ -36,7 +36,7 @@ struct CachesOnFakes : CentralOnFakes {
 
   CacheBudget budget;
   ThreadCache empty_cache;
-  CacheContext context{central, metadata, budget, clock, &empty_cache};
+  CacheContext context{central, metadata, budget, clock, &empty_cache, &arenas};
   ThreadRegistry registry{context};
   os::ControlGroups::Texts group_texts;
   os::ControlGroups groups{files, group_texts};
