@@ -39,6 +39,7 @@ void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
     stats.nonfull_spans -= less.nonfull_spans;
     stats.span_free -= less.span_free;
     stats.released_parts -= less.released_parts;
+    stats.thread_cached -= less.thread_cached;
   }
   for (size_t k = 0; k < kLargeClasses; ++k) {
     all->large_classes[k].made -= part.large_classes[k].made;
@@ -70,7 +71,10 @@ ArenaSnapshots::Numbers* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, siz
   Slot& slot = slots_[index];
   if (slot.numbers == nullptr) slot.numbers = metadata.New<Numbers>();
   slot.taken = slot.numbers != nullptr;
-  if (slot.taken) *slot.numbers = {};
+  if (!slot.taken) return nullptr;
+  slot.numbers->snapshot = {};
+  slot.numbers->locks = {};
+  for (size_t& count : slot.numbers->cached) count = 0;
   return slot.numbers;
 }
 
@@ -80,6 +84,8 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   if (!arenas.Exists(index)) return;
   Numbers* numbers = SlotOf(sources.metadata, index);
   if (numbers == nullptr) return;
+  if (numbers->created_ns != arenas.CreatedNs(index)) numbers->history = {};
+  numbers->created_ns = arenas.CreatedNs(index);
   StatsSnapshot* snapshot = &numbers->snapshot;
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats counts = {};
@@ -89,13 +95,30 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   snapshot->heap = sources.page_heap.ArenaStats(index, snapshot->large_classes);
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
-  snapshot->SumUp();
   arenas.ForEachListOf(index, [numbers](CentralFreeList& list) {
     numbers->locks.lists[list.size_class()] = list.lock().acquisitions();
   });
   if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
     numbers->locks.page_heap = heap->lock().acquisitions();
   }
+}
+
+void ArenaSnapshots::SettleCached() {
+  for (size_t i = 1; i < count_; ++i) {
+    if (!slots_[i].taken) continue;
+    Numbers& numbers = *slots_[i].numbers;
+    for (size_t c = 1; c < kSizeClassEnd; ++c) {
+      ClassStats& stats = numbers.snapshot.classes[c];
+      numbers.history.Settle(c, stats.allocations, stats.deallocations, numbers.cached[c], &stats);
+    }
+    numbers.snapshot.SumUp();
+  }
+}
+
+size_t ArenaSnapshots::CachedIn(SizeClass size_class) const {
+  size_t cached = 0;
+  ForEach([&](const StatsSnapshot& arena) { cached += arena.classes[size_class].thread_cached; });
+  return cached;
 }
 
 void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {

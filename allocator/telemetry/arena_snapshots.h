@@ -30,6 +30,18 @@ class ArenaSnapshots {
   // Takes the numbers of the explicit arenas.
   void TakeExplicit(const StatsSources& sources);
 
+  // Then: where to count, by class, what caches hold of an arena; nullptr if there is no such
+  // place.
+  size_t* CachedOf(size_t index) {
+    return index != 0 && Of(index) != nullptr ? slots_[index].numbers->cached : nullptr;
+  }
+
+  // When that is counted: it is no more in use.
+  void SettleCached();
+
+  // The sum of it.
+  size_t CachedIn(SizeClass size_class) const;
+
   // Adds what a class counted in all of them to `stats`.
   void AddClass(SizeClass size_class, CentralFreeListStats* stats) const;
 
@@ -57,6 +69,9 @@ class ArenaSnapshots {
   struct Numbers {
     StatsSnapshot snapshot;
     ArenaLocks locks;
+    size_t cached[kSizeClassEnd];
+    CountHistory history;
+    uint64_t created_ns;  // of the arena that this is the history of
   };
   struct Slot {
     Numbers* numbers;

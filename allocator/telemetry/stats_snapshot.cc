@@ -28,24 +28,45 @@ void StatsSnapshot::SumUp() {
   if (span_released > in_spans) span_released = in_spans;
 }
 
+void CountHistory::Settle(size_t c, uint64_t taken, uint64_t returned, size_t cached,
+                          ClassStats* stats) {
+  // Between the caches' count and this one, objects may have moved. What a cache held at most is
+  // what was taken and not yet returned.
+  // And sized frees may have brought borrowed objects, which were taken from another class.
+  if (returned > taken) returned = taken;
+  if (cached > taken - returned) cached = taken - returned;
+  const uint64_t deallocations = returned + cached;
+  if (deallocations + uncounted_[c] < deallocations_seen_[c]) {
+    uncounted_[c] = deallocations_seen_[c] - deallocations;
+  }
+  deallocations_seen_[c] = deallocations + uncounted_[c];
+  stats->deallocations = deallocations + uncounted_[c];
+  stats->allocations = stats->requests = taken + uncounted_[c];
+  stats->live = stats->allocations - stats->deallocations;
+  stats->thread_cached = cached;
+}
+
 void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapshot,
                              const StatsDetails& details) {
   ArenaSnapshots* arenas = details.arenas;
   *snapshot = {};
   if (arenas != nullptr) arenas->TakeExplicit(sources);
   size_t cached[kSizeClassEnd] = {};
+  const auto counts_of = [arenas, &cached](unsigned arena) -> size_t* {
+    size_t* of_arena = arenas == nullptr ? nullptr : arenas->CachedOf(arena);
+    return of_arena == nullptr ? cached : of_arena;
+  };
   if (details.caches != nullptr) {
     CacheDepth& caches = *details.caches = {};
-    snapshot->threads = sources.registry.AddCounts(caches.objects, caches.limits);
+    sources.registry.AddCounts(caches.objects, caches.limits);
     caches.budget = sources.registry.budget().total();
     caches.budget_left = sources.registry.budget().left();
-    for (size_t c = 1; c < kSizeClassEnd; ++c) cached[c] = caches.objects[c];
-  } else {
-    snapshot->threads = sources.registry.AddCounts(cached);
   }
+  snapshot->threads = sources.registry.AddCounts(counts_of);
   if (sources.explicit_caches != nullptr) {
-    snapshot->explicit_caches = sources.explicit_caches->AddCounts(cached);
+    snapshot->explicit_caches = sources.explicit_caches->AddCounts(counts_of);
   }
+  if (arenas != nullptr) arenas->SettleCached();
   snapshot->shards = sources.central.CountShards();
   snapshot->nodes = sources.page_heap.heaps();
   uint64_t requests[kSizeClassEnd] = {};
@@ -61,31 +82,16 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     } else if (sources.arenas != nullptr) {
       sources.arenas->AddStats(size_class, &central);
     }
-    // Between the caches' count and this one, objects may have moved. What a cache held at most
-    // is what was taken and not yet returned.
-    // And sized frees may have brought borrowed objects, which were taken from another class.
-    if (central.returned > central.taken) central.returned = central.taken;
-    const uint64_t outside = central.taken - central.returned;
-    if (cached[c] > outside) cached[c] = outside;
     ClassStats& stats = snapshot->classes[c];
-    // An object that went back into a cache counts as freed. When the program takes it out again
-    // the count would go back; instead both counts go forward by that allocation.
-    const uint64_t deallocations = central.returned + cached[c];
-    if (deallocations + uncounted_[c] < deallocations_seen_[c]) {
-      uncounted_[c] = deallocations_seen_[c] - deallocations;
-    }
-    deallocations_seen_[c] = deallocations + uncounted_[c];
-    stats.deallocations = deallocations + uncounted_[c];
-    stats.allocations = central.taken + uncounted_[c];
-    stats.requests = counted ? requests[c] : stats.allocations;
-    stats.live = stats.allocations - stats.deallocations;
+    history_.Settle(c, central.taken, central.returned, cached[c], &stats);
+    if (counted) stats.requests = requests[c];
+    if (arenas != nullptr) stats.thread_cached += arenas->CachedIn(static_cast<SizeClass>(c));
     stats.fills = central.fills;
     stats.flushes = central.flushes;
     stats.spans_made = central.spans_made;
     stats.spans_reused = central.spans_reused;
     stats.spans = central.spans;
     stats.nonfull_spans = central.nonfull_spans;
-    stats.thread_cached = cached[c];
     stats.central_cached = central.array_objects;
     stats.span_free = central.span_objects;
     stats.released_parts = central.released_parts;

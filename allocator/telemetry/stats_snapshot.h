@@ -112,6 +112,19 @@ struct StatsSnapshot {
   size_t retained() const { return heap.mapped_pages * kPageSize - active() - dirty(); }
 };
 
+// The counts of a heap's classes. What caches hold counts as freed. When the program takes it out
+// again the count of that would go back; instead both counts go forward by that allocation.
+class CountHistory {
+ public:
+  // Fills in a class's counts. `taken` and `returned` are those of the central lists, `cached` is
+  // what caches were seen to hold.
+  void Settle(size_t c, uint64_t taken, uint64_t returned, size_t cached, ClassStats* stats);
+
+ private:
+  uint64_t deallocations_seen_[kSizeClassEnd] = {};
+  uint64_t uncounted_[kSizeClassEnd] = {};
+};
+
 class ArenaSnapshots;
 class CpuLists;
 
@@ -139,8 +152,7 @@ class StatsCollector {
                const StatsDetails& details = {});
 
  private:
-  uint64_t deallocations_seen_[kSizeClassEnd] = {};
-  uint64_t uncounted_[kSizeClassEnd] = {};
+  CountHistory history_;
 };
 
 }  // namespace spanmalloc

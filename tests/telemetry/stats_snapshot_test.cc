@@ -240,6 +240,57 @@ TEST(StatsSnapshotTest, ArenasAddUpWhileTheyComeAndGo) {
   common.join();
 }
 
+// What a thread caches of an arena counts as free there, and its counts never go back.
+TEST(StatsSnapshotTest, WhatIsCachedOfAnArenaIsFreeInIt) {
+  const auto heap = std::make_unique<TestHeap>();
+  constexpr size_t kClass = 8;
+  StatsCollector collector;
+  ArenaSnapshots parts;
+  StatsSnapshot all;
+  for (int life = 0; life < 3; ++life) {
+    unsigned index = 0;
+    ASSERT_TRUE(heap->arenas.Create(ArenaSettings{}, &index));
+    ThreadState* state = heap->registry.CreateFor(index, nullptr);
+    ThreadState* common = heap->registry.Create();
+    std::vector<void*> objects;
+    uint64_t frees = 0;
+    for (size_t live : {0, 1, 50, 20, 0, 70, 3}) {
+      bool zeroed;
+      while (objects.size() < live) {
+        void* object = state->PopOfArena(kClass);
+        objects.push_back(object != nullptr ? object : state->Refill(kClass, &zeroed));
+      }
+      while (objects.size() > live) {
+        if (!state->PushOfArena(kClass, objects.back())) state->Overflow(kClass, objects.back());
+        objects.pop_back();
+      }
+      void* other = common->cache.Pop(kClass);
+      if (other == nullptr) other = common->Refill(kClass, &zeroed);
+      collector.Collect(heap->sources(), &all, {.arenas = &parts});
+      const ClassStats& arena = parts.Of(index)->classes[kClass];
+      EXPECT_EQ(arena.live, live);
+      EXPECT_EQ(arena.allocations - arena.deallocations, live);
+      EXPECT_GE(arena.deallocations, frees);
+      frees = arena.deallocations;
+      size_t counts[kSizeClassEnd] = {};
+      state->AddCounts(counts);
+      EXPECT_EQ(arena.thread_cached, counts[kClass]);
+      EXPECT_EQ(parts.Of(index)->thread_cached, counts[kClass] * kSizeClassTable[kClass].size);
+      EXPECT_EQ(parts.Of(0)->classes[kClass].live, 1u);
+      EXPECT_EQ(all.classes[kClass].live, live + 1);
+      EXPECT_EQ(all.thread_cached, parts.Of(0)->thread_cached + parts.Of(index)->thread_cached);
+      EXPECT_EQ(all.threads, 1u);
+      if (!common->cache.Push(kClass, other)) common->Overflow(kClass, other);
+    }
+    // Another life of the same index.
+    ASSERT_TRUE(heap->arenas.Destroy(index));
+    collector.Collect(heap->sources(), &all, {.arenas = &parts});
+    EXPECT_EQ(all.classes[kClass].live, 0u);
+    heap->registry.Destroy(state);
+    heap->registry.Destroy(common);
+  }
+}
+
 // Several threads at work, snapshots all the while; then, standing still, the exact sums; then,
 // after all was freed and every thread has ended, nothing is held anywhere but in spans.
 TEST(StatsSnapshotTest, NumbersAddUpUnderTraffic) {

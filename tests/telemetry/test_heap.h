@@ -53,7 +53,7 @@ class TestHeap {
   PerCpuCentral central{Heap{metadata, page_map, page_heap, &Die, &arenas}};
   CacheBudget budget;
   ThreadCache empty_cache;
-  ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache}};
+  ThreadRegistry registry{CacheContext{central, metadata, budget, clock, &empty_cache, &arenas}};
   os::ControlGroups::Texts group_texts;
   os::ControlGroups groups{files, group_texts};
   os::GroupMemory group_memory{groups};
