@@ -14,7 +14,7 @@ MAX_TLS_BYTES = 64
 
 # Each costs time at every start, and the pages they are in are private ones. Nearly all of those
 # there are point the empty cache's stacks at the empty stack.
-MAX_RELATIVE_RELOCATIONS = 310
+MAX_RELATIVE_RELOCATIONS = 325
 
 # What a program may rely on when the library is preloaded in the place of another malloc.
 ENTRY_POINTS = """

@@ -22,8 +22,11 @@ class RedisMemoryTest(support.LinkedProgramTest):
         client.command("DEBUG", "SLEEP", "0.3")
         return {name: int(text) for name, text in client.info().items() if text.isdigit()}
 
-    def check_statistics(self, client, process):
-        """Fills redis and empties it again; what it tells must follow."""
+    def check_statistics(self, client, process, purges):
+        """Fills redis and empties it again; what it tells must follow.
+
+        The memory must be back after so many purges.
+        """
         empty = self.memory(client)
         for start in range(0, VALUES, 1000):
             client.pipeline(
@@ -42,8 +45,11 @@ class RedisMemoryTest(support.LinkedProgramTest):
         self.assertLess(abs(full["allocator_resident"] - resident), 0.15 * resident)
 
         client.command("FLUSHALL", "SYNC")
-        self.assertEqual(client.command("MEMORY", "PURGE"), b"OK")
-        purged = self.memory(client)
+        for _ in range(purges):
+            self.assertEqual(client.command("MEMORY", "PURGE"), b"OK")
+            purged = self.memory(client)
+            if support.resident_bytes(process) < resident - 0.8 * STORED:
+                break
         self.assertLess(purged["allocator_allocated"] - empty["allocator_allocated"], 0.02 * STORED)
         self.assertLess(support.resident_bytes(process), resident - 0.8 * STORED)
         self.assertLess(purged["allocator_resident"], full["allocator_resident"] - 0.8 * STORED)
@@ -54,7 +60,8 @@ class RedisMemoryTest(support.LinkedProgramTest):
             command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", ""]
             command += ["--dir", ".", "--enable-debug-command", "yes"]
             with session.server(command, port) as process, RedisClient(port) as client:
-                self.check_statistics(client, process)
+                # jemalloc's does nothing while its own thread is purging.
+                self.check_statistics(client, process, 1 if session.name == "replaced" else 20)
                 text = client.command("MEMORY", "MALLOC-STATS").decode()
                 self.assertIn("___ Begin jemalloc statistics ___", text)
                 told = re.search(r"Allocated: (\d+), active: (\d+), metadata: (\d+)", text)
