@@ -42,25 +42,25 @@ bool CpuStacks::Available() {
 // offset from the thread pointer; `slots`; `cpu`, which becomes the CPU's number; `stacks`, what
 // its slot points to. What the kernel wants to know of a sequence is its start, its length and
 // where to go on if it is broken off, which is marked by a signature in front.
-#define BEGIN_SEQUENCE                    \
-  ".pushsection __rseq_cs, \"aw\"\n"      \
-  ".balign 32\n"                          \
-  "5: .long 0, 0\n"                       \
-  ".quad 1f, 2f - 1f, 6f\n"               \
-  ".popsection\n"                         \
-  ".pushsection __rseq_failure, \"ax\"\n" \
-  ".byte 0x0f, 0xb9, 0x3d\n"              \
-  ".long 0x53053053\n"                    \
-  "6: jmp 4f\n"                           \
-  ".popsection\n"                         \
-  "lea 5b(%%rip), %[cpu]\n"               \
-  "mov %[cpu], %%fs:8(%[area])\n"         \
-  "1:\n"                                  \
-  "mov %%fs:4(%[area]), %k[cpu]\n"        \
-  "cmp %[cpus], %k[cpu]\n"                \
-  "jae 4f\n"                              \
-  "mov (%[slots],%[cpu],8), %[stacks]\n"  \
-  "cmp %[taken], %[stacks]\n"             \
+#define BEGIN_SEQUENCE                          \
+  ".pushsection .data.rel.ro.rseq_cs, \"aw\"\n" \
+  ".balign 32\n"                                \
+  "5: .long 0, 0\n"                             \
+  ".quad 1f, 2f - 1f, 6f\n"                     \
+  ".popsection\n"                               \
+  ".pushsection .text.rseq_failure, \"ax\"\n"   \
+  ".byte 0x0f, 0xb9, 0x3d\n"                    \
+  ".long 0x53053053\n"                          \
+  "6: jmp 4f\n"                                 \
+  ".popsection\n"                               \
+  "lea 5b(%%rip), %[cpu]\n"                     \
+  "mov %[cpu], %%fs:8(%[area])\n"               \
+  "1:\n"                                        \
+  "mov %%fs:4(%[area]), %k[cpu]\n"              \
+  "cmp %[cpus], %k[cpu]\n"                      \
+  "jae 4f\n"                                    \
+  "mov (%[slots],%[cpu],8), %[stacks]\n"        \
+  "cmp %[taken], %[stacks]\n"                   \
   "jbe 4f\n"
 
 void* CpuStacks::Pop(size_t c) {
