@@ -66,15 +66,6 @@ class ArenaRacesTest : public testing::Test {
     if (block != nullptr) memset(block, 1, size);
     return block;
   }
-  void Free(void* block) {
-    Span* span = on_.page_map.SpanOf(block);
-    ASSERT_NE(span, nullptr);
-    if (span->size_class != kNoSizeClass) {
-      arenas_.Free(span, block);
-    } else {
-      EXPECT_EQ(on_.node_heaps.FreeLarge(block), LargeFault::kNone);
-    }
-  }
 
   void Quarrel(uint64_t seed) {
     std::minstd_rand random(static_cast<unsigned>(seed));
@@ -130,12 +121,12 @@ class ArenaRacesTest : public testing::Test {
     for (int i = 0; i < 20; ++i) {
       if (void* block = Take(own, 1 + (*random)() % (size_t{3} << 20))) blocks.push_back(block);
       if (i % 3 == 0 && !blocks.empty()) {
-        Free(blocks.back());
+        on_.FreeInArena(blocks.back());
         blocks.pop_back();
       }
     }
     arenas_.Purge(own);
-    for (void* block : blocks) Free(block);
+    for (void* block : blocks) on_.FreeInArena(block);
     EXPECT_TRUE(arenas_.Destroy(own));
   }
 
@@ -189,11 +180,11 @@ TEST_F(ArenaRacesTest, BlocksComeAndGoWhileOthersPurge) {
           const auto [block, size] = blocks.back();
           EXPECT_EQ(block[0], static_cast<char>(i + 1));
           EXPECT_EQ(block[size - 1], static_cast<char>(i + 1));
-          Free(block);
+          on_.FreeInArena(block);
           blocks.pop_back();
         }
       }
-      for (const auto& block : blocks) Free(block.first);
+      for (const auto& block : blocks) on_.FreeInArena(block.first);
     });
   }
   for (std::thread& thread : users) thread.join();

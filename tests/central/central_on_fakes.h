@@ -36,6 +36,17 @@ struct CentralOnFakes : HeapOnFakes {
     }
     return all;
   }
+
+  // Frees a block of an explicit arena.
+  void FreeInArena(void* block) {
+    Span* span = page_map.SpanOf(block);
+    ASSERT_NE(span, nullptr);
+    if (span->size_class != kNoSizeClass) {
+      arenas.Free(span, block);
+    } else {
+      EXPECT_EQ(node_heaps.FreeLarge(block), LargeFault::kNone);
+    }
+  }
 };
 
 }  // namespace spanmalloc

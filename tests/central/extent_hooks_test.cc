@@ -218,15 +218,6 @@ class ExtentHooksTest : public testing::Test {
     if (block != nullptr) memset(block, 0x77, size);
     return block;
   }
-  void Free(void* block) {
-    Span* span = on_.page_map.SpanOf(block);
-    ASSERT_NE(span, nullptr);
-    if (span->size_class != kNoSizeClass) {
-      arenas_.Free(span, block);
-    } else {
-      EXPECT_EQ(on_.node_heaps.FreeLarge(block), LargeFault::kNone);
-    }
-  }
   bool Destroy(unsigned arena) { return arenas_.Destroy(arena); }
 
   CentralOnFakes on_;
@@ -254,7 +245,7 @@ TEST_F(ExtentHooksTest, AllMemoryComesFromThemAndGoesBack) {
   }
   EXPECT_EQ(provider_.Take(), Calls(4, "alloc"));
   EXPECT_EQ(on_.node_heaps.NodeStats().large_spans, 0u);
-  for (void* block : blocks) Free(block);
+  for (void* block : blocks) on_.FreeInArena(block);
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls(4, "dalloc"));
   EXPECT_TRUE(provider_.extents.empty());
@@ -265,7 +256,7 @@ TEST_F(ExtentHooksTest, AllMemoryComesFromThemAndGoesBack) {
 TEST_F(ExtentHooksTest, WhatIsDeclinedIsOfferedToTheNextHook) {
   const unsigned arena = Create(&provider_);
   const auto purged_with = [&](std::set<std::string> declined) {
-    Free(Filled(arena, 5 * kMega));
+    on_.FreeInArena(Filled(arena, 5 * kMega));
     provider_.Take();
     provider_.declined = std::move(declined);
     arenas_.Purge(arena);
@@ -291,16 +282,16 @@ TEST_F(ExtentHooksTest, WhatIsCleanLeavesTooUnlessNobodyWantedIt) {
   EXPECT_TRUE(arenas_.Provide(arena, 3 * kPagesPerHugePage, 1));
   void* first = Filled(arena, 2 * kMega);
   void* second = Filled(arena, 2 * kMega);
-  Free(second);
+  on_.FreeInArena(second);
   provider_.declined = {"split"};
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"alloc", "split", "forced"}));
   void* small = Filled(arena, 64);
-  Free(first);
+  on_.FreeInArena(first);
   provider_.Take();
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"forced", "split", "forced"}));
-  Free(small);
+  on_.FreeInArena(small);
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"dalloc"}));
   EXPECT_TRUE(Destroy(arena));
@@ -313,7 +304,7 @@ TEST_F(ExtentHooksTest, NoneButAllocIsNeeded) {
   hooks.alloc = alloc;
   const unsigned arena = Create(&provider_);
   void* block = Filled(arena, 5 * kMega);
-  Free(block);
+  on_.FreeInArena(block);
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"alloc"}));
   EXPECT_EQ(Filled(arena, 5 * kMega), block) << "kept";
@@ -326,19 +317,19 @@ TEST_F(ExtentHooksTest, DecommittedMemoryIsCommittedBeforeItIsUsedAgain) {
   const unsigned arena = Create(&provider_);
   provider_.declined = {"dalloc"};
   void* block = Filled(arena, 5 * kMega);
-  Free(block);
+  on_.FreeInArena(block);
   arenas_.Purge(arena);
   EXPECT_EQ(on_.node_heaps.ArenaStats(arena).mapped_pages, 0u);
   provider_.Take();
   EXPECT_EQ(Allocate(arena, 5 * kMega), block);
   EXPECT_TRUE(zeroed_);
   EXPECT_EQ(provider_.Take(), Calls({"commit"}));
-  Free(block);
+  on_.FreeInArena(block);
   arenas_.Purge(arena);
   provider_.declined = {"dalloc", "commit"};
   void* other = Filled(arena, 4 * kMega);
   EXPECT_EQ(provider_.Take(), Calls({"dalloc", "decommit", "commit", "alloc"}));
-  Free(other);
+  on_.FreeInArena(other);
   EXPECT_TRUE(Destroy(arena));
   EXPECT_TRUE(provider_.extents.empty());
 }
@@ -369,7 +360,7 @@ TEST_F(ExtentHooksTest, WhatTheySayOfZeroAndCommitIsBelieved) {
 TEST_F(ExtentHooksTest, AfterALazyPurgeNothingIsTakenForZero) {
   const unsigned arena = Create(&provider_);
   provider_.declined = {"dalloc", "decommit", "forced"};
-  Free(Filled(arena, 5 * kMega));
+  on_.FreeInArena(Filled(arena, 5 * kMega));
   arenas_.Purge(arena);
   char* block = static_cast<char*>(Allocate(arena, 5 * kMega));
   EXPECT_EQ(block[100], 0x33);
@@ -381,16 +372,16 @@ TEST_F(ExtentHooksTest, FreePartsOfAnExtentLeaveIfItCanBeSplit) {
   const unsigned arena = Create(&provider_);
   void* blocks[5];
   provider_.declined = {"dalloc", "decommit", "forced", "lazy"};
-  Free(Filled(arena, 10 * kMega));  // one extent of five huge pages
+  on_.FreeInArena(Filled(arena, 10 * kMega));  // one extent of five huge pages
   for (void*& block : blocks) block = Filled(arena, 2 * kMega);
   EXPECT_EQ(provider_.Count("alloc"), 1u);
-  Free(blocks[1]);
-  Free(blocks[2]);
+  on_.FreeInArena(blocks[1]);
+  on_.FreeInArena(blocks[2]);
   provider_.declined = {"split"};
   provider_.Take();
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"split", "forced"}));
-  Free(Filled(arena, 2 * kMega));
+  on_.FreeInArena(Filled(arena, 2 * kMega));
   provider_.declined = {};
   provider_.Take();
   arenas_.Purge(arena);
@@ -398,7 +389,7 @@ TEST_F(ExtentHooksTest, FreePartsOfAnExtentLeaveIfItCanBeSplit) {
   EXPECT_EQ(provider_.extents.size(), 2u);
   for (int i : {0, 3, 4}) {
     EXPECT_EQ(static_cast<char*>(blocks[i])[kMega], 0x77);
-    Free(blocks[i]);
+    on_.FreeInArena(blocks[i]);
   }
   EXPECT_TRUE(Destroy(arena));
   EXPECT_TRUE(provider_.extents.empty());
@@ -430,7 +421,7 @@ class ExtentsOfARangeTest : public ExtentHooksTest {
     return blocks;
   }
   void FreeAll(const std::vector<void*>& blocks) {
-    for (void* block : blocks) Free(block);
+    for (void* block : blocks) on_.FreeInArena(block);
   }
 
   void* memory_;
@@ -447,8 +438,8 @@ TEST_F(ExtentsOfARangeTest, FreeNeighboursAreMergedForALargerBlock) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(block), begin_);
   void* rest = Filled(arena, kRange - 10 * kMega);
   EXPECT_NE(rest, nullptr);
-  Free(block);
-  Free(rest);
+  on_.FreeInArena(block);
+  on_.FreeInArena(rest);
   EXPECT_NE(Filled(arena, kRange), nullptr) << "all of it";
   EXPECT_EQ(provider_.extents.size(), 1u);
   EXPECT_TRUE(Destroy(arena));
@@ -461,14 +452,14 @@ TEST_F(ExtentsOfARangeTest, WhatIsInUseMayBePartOfAMergedExtent) {
   // Only the first half of each extent is in use.
   for (void*& block : blocks) block = Filled(arena, 4 * kMega);
   for (size_t i = 0; i < blocks.size(); ++i) EXPECT_NE(Filled(arena, 4 * kMega), nullptr);
-  Free(blocks[2]);
-  Free(blocks[3]);
+  on_.FreeInArena(blocks[2]);
+  on_.FreeInArena(blocks[3]);
   EXPECT_EQ(Allocate(arena, 8 * kMega), blocks[2]) << "of one extent";
   EXPECT_TRUE(arenas_.Reset(arena));
   blocks = {Filled(arena, 6 * kMega), Filled(arena, 6 * kMega)};
   EXPECT_EQ(reinterpret_cast<uintptr_t>(blocks[1]), begin_ + 8 * kMega);
   provider_.Take();
-  Free(blocks[1]);
+  on_.FreeInArena(blocks[1]);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(Filled(arena, kRange - 6 * kMega)), begin_ + 6 * kMega);
   EXPECT_EQ(provider_.Count("merge"), 7u);
   EXPECT_EQ(static_cast<char*>(blocks[0])[kMega], 0x77);
@@ -504,8 +495,8 @@ TEST_F(ExtentsOfARangeTest, DecommittedNeighboursAreMergedToo) {
   provider_.declined.erase("merge");
   void* rest = Filled(arena, kRange - 10 * kMega);
   EXPECT_NE(rest, nullptr);
-  Free(block);
-  Free(rest);
+  on_.FreeInArena(block);
+  on_.FreeInArena(rest);
   EXPECT_TRUE(Destroy(arena));
 }
 
@@ -521,7 +512,7 @@ TEST_F(ExtentsOfARangeTest, ABlockGrowsIntoFreeExtentsBehindIt) {
   };
   EXPECT_FALSE(grow(6 * kMega));
   EXPECT_EQ(provider_.Take(), Calls()) << "nothing behind it is free";
-  for (int i : {2, 3}) Free(blocks[i]);
+  for (int i : {2, 3}) on_.FreeInArena(blocks[i]);
   EXPECT_TRUE(grow(6 * kMega));
   EXPECT_EQ(provider_.Take(), Calls({"merge"}));
   EXPECT_TRUE(grow(12 * kMega));
@@ -529,12 +520,12 @@ TEST_F(ExtentsOfARangeTest, ABlockGrowsIntoFreeExtentsBehindIt) {
   EXPECT_FALSE(grow(14 * kMega));
   memset(blocks[1], 0x42, 12 * kMega);
   for (int i : {0, 4}) EXPECT_EQ(static_cast<char*>(blocks[i])[kMega], 0x77);
-  Free(blocks[4]);
+  on_.FreeInArena(blocks[4]);
   provider_.declined.insert("merge");
   EXPECT_FALSE(grow(14 * kMega));
   provider_.merge = nullptr;
   EXPECT_FALSE(grow(14 * kMega));
-  Free(blocks[1]);
+  on_.FreeInArena(blocks[1]);
   EXPECT_TRUE(Destroy(arena));
 }
 
@@ -542,12 +533,12 @@ TEST_F(ExtentsOfARangeTest, MergedExtentsAreSplitAgain) {
   const unsigned arena = Create(&provider_);
   FreeAll(Fill(arena, 2 * kMega));
   void* block = Filled(arena, kRange);
-  Free(block);
+  on_.FreeInArena(block);
   std::vector<void*> blocks;
   for (int i = 0; i < 32; ++i) blocks.push_back(Filled(arena, 2 * kMega));
   provider_.declined = {};
   provider_.Take();
-  for (int i = 0; i < 32; i += 2) Free(blocks[i]);
+  for (int i = 0; i < 32; i += 2) on_.FreeInArena(blocks[i]);
   // What it takes back of the range is the range's no more.
   provider_.during = [&](const std::string& name) {
     if (name == "dalloc") provider_.declined.insert("alloc");
@@ -559,7 +550,7 @@ TEST_F(ExtentsOfARangeTest, MergedExtentsAreSplitAgain) {
   EXPECT_EQ(Allocate(arena, 4 * kMega), nullptr) << "neighbours of what has left";
   for (int i = 1; i < 32; i += 2) {
     EXPECT_EQ(static_cast<char*>(blocks[i])[kMega], 0x77);
-    Free(blocks[i]);
+    on_.FreeInArena(blocks[i]);
   }
   EXPECT_TRUE(Destroy(arena));
   EXPECT_TRUE(provider_.extents.empty());
@@ -581,7 +572,7 @@ class PurgedSpansTest : public ExtentHooksTest {
       if (i % 100 == 0) {
         kept_.push_back(blocks[i]);
       } else {
-        Free(blocks[i]);
+        on_.FreeInArena(blocks[i]);
       }
     }
     provider_.Take();
@@ -685,18 +676,18 @@ TEST_F(PurgedSpansTest, BlocksAreTakenAndFreedMeanwhile) {
       const Span* span = on_.page_map.SpanOf(provider_.purging);
       freed += std::erase_if(kept_, [&](char* block) {
         if (span == nullptr || on_.page_map.SpanOf(block) != span) return false;
-        Free(block);
+        on_.FreeInArena(block);
         return true;
       });
       EXPECT_TRUE(arenas_.CheckInvariants());
-      Free(Filled(arena, 64));
+      on_.FreeInArena(Filled(arena, 64));
     }).join();
   };
   arenas_.Purge(arena);
   EXPECT_GT(freed, 10u);
   ExpectKept();
   provider_.during = nullptr;
-  for (char* block : kept_) Free(block);
+  for (char* block : kept_) on_.FreeInArena(block);
   provider_.declined = {};
   arenas_.Purge(arena);
   EXPECT_TRUE(Destroy(arena));
@@ -715,7 +706,7 @@ TEST_F(PurgedSpansTest, ASecondFreeIsSeenMeanwhile) {
   size_t faults = 0;
   provider_.during = [&](const std::string& name) {
     if (name != "forced") return;
-    Free(object);
+    on_.FreeInArena(object);
     faults += FaultLog::Take().size();
   };
   arenas_.Purge(arena);
@@ -728,7 +719,7 @@ TEST_F(ExtentHooksTest, MemoryGoesBackAfterTheDecayTime) {
   void* block = Filled(arena, 10 * kMega);
   on_.clock.Advance(1);
   arenas_.Decay(arena, on_.clock.NowMs());
-  Free(block);
+  on_.FreeInArena(block);
   arenas_.Decay(arena, on_.clock.NowMs());
   EXPECT_EQ(provider_.Take(), Calls({"alloc"}));
   on_.node_heaps.ReleaseExcess(on_.clock.NowMs() + 100'000);
@@ -742,7 +733,7 @@ TEST_F(ExtentHooksTest, MemoryGoesBackAfterTheDecayTime) {
 TEST_F(ExtentHooksTest, DestroyReturnsWhatDallocDeclines) {
   const unsigned arena = Create(&provider_);
   for (int i = 0; i < 4; ++i) Filled(arena, 3 * kMega);
-  Free(Filled(arena, 5 * kMega));
+  on_.FreeInArena(Filled(arena, 5 * kMega));
   provider_.declined = {"dalloc"};
   arenas_.Purge(arena);  // one is decommitted
   provider_.Take();
@@ -778,8 +769,8 @@ TEST_F(ExtentHooksTest, AnArenaMayGetThemLaterAndLoseThem) {
   EXPECT_TRUE(arenas_.SetHooks(arena, &provider_));
   void* own = Filled(arena, 5 * kMega);
   EXPECT_EQ(provider_.Take(), Calls({"alloc"}));
-  Free(borrowed);
-  Free(own);
+  on_.FreeInArena(borrowed);
+  on_.FreeInArena(own);
   arenas_.Purge(arena);
   EXPECT_EQ(provider_.Take(), Calls({"dalloc"}));
   EXPECT_EQ(on_.node_heaps.ArenaStats(arena).mapped_pages, 0u);
@@ -893,14 +884,14 @@ TEST_F(ExtentHooksTest, EveryCallMayFail) {
       memset(block, 0x77, size);
       blocks.push_back(block);
       if (i % 4 == 3) {
-        Free(blocks.front());
+        on_.FreeInArena(blocks.front());
         blocks.erase(blocks.begin());
         arenas_.Purge(arena);
       }
     }
     const bool failed = provider.calls.size() >= n;
     EXPECT_TRUE(on_.node_heaps.CheckInvariants());
-    for (void* block : blocks) Free(block);
+    for (void* block : blocks) on_.FreeInArena(block);
     arenas_.Purge(arena);
     EXPECT_TRUE(Destroy(arena));
     EXPECT_TRUE(provider.extents.empty()) << "after call " << n << (failed ? "" : " of fewer");
@@ -928,7 +919,7 @@ TEST_F(ExtentHooksTest, NoLockIsHeldMeanwhile) {
   };
   void* block = Filled(arena, 5 * kMega);
   Filled(arena, 64);
-  Free(block);
+  on_.FreeInArena(block);
   provider_.declined = {"dalloc", "decommit", "forced", "lazy"};
   arenas_.Purge(arena);
   EXPECT_TRUE(Destroy(arena));
@@ -981,7 +972,7 @@ TEST_F(ExtentHooksTest, TheStatisticsCountTheirMemory) {
   const PageHeapStats with = on_.node_heaps.Stats();
   EXPECT_EQ(with.span_pages - before.span_pages, PagesFor(5 * kMega));
   EXPECT_EQ(with.mapped_pages - before.mapped_pages, 3 * kPagesPerHugePage);
-  Free(block);
+  on_.FreeInArena(block);
   EXPECT_EQ(on_.node_heaps.Stats().dirty_pages - before.dirty_pages, 3 * kPagesPerHugePage);
   arenas_.Purge(arena);
   EXPECT_EQ(on_.node_heaps.Stats().mapped_pages, before.mapped_pages);

@@ -12,6 +12,7 @@
 
 #include "allocator/control/mallctl.h"
 #include "gtest/gtest.h"
+#include "tests/control/mallctl_names.h"
 #include "tests/telemetry/test_heap.h"
 
 namespace spanmalloc {
@@ -22,9 +23,9 @@ constexpr SizeClass kClass = 7;
 ArenaSet* arenas;
 unsigned thread_arena;
 
-class ArenaNamesTest : public testing::Test {
+class ArenaNamesTest : public testing::Test, protected MallctlNames {
  protected:
-  ArenaNamesTest() {
+  ArenaNamesTest() : MallctlNames(control_) {
     arenas = &heap_->arenas;
     thread_arena = 0;
     options_.dirty_decay_ms = 2000;
@@ -60,21 +61,6 @@ class ArenaNamesTest : public testing::Test {
     };
   }
 
-  template <typename T>
-  T Read(const std::string& name) {
-    T value = {};
-    size_t length = sizeof(value);
-    EXPECT_EQ(MallctlByName(control_, name.c_str(), &value, &length, nullptr, 0), 0) << name;
-    return value;
-  }
-  template <typename T>
-  int Write(const std::string& name, T value) {
-    return MallctlByName(control_, name.c_str(), nullptr, nullptr, &value, sizeof(value));
-  }
-  int Do(const std::string& name) {
-    return MallctlByName(control_, name.c_str(), nullptr, nullptr, nullptr, 0);
-  }
-  void NextEpoch() { EXPECT_EQ(Write<uint64_t>("epoch", 1), 0); }
   unsigned Create() { return Read<unsigned>("arenas.create"); }
   static std::string Of(unsigned arena, const char* name) {
     return "arena." + std::to_string(arena) + "." + name;

@@ -14,6 +14,7 @@
 #include "allocator/control/control.h"
 #include "allocator/control/mallctl.h"
 #include "gtest/gtest.h"
+#include "tests/control/mallctl_names.h"
 #include "tests/telemetry/test_heap.h"
 
 namespace spanmalloc {
@@ -109,33 +110,12 @@ inline ControlTarget FakeTarget(TestHeap& heap, const Options& options) {
   };
 }
 
-class ControlTest : public ::testing::Test {
+class ControlTest : public ::testing::Test, protected MallctlNames {
  protected:
-  ControlTest() {
+  ControlTest() : MallctlNames(control_) {
     calls() = Calls();
     calls().arenas = &heap_->arenas;
   }
-
-  // The value of a name, which must be readable as T.
-  template <typename T>
-  T Read(const std::string& name) {
-    T value = {};
-    size_t length = sizeof(value);
-    EXPECT_EQ(MallctlByName(control_, name.c_str(), &value, &length, nullptr, 0), 0) << name;
-    EXPECT_EQ(length, sizeof(value)) << name;
-    return value;
-  }
-
-  template <typename T>
-  int Write(const std::string& name, T value) {
-    return MallctlByName(control_, name.c_str(), nullptr, nullptr, &value, sizeof(value));
-  }
-
-  int Do(const std::string& name) {
-    return MallctlByName(control_, name.c_str(), nullptr, nullptr, nullptr, 0);
-  }
-
-  void NextEpoch() { EXPECT_EQ(Write<uint64_t>("epoch", 1), 0); }
 
   std::unique_ptr<TestHeap> heap_ = std::make_unique<TestHeap>();
   Options options_;
