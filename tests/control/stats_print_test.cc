@@ -4,6 +4,7 @@
 // letters that leave parts out, and a callback that may itself ask for statistics.
 #include "allocator/control/stats_print.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -221,6 +222,8 @@ TEST_F(StatsPrintTest, NoMemoryIsNeeded) {
   ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
   const rlimit none = {1, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+  void* mapped = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped != MAP_FAILED) GTEST_SKIP() << "the limit isn't kept here, as under qemu";
   PrintStats(
       control_,
       [](void* opaque, const char* piece) {
