@@ -369,14 +369,12 @@ void CentralFreeList::ReportObject(Heap& heap, void* object, Span* span) const {
   if (span->size_class != size_class_ || !span->Contains(address)) {
     return ReportFreed(heap, object);
   }
-  const ObjectFault fault = span->CheckObject(address);
   const size_t into = (address - span->start) % span->object_size();
-  heap.report(
-      {.fault = fault == ObjectFault::kInterior ? InteriorFault(object) : Fault::kDoubleFree,
-       .pointer = object,
-       .claimed_size = 0,
-       .block_size = span->object_size(),
-       .block_start = static_cast<char*>(object) - into});
+  heap.report({.fault = span->HasObjectAt(object) ? Fault::kDoubleFree : InteriorFault(object),
+               .pointer = object,
+               .claimed_size = 0,
+               .block_size = span->object_size(),
+               .block_start = static_cast<char*>(object) - into});
 }
 
 // Puts objects[0, count), all of `span`, back into it. Returns whether the span became empty and
