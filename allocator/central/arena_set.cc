@@ -227,28 +227,9 @@ void ArenaSet::FreeBatch(unsigned index, SizeClass size_class, void* const* obje
   if (list == nullptr) return;
   for (size_t done = 0; done < count; done += PerCpuCentral::kMaxBatch) {
     const size_t left = count - done;
-    PutBatch(*list, objects + done,
-             left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch, epoch);
+    list->PutBatch(heap_, objects + done,
+                   left < PerCpuCentral::kMaxBatch ? left : PerCpuCentral::kMaxBatch, epoch);
   }
-}
-
-// Neighbours of one span are put back together.
-void ArenaSet::PutBatch(CentralFreeList& list, void* const* objects, size_t count,
-                        ArenaEpoch epoch) {
-  ObjectRun runs[PerCpuCentral::kMaxBatch];
-  size_t end = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    Span* span = heap_.page_map.SpanOf(objects[i]);
-    const bool owned =
-        span != nullptr && span->shard.load(std::memory_order_relaxed) == list.shard();
-    if (!owned) span = nullptr;
-    if (end != 0 && runs[end - 1].span == span) {
-      runs[end - 1].end = i + 1;
-    } else {
-      runs[end++] = {span, i, i + 1};
-    }
-  }
-  list.PutBatch(heap_, objects, runs, end, epoch);
 }
 
 ArenaSettings ArenaSet::Settings(unsigned index) const {

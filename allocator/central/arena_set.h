@@ -243,7 +243,6 @@ class ArenaSet {
   void ReturnAndRetire(unsigned index) ABSL_LOCKS_EXCLUDED(table_lock_);
   void Retire(unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   void FreeBlocks(Arena* arena, unsigned index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
-  void PutBatch(CentralFreeList& list, void* const* objects, size_t count, ArenaEpoch epoch);
   void PurgeIdleSpans(unsigned index, uint64_t now_ms);
 
   // Spans searched for what is idle inside them, at a time.

@@ -403,8 +403,8 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
   return false;
 }
 
-inline void CentralFreeList::PutRuns(Heap& heap, void* const* objects, ObjectRun* runs,
-                                     size_t count) {
+void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
+  os::LockHolder hold(lock_);
   for (size_t i = 0; i < count; ++i) {
     Span* span = runs[i].span;
     if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard_) continue;
@@ -420,24 +420,25 @@ inline void CentralFreeList::PutRuns(Heap& heap, void* const* objects, ObjectRun
   UpdateHint();
 }
 
-void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
-  os::LockHolder hold(lock_);
-  PutRuns(heap, objects, runs, count);
-}
-
 // The arena's epoch ends before the list forgets its spans: while it lasts, and the lock is held,
-// the spans that were found are there.
-void CentralFreeList::PutBatch(Heap& heap, void* const* objects, ObjectRun* runs, size_t count,
-                               ArenaEpoch epoch) {
+// the objects' spans are there.
+void CentralFreeList::PutBatch(Heap& heap, void* const* objects, size_t count, ArenaEpoch epoch) {
   os::LockHolder hold(lock_);
   if (epoch.IsOver()) return;
-  totals_.returned += runs[count - 1].end;
+  totals_.returned += count;
   ++totals_.flushes;
-  for (size_t i = 0; i < count; ++i) {
-    if (ABSL_PREDICT_TRUE(runs[i].span != nullptr)) continue;
-    for (size_t k = runs[i].begin; k < runs[i].end; ++k) ReportFreed(heap, objects[k]);
+  for (size_t i = 0; i < count;) {
+    Span* span = heap.page_map.SpanOf(objects[i]);
+    if (ABSL_PREDICT_FALSE(span == nullptr ||
+                           span->shard.load(std::memory_order_relaxed) != shard_)) {
+      ReportFreed(heap, objects[i++]);
+      continue;
+    }
+    const size_t begin = i++;
+    while (i < count && span->Contains(reinterpret_cast<uintptr_t>(objects[i]))) ++i;
+    PutInSpan(heap, objects + begin, i - begin, span);
   }
-  PutRuns(heap, objects, runs, count);
+  UpdateHint();
 }
 
 void CentralFreeList::AddStats(CentralFreeListStats* stats) {

@@ -155,9 +155,9 @@ class CentralFreeList {
   void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Takes back a batch of an explicit arena's objects, unless `epoch` is over: `runs` are all of
-  // it, in spans that this list owns, or in none if they are faulty.
-  void PutBatch(Heap& heap, void* const* objects, ObjectRun* runs, size_t count, ArenaEpoch epoch)
+  // Takes back objects[0, count) of an explicit arena, unless `epoch` is over. Faulty objects are
+  // reported and dropped.
+  void PutBatch(Heap& heap, void* const* objects, size_t count, ArenaEpoch epoch)
       ABSL_LOCKS_EXCLUDED(lock_);
 
   // Counts objects that a thread returned past the array, straight to their spans. Fewer, if
