@@ -5,14 +5,12 @@
 // it is reset; everything else goes on. No object is given out twice in an epoch, none is lost, and
 // nothing that a reset has freed comes back.
 #include <atomic>
-#include <memory>
 #include <random>
 #include <shared_mutex>
 #include <thread>
 #include <vector>
 
 #include "allocator/cache/idle_caches.h"
-#include "allocator/cache/thread_locals.h"
 #include "gtest/gtest.h"
 #include "tests/cache/caches_on_fakes.h"
 
@@ -20,7 +18,7 @@ namespace spanmalloc {
 namespace {
 
 constexpr size_t kClasses[] = {6, 20, 40};
-constexpr int kThreads = 3;
+constexpr unsigned kThreads = 3;
 constexpr int kRounds = 300;
 constexpr size_t kHandMax = 200;
 
@@ -37,13 +35,14 @@ struct Arena {
 class Worker {
  public:
   Worker(CachesOnFakes& on, Arena& arena, unsigned seed)
-      : on_(on), arena_(arena), random_(seed), locals_{&on.empty_cache, nullptr, 0, false} {}
+      : on_(on), arena_(arena), thread_(on), random_(seed) {
+    thread_.SlowPath([&] { Bind(); });
+  }
+  ~Worker() {
+    thread_.SlowPath([&] { Unbind(); });
+  }
 
   void Run(const std::atomic<bool>& done) {
-    SlowPath([&] {
-      locals_.state = on_.registry.Create(&locals_);
-      Bind();
-    });
     while (!done.load(std::memory_order_relaxed)) {
       {
         std::shared_lock hold(arena_.in_use);
@@ -51,18 +50,13 @@ class Worker {
         for (int i = 0; i < 100; ++i) DoOne();
       }
       // Not a use of the arena, be it reset meanwhile.
-      if (random_() % 2 == 0) SlowPath([&] { locals_.state->ReturnIdle(); });
-      if (random_() % 16 == 0) SlowPath([&] { locals_.state->FlushAll(); });
-      if (random_() % 16 == 0) SlowPath([&] { Unbind(), Bind(); });
+      if (random_() % 2 == 0) thread_.SlowPath([&] { thread_.state().ReturnIdle(); });
+      if (random_() % 16 == 0) thread_.SlowPath([&] { thread_.state().FlushAll(); });
+      if (random_() % 16 == 0) thread_.SlowPath([&] { Unbind(), Bind(); });
     }
     std::shared_lock hold(arena_.in_use);
     NoticeReset();
     while (!hand_.empty()) FreeOne();
-    SlowPath([&] {
-      Unbind();
-      on_.registry.Destroy(locals_.state);
-      locals_.state = nullptr;
-    });
   }
   bool failed() const { return failed_; }
 
@@ -72,23 +66,18 @@ class Worker {
     void* object;
   };
 
-  ThreadState& state() { return *locals_.state->of_arena; }
-  void Bind() { locals_.state->of_arena = on_.registry.CreateFor(arena_.index, &locals_); }
+  ThreadState& state() { return *thread_.state().of_arena; }
+  void Bind() {
+    thread_.state().of_arena = on_.registry.CreateFor(arena_.index, &thread_.locals());
+  }
   void Unbind() {
-    ThreadState* state = locals_.state->of_arena;
-    locals_.state->of_arena = nullptr;
+    ThreadState* state = thread_.state().of_arena;
+    thread_.state().of_arena = nullptr;
     on_.registry.Destroy(state);
   }
   void NoticeReset() {
     if (number_ != arena_.number) hand_.clear();
     number_ = arena_.number;
-  }
-
-  template <typename Work>
-  void SlowPath(Work work) {
-    BeginSlowPath(locals_, &on_.empty_cache);
-    work();
-    EndSlowPath(locals_, &on_.empty_cache);
   }
 
   void DoOne() {
@@ -103,7 +92,7 @@ class Worker {
     const size_t c = kClasses[random_() % std::size(kClasses)];
     void* object = state().MayHit() ? state().PopOfArena(c) : nullptr;
     if (object == nullptr) {
-      SlowPath([&] {
+      thread_.SlowPath([&] {
         state().UseCache();
         bool zeroed;
         object = state().PopOfArena(c);
@@ -123,7 +112,7 @@ class Worker {
     hand_.pop_back();
     static_cast<std::atomic<uint64_t>*>(object)->store(0, std::memory_order_relaxed);
     if (state().MayHit() && state().PushOfArena(c, object)) return;
-    SlowPath([&, c = c, object = object] {
+    thread_.SlowPath([&, c = c, object = object] {
       state().UseCache();
       if (!state().PushOfArena(c, object)) state().Overflow(c, object);
     });
@@ -131,8 +120,8 @@ class Worker {
 
   CachesOnFakes& on_;
   Arena& arena_;
+  CachingThread thread_;
   std::minstd_rand random_;
-  ThreadLocals locals_;
   uint64_t number_ = 0;
   std::vector<InHand> hand_;
   bool failed_ = false;
@@ -145,11 +134,13 @@ TEST(ArenaStatesStressTest, ResetsWhileCachesAreTakenBack) {
     ASSERT_TRUE(on.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &arena.index));
   }
   std::atomic<bool> done{false};
-  std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < kThreads; ++i) {
-    workers.push_back(std::make_unique<Worker>(on, arenas[i % 2], i + 1));
-    threads.emplace_back([worker = workers.back().get(), &done] { worker->Run(done); });
+    threads.emplace_back([&on, &arena = arenas[i % 2], &done, seed = i + 1] {
+      Worker worker(on, arena, seed);
+      worker.Run(done);
+      EXPECT_FALSE(worker.failed()) << "given out twice";
+    });
   }
   std::thread taker([&] {
     IdleCaches idle(on.registry);
@@ -175,7 +166,6 @@ TEST(ArenaStatesStressTest, ResetsWhileCachesAreTakenBack) {
   done.store(true, std::memory_order_relaxed);
   for (std::thread& thread : threads) thread.join();
   taker.join();
-  for (const auto& worker : workers) EXPECT_FALSE(worker->failed()) << "given out twice";
   on.registry.ReturnKept();
   for (const Arena& arena : arenas) {
     for (size_t c : kClasses) {

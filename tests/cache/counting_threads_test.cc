@@ -8,7 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "allocator/cache/thread_locals.h"
 #include "gtest/gtest.h"
 #include "tests/cache/caches_on_fakes.h"
 
@@ -17,30 +16,9 @@ namespace {
 
 constexpr size_t kClass = 6;
 
-// A thread's variables and state.
-class Owner {
- public:
-  explicit Owner(CachesOnFakes& on) : on_(on), locals_{&on.empty_cache, nullptr, 0, false} {
-    Begin();
-    locals_.state = on_.registry.Create(&locals_);
-    End();
-  }
-  ~Owner() { on_.registry.Destroy(locals_.state); }
-
-  void Begin() { BeginSlowPath(locals_, &on_.empty_cache); }
-  void End() { EndSlowPath(locals_, &on_.empty_cache); }
-  bool counts() const { return RelaxedLoad(locals_.counting); }
-  bool has_cache() const { return RelaxedLoad(locals_.cache) == &locals_.state->cache; }
-  ThreadState& state() { return *locals_.state; }
-
- private:
-  CachesOnFakes& on_;
-  ThreadLocals locals_;
-};
-
 TEST(CountingThreadsTest, AThreadOutsideOfSlowPathsFindsTheEmptyCacheAtOnce) {
   CachesOnFakes on;
-  Owner owner(on);
+  CachingThread owner(on);
   ASSERT_TRUE(owner.has_cache());
   ASSERT_FALSE(owner.counts());
   MakeThreadsCount(on.registry);
@@ -52,7 +30,7 @@ TEST(CountingThreadsTest, AThreadOutsideOfSlowPathsFindsTheEmptyCacheAtOnce) {
 
 TEST(CountingThreadsTest, AThreadInASlowPathFollowsAtItsEnd) {
   CachesOnFakes on;
-  Owner owner(on);
+  CachingThread owner(on);
   owner.Begin();
   MakeThreadsCount(on.registry);
   EXPECT_TRUE(owner.counts());
@@ -62,10 +40,8 @@ TEST(CountingThreadsTest, AThreadInASlowPathFollowsAtItsEnd) {
 
 TEST(CountingThreadsTest, ACacheThatIsBeingTakenBackStaysHiddenAfterwards) {
   CachesOnFakes on;
-  Owner owner(on);
-  std::vector<void*> objects;
-  for (int i = 0; i < 400; ++i) objects.push_back(on.Allocate(&owner.state(), kClass));
-  for (void* object : objects) on.Free(&owner.state(), kClass, object);
+  CachingThread owner(on);
+  owner.Fill(kClass, 100);
   ASSERT_TRUE(owner.state().AskBack());
   EXPECT_FALSE(owner.state().MayUseHidden());
   MakeThreadsCount(on.registry);
@@ -90,13 +66,13 @@ TEST(CountingThreadsTest, BusyThreadsFollow) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&on, &ready] {
-      Owner owner(on);
+      CachingThread owner(on);
       ready.fetch_add(1);
       while (!owner.counts() || owner.has_cache()) {
-        owner.Begin();
-        owner.state().UseCache();
-        on.Free(&owner.state(), kClass, on.Allocate(&owner.state(), kClass));
-        owner.End();
+        owner.SlowPath([&] {
+          owner.state().UseCache();
+          on.Free(&owner.state(), kClass, on.Allocate(&owner.state(), kClass));
+        });
       }
       for (int n = 0; n < 1000; ++n) {
         owner.Begin();

@@ -9,13 +9,11 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "allocator/cache/idle_caches.h"
-#include "allocator/cache/thread_locals.h"
 #include "gtest/gtest.h"
 #include "tests/cache/caches_on_fakes.h"
 
@@ -23,7 +21,7 @@ namespace spanmalloc {
 namespace {
 
 constexpr size_t kClasses[] = {6, 20, 40};
-constexpr int kThreads = 4;
+constexpr unsigned kThreads = 4;
 constexpr int kRounds = 300;
 constexpr int kHandMax = 300;
 
@@ -42,36 +40,21 @@ void Stall(int) {
 
 class Worker {
  public:
-  Worker(CachesOnFakes& on, int seed)
-      : on_(on),
-        random_(static_cast<unsigned>(seed)),
-        locals_{&on.empty_cache, nullptr, 0, false} {}
+  Worker(CachesOnFakes& on, unsigned seed) : thread_(on), random_(seed) {}
 
   void Run(const std::atomic<bool>& done) {
-    SlowPath([&] { locals_.state = on_.registry.Create(&locals_); });
     while (!done.load(std::memory_order_relaxed)) {
       for (int i = 0; i < 200; ++i) DoOne();
-      if (random_() % 4 == 0) SlowPath([] {});
-      if (random_() % 64 == 0) SlowPath([&] { locals_.state->FlushAll(); });
+      if (random_() % 4 == 0) thread_.SlowPath([] {});
+      if (random_() % 64 == 0) thread_.SlowPath([&] { thread_.state().FlushAll(); });
     }
     for (size_t which = 0; which < std::size(kClasses); ++which) {
       while (!hand_[which].empty()) FreeOne(which);
     }
-    SlowPath([&] {
-      on_.registry.Destroy(locals_.state);
-      locals_.state = nullptr;
-    });
   }
   bool failed() const { return failed_; }
 
  private:
-  template <typename Work>
-  void SlowPath(Work work) {
-    BeginSlowPath(locals_, &on_.empty_cache);
-    work();
-    EndSlowPath(locals_, &on_.empty_cache);
-  }
-
   void DoOne() {
     const size_t which = random_() % std::size(kClasses);
     if (hand_[which].empty() || (hand_[which].size() < kHandMax && random_() % 2 == 0)) {
@@ -82,14 +65,7 @@ class Worker {
   }
 
   void AllocateOne(size_t which) {
-    const size_t c = kClasses[which];
-    void* object = RelaxedLoad(locals_.cache)->Pop(c);
-    if (object == nullptr) {
-      SlowPath([&] {
-        locals_.state->UseCache();
-        object = on_.Allocate(locals_.state, c);
-      });
-    }
+    void* object = thread_.Allocate(kClasses[which]);
     // The heap's memory is zero at first.
     auto* owner = static_cast<std::atomic<uint64_t>*>(object);
     failed_ = failed_ || owner->exchange(1, std::memory_order_relaxed) != 0;
@@ -97,20 +73,14 @@ class Worker {
   }
 
   void FreeOne(size_t which) {
-    const size_t c = kClasses[which];
     void* object = hand_[which].back();
     hand_[which].pop_back();
     static_cast<std::atomic<uint64_t>*>(object)->store(0, std::memory_order_relaxed);
-    if (RelaxedLoad(locals_.cache)->Push(c, object)) return;
-    SlowPath([&] {
-      locals_.state->UseCache();
-      on_.Free(locals_.state, c, object);
-    });
+    thread_.Free(kClasses[which], object);
   }
 
-  CachesOnFakes& on_;
+  CachingThread thread_;
   std::minstd_rand random_;
-  ThreadLocals locals_;
   std::vector<void*> hand_[std::size(kClasses)];
   bool failed_ = false;
 };
@@ -125,11 +95,13 @@ TEST(IdleCachesStressTest, NothingIsGivenOutTwiceOrLost) {
   idle.SetWanted(true);
   idle.Begin();
   std::atomic<bool> done{false};
-  std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) {
-    workers.push_back(std::make_unique<Worker>(on, i + 1));
-    threads.emplace_back([worker = workers.back().get(), &done] { worker->Run(done); });
+  for (unsigned i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&on, &done, seed = i + 1] {
+      Worker worker(on, seed);
+      worker.Run(done);
+      EXPECT_FALSE(worker.failed()) << "given out twice";
+    });
   }
   size_t counts[kSizeClassEnd] = {};
   for (int round = 0; round < kRounds || idle.Stats().caches == 0; ++round) {
@@ -149,7 +121,6 @@ TEST(IdleCachesStressTest, NothingIsGivenOutTwiceOrLost) {
   }
   done.store(true, std::memory_order_relaxed);
   for (std::thread& thread : threads) thread.join();
-  for (const auto& worker : workers) EXPECT_FALSE(worker->failed());
   EXPECT_GT(stalls.load(), 0u);
   EXPECT_GT(idle.Stats().caches, 0u);
   on.registry.ReturnKept();

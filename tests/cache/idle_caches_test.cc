@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "allocator/cache/background_thread.h"
-#include "allocator/cache/thread_locals.h"
 #include "gtest/gtest.h"
 #include "tests/cache/caches_on_fakes.h"
 
@@ -19,66 +18,6 @@ namespace {
 constexpr size_t kClass = 6;  // 96 bytes
 constexpr size_t kOther = 20;
 constexpr size_t kHeld = 200;
-
-// A thread, as its malloc and free go.
-class Owner {
- public:
-  explicit Owner(CachesOnFakes& on) : on_(on), locals_{&on.empty_cache, nullptr, 0, false} {
-    Begin();
-    locals_.state = on_.registry.Create(&locals_);
-    End();
-  }
-  ~Owner() {
-    Begin();
-    on_.registry.Destroy(locals_.state);
-    locals_.state = nullptr;
-    End();
-  }
-
-  void* Allocate(size_t c) {
-    void* object = locals_.cache->Pop(c);
-    if (object != nullptr) return object;
-    Begin();
-    state().UseCache();
-    object = on_.Allocate(&state(), c);
-    End();
-    return object;
-  }
-  void Free(size_t c, void* object) {
-    if (locals_.cache->Push(c, object)) return;
-    Begin();
-    state().UseCache();
-    on_.Free(&state(), c, object);
-    End();
-  }
-  void Begin() { BeginSlowPath(locals_, &on_.empty_cache); }
-  void End() { EndSlowPath(locals_, &on_.empty_cache); }
-
-  // Leaves `count` objects or so on a stack.
-  void Fill(size_t c, size_t count) {
-    std::vector<void*> objects;
-    for (size_t i = 0; i < 4 * count; ++i) objects.push_back(Allocate(c));
-    for (void* object : objects) Free(c, object);
-    while (Held(c) > count) on_.central.InsertInSpans(static_cast<SizeClass>(c), &Popped(c), 1);
-  }
-  size_t Held(size_t c) {
-    size_t counts[kSizeClassEnd] = {};
-    state().AddCounts(counts);
-    return counts[c];
-  }
-  bool has_cache() const { return locals_.cache == &locals_.state->cache; }
-  ThreadState& state() { return *locals_.state; }
-
- private:
-  void*& Popped(size_t c) {
-    popped_ = Allocate(c);
-    return popped_;
-  }
-
-  CachesOnFakes& on_;
-  ThreadLocals locals_;
-  void* popped_ = nullptr;
-};
 
 class IdleCachesTest : public testing::Test {
  protected:
@@ -105,7 +44,7 @@ class IdleCachesTest : public testing::Test {
 };
 
 TEST_F(IdleCachesTest, WhatNobodyMovedBetweenTwoLooksIsTakenButForTheTopObjects) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   owner.Fill(kOther, 30);
   const size_t held = owner.Held(kClass);
@@ -126,7 +65,7 @@ TEST_F(IdleCachesTest, WhatNobodyMovedBetweenTwoLooksIsTakenButForTheTopObjects)
 TEST_F(IdleCachesTest, TheBudgetComesBackWithThem) {
   const int64_t whole = on_.budget.left();
   {
-    Owner owner(on_);
+    CachingThread owner(on_);
     owner.Fill(kClass, kHeld);
     ASSERT_LT(on_.budget.left(), whole);
     TakeBack();
@@ -140,7 +79,7 @@ TEST_F(IdleCachesTest, TheBudgetComesBackWithThem) {
 }
 
 TEST_F(IdleCachesTest, WithoutABudgetLeftTheOwnerHoldsLittleWhenItIsBack) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   TakeBack();
   const int64_t taken =
@@ -155,7 +94,7 @@ TEST_F(IdleCachesTest, WithoutABudgetLeftTheOwnerHoldsLittleWhenItIsBack) {
 }
 
 TEST_F(IdleCachesTest, TheOwnerFindsItsCacheAgainByOneSlowPath) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   TakeBack();
   void* object = owner.Allocate(kClass);
@@ -166,7 +105,7 @@ TEST_F(IdleCachesTest, TheOwnerFindsItsCacheAgainByOneSlowPath) {
 }
 
 TEST_F(IdleCachesTest, ASlowPathThatDoesNotNeedTheCacheLeavesItTaken) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   TakeBack();
   owner.Begin();
@@ -177,7 +116,7 @@ TEST_F(IdleCachesTest, ASlowPathThatDoesNotNeedTheCacheLeavesItTaken) {
 
 // What an operation does after it has read where the cache is.
 TEST_F(IdleCachesTest, APopThatWasUnderWayIsDone) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   TakeBack();
   void* popped = owner.state().cache.Pop(kClass);
@@ -194,7 +133,7 @@ TEST_F(IdleCachesTest, APopThatWasUnderWayIsDone) {
 }
 
 TEST_F(IdleCachesTest, APushThatWasUnderWayIsDone) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   void* object = owner.Allocate(kClass);
   TakeBack();
@@ -207,7 +146,7 @@ TEST_F(IdleCachesTest, APushThatWasUnderWayIsDone) {
 }
 
 TEST_F(IdleCachesTest, AThreadInASlowPathKeepsItsCache) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   owner.Begin();
   TakeBack();
@@ -218,7 +157,7 @@ TEST_F(IdleCachesTest, AThreadInASlowPathKeepsItsCache) {
 }
 
 TEST_F(IdleCachesTest, AThreadThatMovesItsStacksKeepsItsCache) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   std::vector<void*> objects;
   for (int i = 0; i < 5; ++i) {
@@ -230,14 +169,14 @@ TEST_F(IdleCachesTest, AThreadThatMovesItsStacksKeepsItsCache) {
 }
 
 TEST_F(IdleCachesTest, ACacheOfLittleIsLeftAlone) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Free(kClass, owner.Allocate(kClass));
   TakeBack();
   EXPECT_TRUE(owner.has_cache());
 }
 
 TEST_F(IdleCachesTest, SaysWhenNothingMoreIsToBeDone) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   EXPECT_EQ(Look(), IdleCaches::kLookMs);
   EXPECT_EQ(Look(), IdleCaches::kForever);
@@ -248,9 +187,9 @@ TEST_F(IdleCachesTest, SaysWhenNothingMoreIsToBeDone) {
 
 TEST_F(IdleCachesTest, AFlushAndTheEndOfAThreadRespectWhatIsTaken) {
   {
-    Owner flushed(on_);
+    CachingThread flushed(on_);
     flushed.Fill(kClass, kHeld);
-    Owner ended(on_);
+    CachingThread ended(on_);
     ended.Fill(kClass, kHeld);
     TakeBack();
     ASSERT_EQ(idle_.Stats().caches, 2u);
@@ -266,9 +205,9 @@ TEST_F(IdleCachesTest, AFlushAndTheEndOfAThreadRespectWhatIsTaken) {
 }
 
 TEST_F(IdleCachesTest, TakesManyAtATime) {
-  std::vector<std::unique_ptr<Owner>> owners;
+  std::vector<std::unique_ptr<CachingThread>> owners;
   for (int i = 0; i < 130; ++i) {
-    owners.push_back(std::make_unique<Owner>(on_));
+    owners.push_back(std::make_unique<CachingThread>(on_));
     owners.back()->Fill(kClass, 100);
   }
   TakeBack();
@@ -276,7 +215,7 @@ TEST_F(IdleCachesTest, TakesManyAtATime) {
 }
 
 TEST_F(IdleCachesTest, NotUnlessWanted) {
-  Owner owner(on_);
+  CachingThread owner(on_);
   owner.Fill(kClass, kHeld);
   idle_.SetWanted(false);
   idle_.Begin();
