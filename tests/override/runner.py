@@ -12,6 +12,7 @@ The last line printed is `N passed, N failed, N skipped`; $XML_OUTPUT_FILE gets 
 """
 
 import argparse
+import glob
 import os
 import re
 import signal
@@ -80,6 +81,29 @@ def environment(library, options):
     return env
 
 
+def read_text(path):
+    """Returns a file's text, without its last newline; nothing if it can't be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def waiting_threads(group):
+    """Says of each thread of a process group what it is in, for who looks for the reason."""
+    lines = []
+    for stat in sorted(glob.glob("/proc/[0-9]*/task/[0-9]*/stat")):
+        # Behind the name, which may hold anything: state, parent, group.
+        state, _, process_group = (read_text(stat).rpartition(")")[2].split() + [""] * 3)[:3]
+        if process_group == str(group):
+            task = os.path.dirname(stat)
+            call = read_text(f"{task}/syscall")
+            lines.append(f"  {task[len('/proc/'):]} {read_text(task + '/comm')}: {state} "
+                         f"in {read_text(task + '/wchan')}, system call {call}")
+    return lines
+
+
 def run(program, env, timeout):
     """Runs one program to its end or its timeout, with its own process group."""
     name = os.path.basename(program)
@@ -92,19 +116,20 @@ def run(program, env, timeout):
         status = process.returncode
     except subprocess.TimeoutExpired:
         status = None
-        output = b""
+        threads = waiting_threads(process.pid)
     finally:
         try:
             os.killpg(process.pid, signal.SIGKILL)  # children a failing program left behind
         except ProcessLookupError:
             pass
     if status is None:
-        process.communicate()
+        output, _ = process.communicate()
     lines = output.decode("utf-8", "replace").strip().splitlines()
     last = lines[-1] if lines else ""
     seconds = time.monotonic() - start
     if status is None:
-        return Outcome(name, "FAIL", f"still running after {timeout} s", seconds)
+        reason = [f"still running after {timeout} s"] + lines[-3:] + threads[:40]
+        return Outcome(name, "FAIL", "\n".join(reason), seconds)
     if status == 0:
         return Outcome(name, "PASS", "", seconds)
     if status == SKIPPED:

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -45,6 +46,15 @@ class RunTest(unittest.TestCase):
         outcome = self.outcome("sleep 1000 & sleep 1000", timeout=0.3)
         self.assertEqual(outcome.verdict, "FAIL")
         self.assertIn("still running", outcome.reason)
+        self.assertIn("system call", outcome.reason)
+
+    def test_threads_of_a_hanging_program_are_told(self):
+        process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        lines = runner.waiting_threads(process.pid)
+        self.assertEqual(len(lines), 1)
+        self.assertIn(f"{process.pid} sleep: ", lines[0])
 
     def test_only_elf_programs_are_found(self):
         self.outcome("exit 0")
