@@ -170,6 +170,18 @@ struct Runtime {
   os::ThreadExitHook thread_exit;
   os::KernelNodeFacts node_facts;
 
+  alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
+  std::atomic<uint64_t> next_idle_ms{0};
+  std::atomic<uint64_t> next_span_release_ms{0};
+  std::atomic<bool> in_span_pass{false};
+  std::atomic<uint64_t> next_span_tick_ms{0};
+
+  std::atomic<int> state{kNotLoaded};
+  size_t window = 0;  // bytes of address space that the page map covers
+
+  // Last, as the end of its table of shards is never touched.
+  alignas(kCacheLine) PerCpuCentral central;
+
  private:
   // `state`, in this order.
   static constexpr int kBusy = -1;
@@ -202,19 +214,6 @@ struct Runtime {
   void FollowLimits(uint64_t now);
   void EndSpanPeriod(uint64_t now);
   void StartBackground();
-
-  alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
-  std::atomic<uint64_t> next_idle_ms{0};
-  std::atomic<uint64_t> next_span_release_ms{0};
-  std::atomic<bool> in_span_pass{false};
-  std::atomic<uint64_t> next_span_tick_ms{0};
-
-  std::atomic<int> state{kNotLoaded};
-  size_t window = 0;  // bytes of address space that the page map covers
-
- public:
-  // Last, as the end of its table of shards is never touched.
-  alignas(kCacheLine) PerCpuCentral central;
 };
 
 extern __attribute__((visibility("hidden"))) Runtime runtime;
