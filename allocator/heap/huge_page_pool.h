@@ -145,7 +145,12 @@ class HugePagePool {
   // Up to here the page map can be written to, from first_index() on.
   size_t covered_end() const { return has_source() ? begin_ : covered_end_; }
 
-  // The heap's huge pages have indices [first_index(), first_index() + extent()).
+  // The heap's huge pages have indices [first, end).
+  struct Indices {
+    size_t first;
+    size_t end;
+  };
+  Indices indices() const { return {begin_, end_}; }
   size_t first_index() const { return begin_; }
   size_t extent() const { return end_ - begin_; }
 

@@ -168,7 +168,8 @@ class PageHeap {
   // Whether any huge page of a range is between the first and the last that the heap has had.
   bool ExtendsOver(size_t index, size_t count) ABSL_LOCKS_EXCLUDED(lock_) {
     os::LockHolder hold(lock_);
-    return index < pool_.first_index() + pool_.extent() && pool_.first_index() < index + count;
+    const auto [first, end] = pool_.indices();
+    return index < end && first < index + count;
   }
 
   // Takes back a span of a size class, all of whose objects are free.

@@ -96,9 +96,8 @@ void PageHeap::FreeAll() {
     while (HugePage* huge_page = filler.Roomiest()) DropCut(huge_page);
   }
   // What is held now are large spans of whole huge pages.
-  const size_t end = pool_.first_index() + pool_.extent();
-  for (size_t index = pool_.NextHeld(pool_.first_index()); index < end;
-       index = pool_.NextHeld(index)) {
+  const auto [first, end] = pool_.indices();
+  for (size_t index = pool_.NextHeld(first); index < end; index = pool_.NextHeld(index)) {
     Span* span = page_map_.SpanOf(pool_.AddressOf(index));
     if (span == nullptr) {  // lost at a fork
       ++index;

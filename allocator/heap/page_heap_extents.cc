@@ -26,19 +26,16 @@ void AddCut(const HugePage& huge_page, FreeExtents* extents) {
 }  // namespace
 
 void PageHeap::AddFreeExtents(FreeExtents* extents) {
-  size_t first;
-  size_t extent;
+  HugePagePool::Indices all;
   {
     os::LockHolder hold(lock_);
     freed_.ForEach([extents](size_t pages) { extents->Add(pages * kPageSize, /*dirty=*/true); });
-    first = pool_.first_index();
-    extent = pool_.extent();
+    all = pool_.indices();
   }
   size_t length = 0;  // of a run of whole huge pages
   bool dirty = false;
-  for (size_t i = 0; i < extent; ++i) {
+  for (size_t index = all.first; index < all.end; ++index) {
     os::LockHolder hold(lock_);
-    const size_t index = first + i;
     const bool free = pool_.IsMapped(index) && pool_.IsFree(index);
     const bool dirty_here = free && pool_.IsDirty(index);
     if (length != 0 && (!free || dirty_here != dirty)) {

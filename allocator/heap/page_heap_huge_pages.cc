@@ -22,18 +22,16 @@ const char* PageHeap::CountHugePage(size_t index, HugePageCounts* counts) {
 }
 
 void PageHeap::AddHugePages(HugePageCounts* counts) {
-  size_t first;
-  size_t extent;
+  HugePagePool::Indices all;
   {
     os::LockHolder hold(lock_);
     DropFreed();
-    first = pool_.first_index();
-    extent = pool_.extent();
+    all = pool_.indices();
   }
   const char* run = nullptr;
   const char* run_end = nullptr;
-  for (size_t i = 0; i < extent; ++i) {
-    const char* start = CountHugePage(first + i, counts);
+  for (size_t index = all.first; index < all.end; ++index) {
+    const char* start = CountHugePage(index, counts);
     if (start == nullptr) continue;
     if (start != run_end) {
       counts->backed_bytes += os::HugeBytes(run, run_end);

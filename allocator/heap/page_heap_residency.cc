@@ -62,18 +62,16 @@ void PageHeap::AddResident(const HugePageUse& use, PageHeapResidency* residency)
 
 PageHeapResidency PageHeap::MeasureResidency() {
   PageHeapResidency residency = {};
-  size_t first;
-  size_t extent;
+  HugePagePool::Indices all;
   {
     os::LockHolder hold(lock_);
     DropFreed();
-    first = pool_.first_index();
-    extent = pool_.extent();
+    all = pool_.indices();
     residency.tables =
-        page_map_.ResidentBytes(first, pool_.covered_end()) +
+        page_map_.ResidentBytes(all.first, pool_.covered_end()) +
         (pool_maps_ == nullptr ? 0 : memory_.Resident(pool_maps_, sizeof(*pool_maps_)));
   }
-  for (size_t index = first; index < first + extent; ++index) {
+  for (size_t index = all.first; index < all.end; ++index) {
     const HugePageUse use = UseOf(index);
     if (use.cut) {
       AddResident(use, &residency);
