@@ -6,7 +6,6 @@
 
 #include <pthread.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "tests/override/arenas.h"
 
@@ -16,7 +15,7 @@ constexpr int kArenas = 3;
 constexpr int kWorkers = 5;
 constexpr int kBlocks = 120;
 constexpr int kShared = 64;
-constexpr time_t kSeconds = 4;
+constexpr uint64_t kSeconds = 4;
 
 struct Place {
   // Shared: uses blocks of the arena. Exclusive: frees all of them at once. Threads may be bound to
@@ -27,12 +26,6 @@ struct Place {
 };
 Place places[kArenas];
 bool done = false;
-
-time_t Now() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec;
-}
 
 // Each block starts with its size and ends with a pattern of it.
 void* Marked(void* block, size_t size) {
@@ -189,8 +182,8 @@ int main() {
           "cannot start a thread");
   }
   uint64_t random = 7;
-  const time_t end = Now() + kSeconds;
-  for (int round = 0; Now() < end; ++round) {
+  const uint64_t end = check::NowMs() + kSeconds * 1000;
+  for (int round = 0; check::NowMs() < end; ++round) {
     FreeAllAtOnce(places[check::Random(&random) % kArenas], check::Random(&random));
     if (round % 64 == 0) Fork();
     if (round % 16 == 0) statistics::Read("stats.allocated");

@@ -4,7 +4,6 @@
 // read the statistics, all at once: every block keeps what was written to it.
 
 #include <pthread.h>
-#include <time.h>
 
 #include "tests/override/arenas.h"
 
@@ -16,12 +15,6 @@ constexpr size_t kSlots = 256;
 
 // Blocks on their way between threads; each starts with its size.
 void* passed[kSlots];
-
-uint64_t Now() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec);
-}
 
 void Check(void* block) {
   if (block == nullptr) return;
@@ -50,8 +43,8 @@ void* Work(void* seed) {
     random ^= random << 17;
     return random;
   };
-  const uint64_t end = Now() + 20;
-  for (int round = 0; round < kRounds && Now() < end; ++round) {
+  const uint64_t end = check::NowMs() + 20000;
+  for (int round = 0; round < kRounds && check::NowMs() < end; ++round) {
     const unsigned arena = arenas::Create();
     // Blocks for others outlive the arena, so they come from the heap of all.
     for (int i = 0; i < 100; ++i) {

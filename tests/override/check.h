@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace check {
@@ -86,6 +87,12 @@ inline bool IsZero(const void* block, size_t size) {
 inline uint32_t Random(uint64_t* state) {
   *state = *state * 6364136223846793005u + 1442695040888963407u;
   return static_cast<uint32_t>(*state >> 33);
+}
+
+inline uint64_t NowMs() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1000 + static_cast<uint64_t>(time.tv_nsec) / 1000000;
 }
 
 // The field of /proc/self/statm, in bytes: 0 is the address space, 1 is resident memory.
