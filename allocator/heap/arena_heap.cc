@@ -8,11 +8,6 @@
 #include "allocator/os/thread.h"
 
 namespace spanmalloc {
-namespace {
-
-constexpr uint64_t kForkPatienceNs = 100'000'000;
-
-}  // namespace
 
 // What hooks provide is entered while no lock is held, ahead of the next try.
 HugeRun ArenaHeap::Acquire(size_t count, size_t alignment) {

@@ -251,7 +251,8 @@ class NodeHeaps {
   void ReturnHookedExcess(unsigned number, uint64_t now_ms);
   void ReturnAllHooked(unsigned number);
   // Ahead of a fork: keeps other threads from calling hooks until LetHooks, and waits for those
-  // that do, a tenth of a second at most. `own`: how many hooks the calling thread is in.
+  // that do, for kForkPatienceNs at most. `own`: how many hooks the calling thread is in.
+  static constexpr uint64_t kForkPatienceNs = 100'000'000;
   void HoldHooks(uint32_t own);
   void LetHooks() { holds_.fetch_sub(1); }
   bool HoldsHooks() const { return holds_.load() != 0; }

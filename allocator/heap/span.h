@@ -32,13 +32,6 @@ enum class SpanState : uint8_t {
   kPurged,    // of a size class, in no list while a program's hooks give back parts of it
 };
 
-// What is wrong with a pointer that was to be put back into a span.
-enum class ObjectFault : uint8_t {
-  kNone,
-  kInterior,     // inside an object, not at its start
-  kAlreadyFree,  // the object is free
-};
-
 // So many words of a bitmap lie within the descriptor.
 inline constexpr size_t kShortBitmapWords = 3;
 
@@ -214,22 +207,12 @@ struct alignas(kCacheLine) Span {
     SetReleased(Released() & ~((~uint64_t{0} >> (63 - (last - first))) << first));
   }
 
-  // Whether `address`, which the span contains, is the start of an object that isn't free.
-  ObjectFault CheckObject(uintptr_t address) {
-    const size_t index = IndexOf(address);
-    if (index >= objects() || index * object_size() != address - start) {
-      return ObjectFault::kInterior;
-    }
-    const bool is_free = in_order ? index >= live_objects() : bits().Get(index);
-    return is_free ? ObjectFault::kAlreadyFree : ObjectFault::kNone;
-  }
-
   // Whether `pointer` is the start of an object, free or not. Requires: the span is of a size
   // class.
   bool HasObjectAt(const void* pointer) const { return IndexOfStart(pointer) != kNoObject; }
 
-  // Marks pointers[0, count), all of them in the span, as free, up to the first that is no object
-  // in use (see CheckObject). Returns how many.
+  // Marks pointers[0, count), all of them in the span, as free, up to the first that isn't the
+  // start of an object, or whose object is free. Returns how many.
   ALLOC_FAST_PATH size_t PutObjects(void* const* pointers, size_t count) {
     if (ABSL_PREDICT_FALSE(in_order)) EndOrder();
     if (count == 1) return PutObject(pointers[0]) ? 1 : 0;

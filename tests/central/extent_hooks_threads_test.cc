@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "tests/central/central_on_fakes.h"
+#include "tests/central/extent_hooks_on_fakes.h"
 
 namespace spanmalloc {
 namespace {
@@ -31,12 +31,7 @@ struct Keeper : ExtentHooks {
 
   static void* Alloc(ExtentHooks* hooks, void*, size_t size, size_t alignment, bool* zero, bool*,
                      unsigned) {
-    void* mapped =
-        mmap(nullptr, size + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const uintptr_t begin = reinterpret_cast<uintptr_t>(mapped);
-    const uintptr_t start = RoundUp(begin, alignment);
-    if (start != begin) munmap(mapped, start - begin);
-    munmap(reinterpret_cast<void*>(start + size), begin + alignment - start);
+    const uintptr_t start = MapAligned(size, alignment);
     const std::lock_guard hold(Of(hooks).mutex);
     Of(hooks).extents[start] = {size, true};
     *zero = true;

@@ -13,6 +13,7 @@
 
 #include "allocator/params/size_class_table.h"
 #include "gtest/gtest.h"
+#include "tests/support/object_state.h"
 
 namespace spanmalloc {
 namespace {
@@ -71,8 +72,8 @@ TEST_P(SpanTest, UntilAnObjectComesBackTheBitmapIsNotTouched) {
   void* out[kMaxObjectsPerSpan];
   const auto expect_in_order = [&](size_t live) {
     for (size_t i = 0; i < info_.objects; ++i) {
-      ASSERT_EQ(span_.CheckObject(kStart + i * info_.size),
-                i < live ? ObjectFault::kNone : ObjectFault::kAlreadyFree);
+      ASSERT_EQ(StateOfObjectAt(span_, kStart + i * info_.size),
+                i < live ? ObjectState::kLive : ObjectState::kFree);
     }
     if (info_.objects > 1) span_.FreeParts();
     EXPECT_EQ(std::count(bitmap_.begin(), bitmap_.end(), 0u), std::ssize(bitmap_));
@@ -87,7 +88,7 @@ TEST_P(SpanTest, UntilAnObjectComesBackTheBitmapIsNotTouched) {
   }
   expect_in_order(info_.objects);
   ASSERT_EQ(Put({kStart}), 1u);
-  EXPECT_EQ(span_.CheckObject(kStart), ObjectFault::kAlreadyFree);
+  EXPECT_EQ(StateOfObjectAt(span_, kStart), ObjectState::kFree);
   EXPECT_EQ(span_.free().Count(), 1u);
 }
 
@@ -156,14 +157,14 @@ TEST_P(SpanTest, TellsStartsOfLiveObjectsFromAllOtherBytes) {
   const size_t step = span_.bytes() > 65536 ? 7 : 1;
   for (uintptr_t a = kStart; a < kStart + span_.bytes(); a += step) {
     const uintptr_t offset = a - kStart;
-    ObjectFault expected = ObjectFault::kInterior;
+    ObjectState expected = ObjectState::kNoObject;
     if (live.count(a) != 0) {
-      expected = ObjectFault::kNone;
+      expected = ObjectState::kLive;
     } else if (offset % info_.size == 0 && offset / info_.size < info_.objects) {
-      expected = ObjectFault::kAlreadyFree;
+      expected = ObjectState::kFree;
     }
-    ASSERT_EQ(span_.CheckObject(a), expected) << "offset " << offset;
-    if (expected != ObjectFault::kNone) ASSERT_EQ(Put({a}), 0u) << "offset " << offset;
+    ASSERT_EQ(StateOfObjectAt(span_, a), expected) << "offset " << offset;
+    if (expected != ObjectState::kLive) ASSERT_EQ(Put({a}), 0u) << "offset " << offset;
   }
   EXPECT_EQ(span_.live_objects(), live.size());
 }
@@ -219,14 +220,13 @@ TEST_P(SpanTest, RandomTakesAndPutsLoseNoObject) {
       for (size_t n = random() % 33; n > 0 && !live.empty(); --n) {
         auto it = live.begin();
         std::advance(it, random() % live.size());
-        ASSERT_EQ(span_.CheckObject(*it), ObjectFault::kNone);
+        ASSERT_EQ(StateOfObjectAt(span_, *it), ObjectState::kLive);
         batch.push_back(reinterpret_cast<void*>(*it));
         live.erase(it);
       }
       ASSERT_EQ(span_.PutObjects(batch.data(), batch.size()), batch.size());
       for (void* object : batch) {
-        ASSERT_EQ(span_.CheckObject(reinterpret_cast<uintptr_t>(object)),
-                  ObjectFault::kAlreadyFree);
+        ASSERT_EQ(StateOfObjectAt(span_, reinterpret_cast<uintptr_t>(object)), ObjectState::kFree);
       }
     }
     ASSERT_EQ(span_.live_objects(), live.size());
