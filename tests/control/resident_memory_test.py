@@ -19,6 +19,9 @@ TOLERANCE = 0.02
 SLACK_BYTES = 256 << 10
 MIB = 1 << 20
 
+# Nothing goes back to the kernel between two looks, however far apart.
+KEEP_ALL = "dirty_decay_ms:-1"
+
 HEAP_ROWS = ("small_live", "thread_caches", "cpu_lists", "span_free", "span_ends", "small_absent",
              "large_live", "large_absent", "free_pages")
 
@@ -116,7 +119,8 @@ class ResidentMemoryTest(unittest.TestCase):
     def test_every_kind_of_memory(self):
         for variables in ({"PYTHONMALLOC": "malloc"}, {}):
             made = subprocess.run([sys.executable, "-c", EVERY_KIND], check=True,
-                                  capture_output=True, text=True, env=self.preloaded(**variables))
+                                  capture_output=True, text=True,
+                                  env=self.preloaded(SPANMALLOC_CONF=KEEP_ALL, **variables))
             result = json.loads(made.stdout)
             table = table_of(result["dump"])
             self.assert_adds_up(table)
@@ -156,7 +160,7 @@ class ResidentMemoryTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
                 ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir",
                  folder, "--enable-debug-command", "yes"],
-                env=self.preloaded(), stdout=subprocess.DEVNULL) as server:
+                env=self.preloaded(SPANMALLOC_CONF=KEEP_ALL), stdout=subprocess.DEVNULL) as server:
 
             def client(*words):
                 return subprocess.run(["redis-cli", "-p", port, *words], capture_output=True,
@@ -170,6 +174,7 @@ class ResidentMemoryTest(unittest.TestCase):
                 client("debug", "populate", "150000", "key", "300")
                 client("eval", "for i = 0, 149999 do if i % 3 ~= 0 then "
                        "redis.call('del', 'key:' .. i) end end", "0")
+                client("memory", "purge")
                 text = client("memory", "malloc-stats")
                 with open(f"/proc/{server.pid}/status", encoding="utf-8") as file:
                     resident = vm_rss(file.read())

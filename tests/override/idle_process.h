@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <pthread.h>
 
+#include <atomic>
+
 #include "tests/override/check.h"
 
 namespace idle_process {
@@ -86,8 +88,9 @@ inline bool AllocatorsThreadsBecome(int count) {
   return false;
 }
 
-inline void* AllocateOnceAndPause(void*) {
+inline void* AllocateOnceAndPause(void* has_allocated) {
   free(malloc(100));
+  *static_cast<std::atomic<bool>*>(has_allocated) = true;
   for (;;) pause();
   return nullptr;
 }
@@ -95,9 +98,10 @@ inline void* AllocateOnceAndPause(void*) {
 // A second thread, which has allocated.
 inline void StartIdleThread() {
   pthread_t thread;
-  CHECK(pthread_create(&thread, nullptr, AllocateOnceAndPause, nullptr) == 0,
+  std::atomic<bool> has_allocated{false};
+  CHECK(pthread_create(&thread, nullptr, AllocateOnceAndPause, &has_allocated) == 0,
         "cannot start a thread");
-  usleep(20000);
+  while (!has_allocated) usleep(1000);
 }
 
 }  // namespace idle_process

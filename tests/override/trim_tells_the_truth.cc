@@ -36,7 +36,11 @@ bool About(size_t a, size_t b) {
 }  // namespace
 
 int main() {
-  check::FindMallctl();
+  // However long it takes, nothing goes back before it is asked for.
+  ssize_t never = -1;
+  CHECK(
+      check::FindMallctl()("arena.0.dirty_decay_ms", nullptr, nullptr, &never, sizeof(never)) == 0,
+      "cannot set the decay time");
   auto release = reinterpret_cast<Release>(dlsym(RTLD_DEFAULT, "spanmalloc_release_free_memory"));
   CHECK(release != nullptr, "no spanmalloc_release_free_memory");
   malloc_trim(0);
