@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The heap's runs of free pages, counted by length and by whether they may be resident. The page
-// heap fills it in when somebody asks; the statistics keep it.
+// What the statistics count by class of length: the heap's runs of free pages, by whether they may
+// be resident, which the page heap fills in when somebody asks; and large blocks.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_FREE_EXTENTS_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_FREE_EXTENTS_H_
 

@@ -12,14 +12,7 @@ void SetClass(SizeClass c, const CentralFreeListStats& counts, StatsSnapshot* sn
   stats.deallocations = counts.returned;
   stats.live = counts.taken - counts.returned;
   stats.requests = counts.taken;
-  stats.fills = counts.fills;
-  stats.flushes = counts.flushes;
-  stats.spans_made = counts.spans_made;
-  stats.spans_reused = counts.spans_reused;
-  stats.spans = counts.spans;
-  stats.nonfull_spans = counts.nonfull_spans;
-  stats.span_free = counts.span_objects;
-  stats.released_parts = counts.released_parts;
+  stats.SetLists(counts);
 }
 
 // Subtracts the classes of one arena from those of all.

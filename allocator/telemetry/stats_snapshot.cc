@@ -86,15 +86,8 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     history_.Settle(c, central.taken, central.returned, cached[c], &stats);
     if (counted) stats.requests = requests[c];
     if (arenas != nullptr) stats.thread_cached += arenas->CachedIn(static_cast<SizeClass>(c));
-    stats.fills = central.fills;
-    stats.flushes = central.flushes;
-    stats.spans_made = central.spans_made;
-    stats.spans_reused = central.spans_reused;
-    stats.spans = central.spans;
-    stats.nonfull_spans = central.nonfull_spans;
+    stats.SetLists(central);
     stats.central_cached = central.array_objects;
-    stats.span_free = central.span_objects;
-    stats.released_parts = central.released_parts;
   }
   const PageHeapStats own_heap = sources.page_heap.NodeStats(snapshot->large_classes);
   snapshot->heap = own_heap;
