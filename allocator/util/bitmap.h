@@ -113,7 +113,6 @@ class Bitmap {
   size_t ClearRunAround(size_t i) const { return FindSet(i) - FindSetBefore(i); }
 
   uint64_t word(size_t i) const { return words_[i]; }
-  uint64_t& mutable_word(size_t i) { return words_[i]; }
 
  private:
   template <typename Apply>
