@@ -74,9 +74,10 @@ bool MemoryLimits::MakeRoom(size_t pages, ThreadState* own) {
   os::LockHolder hold(lock_);
   if (use_ == GroupLimits::kRefuse) ReadGroups(clock_.NowMs());
   Watch();
-  if (Refuses(pages)) {
-    const size_t limit = RefuseBytes();
-    Pass(Beyond(HeldBytes() + pages * kPageSize, limit), ~size_t{0}, own);
+  // Again as long as that helps: what goes back with a huge page wasn't all held.
+  for (size_t held = ~size_t{0}; Refuses(pages) && HeldBytes() < held;) {
+    held = HeldBytes();
+    Pass(Beyond(held + pages * kPageSize, RefuseBytes()), ~size_t{0}, own);
     Watch();
   }
   return !Refuses(pages);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <random>
 #include <thread>
 #include <vector>
@@ -23,6 +24,7 @@ namespace {
 constexpr size_t kClasses[] = {6, 20, 40};
 constexpr unsigned kThreads = 4;
 constexpr int kRounds = 300;
+constexpr auto kMostTime = std::chrono::seconds(20);  // on a machine that does other things
 constexpr int kHandMax = 300;
 
 // Until the taker is done with a round; not for ever, since a thread may be stopped with a lock
@@ -104,7 +106,11 @@ TEST(IdleCachesStressTest, NothingIsGivenOutTwiceOrLost) {
     });
   }
   size_t counts[kSizeClassEnd] = {};
-  for (int round = 0; round < kRounds || idle.Stats().caches == 0; ++round) {
+  const auto end = std::chrono::steady_clock::now() + kMostTime;
+  const auto enough = [&end](int rounds) {
+    return rounds >= kRounds || std::chrono::steady_clock::now() > end;
+  };
+  for (int round = 0; !enough(round) || idle.Stats().caches == 0; ++round) {
     stalled.store(true, std::memory_order_relaxed);
     for (std::thread& thread : threads) {
       if (round % 8 != 7) pthread_kill(thread.native_handle(), SIGUSR1);

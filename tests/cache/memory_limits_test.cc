@@ -10,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/cache/caches_on_fakes.h"
+#include "tests/support/pin_to_cpu.h"
 
 namespace spanmalloc {
 namespace {
@@ -268,6 +269,7 @@ TEST_F(MemoryLimitsTest, FreePagesOfOneKindMakeRoomForAnotherWithoutAPass) {
 }
 
 TEST_F(MemoryLimitsTest, AllStagesAreTriedBeforeItRefuses) {
+  PinToCpu pin(0);
   ThreadState* state = on_.registry.Create();
   limits_.Start(0, 100 * kMiB, GroupLimits::kIgnore);
   std::vector<void*> objects = Objects(kClass, 90);
@@ -280,6 +282,22 @@ TEST_F(MemoryLimitsTest, AllStagesAreTriedBeforeItRefuses) {
   EXPECT_NE(TryLarge(30), nullptr);
   EXPECT_GT(Stats().spans.bytes, 15 * kMiB);
   EXPECT_EQ(Stats().thread_caches.runs, 1u);
+  on_.registry.Destroy(state);
+}
+
+// A huge page that goes back whole may have held little.
+TEST_F(MemoryLimitsTest, ItRefusesByWhatIsHeldAndNotByWhatWentBack) {
+  PinToCpu pin(0);
+  ThreadState* state = on_.registry.Create();
+  limits_.Start(0, 100 * kMiB, GroupLimits::kIgnore);
+  std::vector<void*> objects = Objects(kClass, 90);
+  void* alone = nullptr;  // in a huge page of its own
+  ASSERT_EQ(on_.central.Remove(kOtherClass, &alone, 1), 1u);
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (i % kSizeClassTable[kClass].objects != 0) on_.Free(state, kClass, objects[i]);
+  }
+  on_.Free(state, kOtherClass, alone);
+  EXPECT_TRUE(limits_.MakeRoom(30 * kPagesPerMiB, state));
   on_.registry.Destroy(state);
 }
 

@@ -9,6 +9,7 @@
 #include "allocator/params/size_class_map.h"
 #include "gtest/gtest.h"
 #include "tests/central/central_on_fakes.h"
+#include "tests/support/pin_to_cpu.h"
 
 namespace spanmalloc {
 namespace {
@@ -55,6 +56,7 @@ class BorrowingTest : public testing::Test {
     return stats.taken - stats.returned;
   }
 
+  PinToCpu pin_{0};
   CentralOnFakes on_;
   PerCpuCentral& central_ = on_.central;
   std::vector<void*> kept_;

@@ -63,7 +63,7 @@ TEST_F(PerCpuCentralTest, AListTakesMemoryWhenItsClassIsFirstUsed) {
     central_.ForEachList([&count](CentralFreeList&) { ++count; });
     return count;
   };
-  PinToCpu(0);
+  PinToCpu pin(0);
   EXPECT_EQ(count_lists(), 0u);
   const std::vector<void*> objects = on_.Take(kClass, 3);
   EXPECT_EQ(count_lists(), 1u);
