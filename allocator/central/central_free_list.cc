@@ -15,11 +15,6 @@ size_t Between(size_t least, size_t value, size_t most) {
 
 }  // namespace
 
-uint8_t CentralFreeList::ListOf(const Span* span) {
-  const uint64_t scale = kSizeClassTable[span->size_class].fullness_scale;
-  return static_cast<uint8_t>((span->free_objects * kLists * scale) >> 32);
-}
-
 void CentralFreeList::Unlist(Span* span) {
   if (span->state != SpanState::kListed) return;
   nonfull_[span->list].Remove(span);
@@ -403,20 +398,44 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
   return false;
 }
 
+// As PutInSpan for one object, if by that a bit changes and a count, and no list: most objects that
+// are freed in no order come back so. `cut`: the span's info().
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool CentralFreeList::PutInPlace(const SizeClassInfo& cut,
+                                                                     const void* object,
+                                                                     Span* span) {
+  const uint32_t after = span->free_objects + 1u;
+  return span->state == SpanState::kListed && !span->in_order && after < cut.objects &&
+         ListOf(cut, after) == span->list && span->PutObject(object, cut);
+}
+
+// Puts runs[0] back, whose span this list owns. If that became empty by it, any further object of
+// it in this batch is free a second time.
+void CentralFreeList::PutRun(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
+  Span* span = runs[0].span;
+  if (!PutInSpan(heap, objects + runs[0].begin, runs[0].end - runs[0].begin, span)) return;
+  for (size_t j = 1; j < count; ++j) {
+    if (runs[j].span != span) continue;
+    runs[j].span = nullptr;
+    for (size_t k = runs[j].begin; k < runs[j].end; ++k) ReportFreed(heap, objects[k]);
+  }
+}
+
 void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
   os::LockHolder hold(lock_);
+  const SizeClassInfo cut = info();
+  const uint16_t own = shard_;
+  size_t put = 0;
   for (size_t i = 0; i < count; ++i) {
-    Span* span = runs[i].span;
-    if (span == nullptr || span->shard.load(std::memory_order_relaxed) != shard_) continue;
-    runs[i].span = nullptr;
-    if (!PutInSpan(heap, objects + runs[i].begin, runs[i].end - runs[i].begin, span)) continue;
-    // With the span empty, any further object of it in this batch is free a second time.
-    for (size_t j = i + 1; j < count; ++j) {
-      if (runs[j].span != span) continue;
-      runs[j].span = nullptr;
-      for (size_t k = runs[j].begin; k < runs[j].end; ++k) ReportFreed(heap, objects[k]);
+    ObjectRun& run = runs[i];
+    if (run.span == nullptr || run.span->shard.load(std::memory_order_relaxed) != own) continue;
+    if (run.end - run.begin == 1 && PutInPlace(cut, objects[run.begin], run.span)) {
+      ++put;
+    } else {
+      PutRun(heap, objects, &run, count - i);
     }
+    run.span = nullptr;
   }
+  totals_.span_objects += put;
   UpdateHint();
 }
 

@@ -74,14 +74,6 @@ size_t PageMap::ResidentBytes(size_t begin_huge_page, size_t end_huge_page) cons
          memory_.Resident(classes_ + classes.begin, classes.end - classes.begin);
 }
 
-Span* PageMap::CandidateFor(const void* pointer) const {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
-  const uintptr_t entry = DirectoryEntry(address);
-  if (entry == 0) return nullptr;
-  if ((entry & kLargeSpanTag) != 0) return reinterpret_cast<Span*>(entry & ~kLargeSpanTag);
-  return reinterpret_cast<const HugePage*>(entry)->SpanBefore(PageInHugePage(address));
-}
-
 Span* PageMap::SpanOf(const void* pointer) const {
   Span* span = CandidateFor(pointer);
   // Addresses outside the window share indices with addresses in it.

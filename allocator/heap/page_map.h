@@ -69,7 +69,13 @@ class PageMap {
   void ClearDirectory(size_t index, size_t huge_pages);
   // The one span that may contain `pointer`, or nullptr if none can. Safe for any pointer, and
   // reads nothing of the span itself.
-  Span* CandidateFor(const void* pointer) const;
+  Span* CandidateFor(const void* pointer) const {
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    const uintptr_t entry = DirectoryEntry(address);
+    if (entry == 0) return nullptr;
+    if ((entry & kLargeSpanTag) != 0) return reinterpret_cast<Span*>(entry & ~kLargeSpanTag);
+    return reinterpret_cast<const HugePage*>(entry)->SpanBefore(PageInHugePage(address));
+  }
 
   // The huge page at `index` if it is cut into spans, else nullptr.
   HugePage* HugePageAt(size_t index) const;

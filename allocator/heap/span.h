@@ -215,30 +215,33 @@ struct alignas(kCacheLine) Span {
   // start of an object, or whose object is free. Returns how many.
   ALLOC_FAST_PATH size_t PutObjects(void* const* pointers, size_t count) {
     if (ABSL_PREDICT_FALSE(in_order)) EndOrder();
-    if (count == 1) return PutObject(pointers[0]) ? 1 : 0;
+    if (count == 1) return PutObject(pointers[0], info()) ? 1 : 0;
     return PutSeveral(pointers, count);
+  }
+
+  // The same for one object. Requires: `cut` is info(), and not in_order.
+  ALLOC_FAST_PATH bool PutObject(const void* pointer, const SizeClassInfo& cut) {
+    const size_t index = IndexOfStart(pointer, cut);
+    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index, WordsOf(cut)))) return false;
+    ++free_objects;
+    return true;
   }
 
  private:
   static constexpr size_t kNoObject = ~size_t{0};
 
-  // The index of the object that starts at `pointer`; kNoObject if none does.
-  size_t IndexOfStart(const void* pointer) const {
+  // The index of the object that starts at `pointer`; kNoObject if none does. `cut`: the span's
+  // info().
+  size_t IndexOfStart(const void* pointer, const SizeClassInfo& cut) const {
     const uint64_t offset = reinterpret_cast<uintptr_t>(pointer) - start;
-    if (ABSL_PREDICT_FALSE(offset > (objects() - 1) * object_size())) return kNoObject;
+    if (ABSL_PREDICT_FALSE(offset > size_t{cut.objects - 1} * cut.size)) return kNoObject;
     // The index is in the upper half; a start has less than the reciprocal in the lower.
-    const uint64_t scale = info().reciprocal;
+    const uint64_t scale = cut.reciprocal;
     const uint64_t product = offset * scale;
     if (ABSL_PREDICT_FALSE(static_cast<uint32_t>(product) >= scale)) return kNoObject;
     return product >> 32;
   }
-
-  bool PutObject(const void* pointer) {
-    const size_t index = IndexOfStart(pointer);
-    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index))) return false;
-    ++free_objects;
-    return true;
-  }
+  size_t IndexOfStart(const void* pointer) const { return IndexOfStart(pointer, info()); }
 
   size_t PutSeveral(void* const* pointers, size_t count) {
     const size_t end = objects();
@@ -266,8 +269,9 @@ struct alignas(kCacheLine) Span {
   }
 
   // Sets a bit if it is clear.
-  bool SetClear(size_t index) {
-    uint64_t& word = words()[index / 64];
+  bool SetClear(size_t index) { return SetClear(index, words()); }
+  static bool SetClear(size_t index, uint64_t* words) {
+    uint64_t& word = words[index / 64];
     const uint64_t bit = uint64_t{1} << (index % 64);
     if (ABSL_PREDICT_FALSE((word & bit) != 0)) return false;
     word |= bit;
@@ -304,7 +308,10 @@ struct alignas(kCacheLine) Span {
     bits().SetRange(live_objects(), free_objects);
   }
 
-  uint64_t* words() { return objects() <= kShortBitmapWords * 64 ? free_words : long_bitmap; }
+  uint64_t* words() { return WordsOf(info()); }
+  uint64_t* WordsOf(const SizeClassInfo& cut) {
+    return cut.objects <= kShortBitmapWords * 64 ? free_words : long_bitmap;
+  }
   BitmapView bits() { return {words(), (objects() + 63) / 64 * 64}; }
 
   size_t IndexOf(uintptr_t address) const {
