@@ -30,8 +30,8 @@ namespace {
 constexpr size_t kSmallAddressSpace = size_t{16} << 30;
 
 // The budget of all thread caches: per CPU, and its bounds.
-constexpr int64_t kCacheBytesPerCpu = int64_t{2} << 20;
-constexpr int64_t kMinCacheBytes = int64_t{4} << 20;
+constexpr int64_t kCacheBytesPerCpu = int64_t{8} << 20;
+constexpr int64_t kMinCacheBytes = int64_t{16} << 20;
 constexpr int64_t kMaxCacheBytes = int64_t{64} << 20;
 
 int64_t CacheBytes() {

@@ -14,7 +14,7 @@ bool CpuCaches::Prepare() {
   if (table() != nullptr) return true;
   Table* made = context_.metadata.New<Table>();
   if (made == nullptr) return false;
-  budget_.Init(threads_budget_.total());
+  budget_.Init(OwnTotal());
   // Release: pairs with the acquire in table().
   table_.store(made, std::memory_order_release);
   return true;
@@ -108,7 +108,7 @@ void CpuCaches::Return(Wanted wanted) {
 
 bool CpuCaches::ReturnIdle() {
   bool touched = false;
-  const int64_t total = threads_budget_.total();
+  const int64_t total = OwnTotal();
   if (table() != nullptr && budget_.total() != total) budget_.SetTotal(total);
   Return([&touched](ThreadState* state) {
     const uint64_t fingerprint = state->Fingerprint();

@@ -130,10 +130,13 @@ void ThreadState::Overflow(size_t c, void* object) {
     }
     limit = Limit(c);
   }
+  const bool only_frees = bin.OnlyFrees();
   if (Held(c) >= limit) {
-    RaiseLimit(c, LimitAfterOverflow(info, limit, &bin.history), /*within_budget=*/true);
+    const size_t raised = only_frees ? info.batch : LimitAfterOverflow(info, limit, &bin.history);
+    RaiseLimit(c, raised, /*within_budget=*/true);
   }
-  if (Held(c) >= Limit(c)) FlushOldest(c, (Held(c) + 1) / 2);
+  // What it holds it doesn't take out again, then.
+  if (Held(c) >= Limit(c)) FlushOldest(c, only_frees ? Held(c) : (Held(c) + 1) / 2);
   cache.Push(c, object);
 }
 

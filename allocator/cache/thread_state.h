@@ -185,6 +185,9 @@ class ThreadState {
   ThreadState* next = nullptr;
 
  private:
+  // After this many frees of a class that it never allocates, a thread gets a bin for it.
+  static constexpr uint8_t kStraysToActivate = 64;
+
   // Every thread has all of them, in use or not: small.
   struct Bin {
     uint16_t limit = 0;                  // objects that the stack may hold
@@ -193,6 +196,8 @@ class ThreadState {
     uint8_t strays = 0;     // frees of a class that the thread hasn't allocated
     BinHistory history;
 
+    // The thread freed that many before it had a bin, and hasn't allocated of the class of late.
+    bool OnlyFrees() const { return strays == kStraysToActivate && history.refill == 0; }
     size_t capacity() const { return (size_t{1} << array_log) - 1; }
     size_t array_bytes() const { return sizeof(void*) << array_log; }
   };
@@ -202,8 +207,6 @@ class ThreadState {
   static constexpr uint16_t kNeverHeld = UINT16_MAX;
   static_assert(sizeof(Bin) == 8);
 
-  // After this many frees of a class that it never allocates, a thread gets a bin for it.
-  static constexpr uint8_t kStraysToActivate = 64;
   // Beyond the budget, a thread may hold one batch of each class up to this size.
   static constexpr size_t kMaxOverdrawnSize = 16384;
   static constexpr uint8_t kMinArrayLog = 3;  // a cache line

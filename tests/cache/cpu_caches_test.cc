@@ -133,6 +133,27 @@ TEST_F(CpuCachesTest, TheThreadsBudgetIsLeftAlone) {
   EXPECT_EQ(on_.budget.left(), CachesOnFakes::kBudget);
 }
 
+TEST_F(CpuCachesTest, TheirBudgetIsAQuarterOfTheThreads) {
+  constexpr size_t kMany = 40;
+  size_t wished = 0;
+  size_t overdrawn = 0;
+  for (size_t c = 1; c <= kMany; ++c) {
+    const SizeClassInfo& info = kSizeClassTable[c];
+    std::vector<void*> objects;
+    for (size_t i = 0; i < 4 * info.cache_limit; ++i) objects.push_back(Allocate(c));
+    for (void* object : objects) Free(object, c);
+    wished += info.cache_limit * info.size;
+    overdrawn += info.batch * info.size;
+  }
+  size_t counts[kSizeClassEnd] = {};
+  size_t limits[kSizeClassEnd] = {};
+  caches_.AddCounts(counts, limits);
+  size_t allowed = 0;
+  for (size_t c = 1; c <= kMany; ++c) allowed += limits[c] * kSizeClassTable[c].size;
+  ASSERT_GT(wished, CachesOnFakes::kBudget / 2);
+  EXPECT_LE(allowed, CachesOnFakes::kBudget / 4 + overdrawn);
+}
+
 TEST_F(CpuCachesTest, OutOfMemoryIsToldAndHarmless) {
   while (Allocate(kSizeClasses) != nullptr) {
   }

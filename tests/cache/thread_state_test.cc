@@ -143,6 +143,44 @@ TEST_F(ThreadStateTest, StraysGoHomeUntilThereAreMany) {
   EXPECT_EQ(Held(kClass), 1u) << "a thread that frees so many gets a bin";
 }
 
+// What it holds it never takes out again.
+TEST_F(ThreadStateTest, AThreadThatOnlyFreesHoldsABatchAndReturnsItWhole) {
+  const SizeClassInfo& info = kSizeClassTable[kClass];
+  while (Held(kClass) == 0) Free(kClass, Stray(kClass));
+  for (size_t i = 0; i < 20; ++i) {
+    while (Held(kClass) < info.batch) Free(kClass, Stray(kClass));
+    const uint64_t flushes = on_.central.Stats(kClass).flushes;
+    Free(kClass, Stray(kClass));
+    ASSERT_EQ(Held(kClass), 1u) << "not all was returned";
+    ASSERT_EQ(on_.central.Stats(kClass).flushes, flushes + 1) << "not at once";
+  }
+  EXPECT_GE(on_.budget.left(), whole_budget_ - 2 * CacheBudget::kQuantum);
+  EXPECT_EQ(Outside(kClass), 0u);
+}
+
+// A look at an idle bin halves what it may hold.
+TEST_F(ThreadStateTest, AThreadThatOnlyFreesGetsItsBatchAgainAfterABreak) {
+  const SizeClassInfo& info = kSizeClassTable[kClass];
+  while (Held(kClass) == 0) Free(kClass, Stray(kClass));
+  for (int i = 0; i < 3; ++i) state_->ReturnIdle();
+  EXPECT_EQ(Held(kClass), 0u);
+  size_t most = 0;
+  for (size_t i = 0; i < 2 * info.batch; ++i) {
+    Free(kClass, Stray(kClass));
+    if (Held(kClass) > most) most = Held(kClass);
+  }
+  EXPECT_EQ(most, info.batch);
+}
+
+TEST_F(ThreadStateTest, AThreadThatAllocatesAgainHoldsMore) {
+  const SizeClassInfo& info = kSizeClassTable[kClass];
+  std::vector<void*> strays;
+  for (size_t i = 0; i < 4 * info.batch; ++i) strays.push_back(Stray(kClass));
+  FreeAll(kClass, strays);
+  FreeAll(kClass, AllocateMany(kClass, 8 * info.batch));
+  EXPECT_GT(Held(kClass), info.batch);
+}
+
 TEST_F(ThreadStateTest, IdleBinsAreReturnedAndBusyOnesStay) {
   constexpr size_t kIdle = 9;
   FreeAll(kIdle, AllocateMany(kIdle, 40));
