@@ -40,9 +40,7 @@ struct alignas(kCacheLine) ThreadCache {
   ALLOC_FAST_PATH void* Pop(size_t c) {
     void** stack_top = RelaxedLoad(top[c]);
     void* object = RelaxedLoad(stack_top[-1]);
-    if (ABSL_PREDICT_TRUE(object != nullptr)) {
-      RelaxedStore(top[c], stack_top - 1);
-    }
+    if (ABSL_PREDICT_TRUE(object != nullptr)) RelaxedAdvance<-1>(top[c], stack_top);
     return object;
   }
 
@@ -51,7 +49,7 @@ struct alignas(kCacheLine) ThreadCache {
     void** stack_top = RelaxedLoad(top[c]);
     if (ABSL_PREDICT_FALSE(stack_top >= limit[c])) return false;
     RelaxedStore(*stack_top, object);
-    RelaxedStore(top[c], stack_top + 1);
+    RelaxedAdvance<1>(top[c], stack_top);
     return true;
   }
 
