@@ -20,6 +20,7 @@ from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeRemainingColumn)
 from rich.text import Text
 
+import instructions
 import libraries as libraries_module
 import machine
 import micro
@@ -61,6 +62,8 @@ def parse_arguments(arguments):
     parser.add_argument("--charts", metavar="DIR", help="also write SVG charts there")
     parser.add_argument("--micro", action="store_true",
                         help="instead of the rows, nanoseconds of the entry points in a loop")
+    parser.add_argument("--instructions", action="store_true",
+                        help="with --micro: also count the instructions, with valgrind")
     parser.add_argument("--memory", action="store_true",
                         help="instead of the rows, resident memory over time: recorded programs "
                         "replayed (they are recorded first)")
@@ -153,17 +156,39 @@ def run_micro(options, console):
             "; ".join(failures) or f"no benchmark matches {options.filter}")
     folder = output_folder(options.output)
     write_machine(libraries, folder)
+    counts, uncounted = {}, []
     with progress_bar() as progress:
         task = progress.add_task("", total=options.rounds * len(names) * len(libraries))
+        step = lambda name: progress.update(task, advance=1, description=name)
         results, failed = micro.measure(
-            program, names, libraries, options.rounds, options.scale, options.timeout,
-            lambda name: progress.update(task, advance=1, description=name))
+            program, names, libraries, options.rounds, options.scale, options.timeout, step)
+        if options.instructions:
+            progress.update(task, completed=0, total=len(names) * len(libraries))
+            counts, uncounted = instructions.count(
+                program, names, libraries, options.timeout, micro.shown_name, step)
     micro.write_csv(os.path.join(folder, "micro.csv"), results)
+    if counts:
+        instructions.write_csv(os.path.join(folder, "instructions.csv"), counts)
+    show_micro(results, counts, libraries, options, folder)
+    return finish(failures + failed + uncounted, folder, console)
+
+
+def show_micro(results, counts, libraries, options, folder):
+    """Prints the tables, keeps them as micro.txt, and writes the chart if asked to."""
     tables = micro.tables(results, libraries)
+    library_names = [library.name for library in libraries]
+    ours = options.ours or targets.default_library(library_names)
+    if counts:
+        tables.append(micro.instruction_table(counts, libraries))
+    if ours in library_names:
+        tables.append(micro.target_table(results, counts, library_names, ours))
     with open(os.path.join(folder, "micro.txt"), "w", encoding="utf-8") as file:
         report.wide_console(file=file).print(*tables)
     report.wide_console().print(*tables)
-    return finish(failures + failed, folder, console)
+    if options.charts:
+        import charts  # pylint: disable=import-outside-toplevel
+        print(charts.write_micro(micro.ratios_to_best(results, library_names), library_names,
+                                 options.charts))
 
 
 def run_memory(options, console):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grouped bars as SVG files: one file per measure, one panel per group of rows."""
+"""SVG files: grouped bars, one file per measure and one panel per group of rows; the same of the
+microbenchmarks; lines of the percentiles of latency."""
 
 import os
 
@@ -20,25 +21,34 @@ _COLORS = ["#8c8c8c", "#0b6fb8", "#d95f02", "#1b9e77", "#c23b8f", "#a6761d", "#7
            "#66a61e", "#e6ab02", "#56b4e9", "#b2182b"]
 
 
-def _panel(axes, summary, measure, rows):
-    """Draws the bars of the rows of one group."""
-    width = 0.8 / len(summary.libraries)
-    for index, library in enumerate(summary.libraries):
-        # A row that the library did not finish has no bar.
-        ratios = [summary.ratio(row, library, measure) or 0 for row in rows]
-        places = [place + (index - (len(summary.libraries) - 1) / 2) * width
-                  for place in range(len(rows))]
-        axes.bar(places, [min(ratio, _HIGHEST_BAR) for ratio in ratios], width, label=library,
+def _bars(axes, names, libraries, ratio):
+    """Draws a group of bars for each name; without ratio(name, library) there is no bar."""
+    width = 0.8 / len(libraries)
+    for index, library in enumerate(libraries):
+        ratios = [ratio(name, library) or 0 for name in names]
+        places = [place + (index - (len(libraries) - 1) / 2) * width
+                  for place in range(len(names))]
+        axes.bar(places, [min(value, _HIGHEST_BAR) for value in ratios], width, label=library,
                  color=color(index))
-        for place, ratio in zip(places, ratios):
-            if ratio > _HIGHEST_BAR:
-                axes.text(place, _HIGHEST_BAR, f"{ratio:.1f}", ha="center", va="bottom",
-                          fontsize=6, rotation=90)
+        for place, value in zip(places, ratios):
+            if value > _HIGHEST_BAR:
+                shown = f"{value:.1f}" if value < 100 else f"{value:.0f}"
+                axes.text(place, _HIGHEST_BAR, shown, ha="center", va="bottom", fontsize=6,
+                          rotation=90)
     axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(rows)), rows, rotation=30, ha="right", fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axes.set_ylim(0, _HIGHEST_BAR * 1.12)
     axes.margins(x=0.01)
-    axes.set_ylabel(f"ratio to {summary.baseline}")
+
+
+def _finish(figure, axes, title, path):
+    """The legend, the title, the file."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=len(labels), loc="upper right", frameon=False)
+    figure.suptitle(f"{title}: lower is better", x=0.01, ha="left")
+    figure.tight_layout()
+    save(figure, path)
+    return path
 
 
 def color(index):
@@ -55,7 +65,7 @@ def save(figure, path):
 
 
 def write(summary, folder):
-    """Writes time.svg, cpu.svg and rss.svg; returns their paths."""
+    """Writes time.svg, cpu.svg, rss.svg and, of rows of that kind, latency.svg; their paths."""
     paths = []
     for measure, title in _TITLES.items():
         groups = summary.groups(measure)
@@ -64,13 +74,49 @@ def write(summary, folder):
         figure, panels = pyplot.subplots(
             len(groups), 1, figsize=(12, 3.2 * len(groups)), squeeze=False)
         for axes, group in zip(panels[:, 0], groups):
-            _panel(axes, summary, measure, summary.rows(group, measure))
+            _bars(axes, summary.rows(group, measure), summary.libraries,
+                  lambda row, library, measure=measure: summary.ratio(row, library, measure))
+            axes.set_ylabel(f"ratio to {summary.baseline}")
             axes.set_title(GROUPS[group], fontsize=10, loc="left")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, ncols=len(labels), loc="upper right", frameon=False)
-        figure.suptitle(f"{title}: lower is better", x=0.01, ha="left")
-        figure.tight_layout()
         path = os.path.join(folder, {"wall": "time"}.get(measure, measure) + ".svg")
-        save(figure, path)
-        paths.append(path)
+        paths.append(_finish(figure, panels[0, 0], title, path))
+    if summary.rows("latency"):
+        paths.append(_write_latency(summary, folder))
     return paths
+
+
+def write_micro(ratios, libraries, folder):
+    """Writes micro.svg: benchmark -> library -> ratio to the best. Returns its path."""
+    names = list(ratios)
+    half = (len(names) + 1) // 2
+    figure, panels = pyplot.subplots(2, 1, figsize=(12, 6.4), squeeze=False)
+    for axes, part in zip(panels[:, 0], (names[:half], names[half:])):
+        _bars(axes, part, libraries, lambda name, library: ratios[name].get(library))
+        axes.set_ylabel("ratio to the best")
+    return _finish(figure, panels[0, 0], "CPU time of single operations",
+                   os.path.join(folder, "micro.svg"))
+
+
+def _write_latency(summary, folder):
+    """A panel for each row and function: nanoseconds by percentile."""
+    panels_of = [(row, function) for row in summary.rows("latency")
+                 for function in ("malloc", "free")]
+    figure, panels = pyplot.subplots(1, len(panels_of), figsize=(4.5 * len(panels_of), 4.5),
+                                     squeeze=False, sharey=True)
+    for axes, (row, function) in zip(panels[0], panels_of):
+        prefix = function + "_"
+        metrics = [name for of_row, name in summary.metrics("latency")
+                   if of_row == row and name.startswith(prefix)]
+        for index, library in enumerate(summary.libraries):
+            values = [summary.median_metric(row, library, name) for name in metrics]
+            shown = [(place, max(1, value)) for place, value in enumerate(values)
+                     if value is not None]
+            axes.plot(*zip(*shown), label=library, color=color(index), marker=".", linewidth=1)
+        axes.set_yscale("log")
+        axes.set_xticks(range(len(metrics)),
+                        [name.removeprefix(prefix).removesuffix("_ns") for name in metrics],
+                        rotation=30, ha="right", fontsize=8)
+        axes.set_title(f"{function}, {row}", fontsize=10, loc="left")
+    panels[0, 0].set_ylabel("ns")
+    return _finish(figure, panels[0, 0], "Latency of single calls",
+                   os.path.join(folder, "latency.svg"))

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the harness: its arithmetic on known figures, and that it notices what must not be."""
 
+import importlib.util
 import io
 import os
 import random
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 from rich.console import Console
 
 import benchmark
 import inputs
+import instructions
 import memcached_session
 import micro
 import report
@@ -37,6 +40,13 @@ def _libm():
     """A library that is none of an allocator."""
     return next(f"/usr/lib/{folder}/libm.so.6" for folder in os.listdir("/usr/lib")
                 if os.path.exists(f"/usr/lib/{folder}/libm.so.6"))
+
+
+def _printed(table):
+    """A table's text."""
+    text = io.StringIO()
+    Console(file=text, width=200).print(table)
+    return text.getvalue()
 
 
 class _Pieces:
@@ -212,10 +222,38 @@ class ReportTest(unittest.TestCase):
 
 class MicroTest(unittest.TestCase):
 
-    def test_ratio_is_of_the_smallest_to_the_smallest_of_the_row(self):
-        results = {("pair", "a"): [5, 2, 9], ("pair", "b"): [3, 4, 3], ("other", "a"): [1]}
+    def test_ratio_is_the_median_of_the_rounds_ratios_to_the_one_with_the_smallest_median(self):
+        results = {("pair", "a"): [2, 2, 9], ("pair", "b"): [3, 4, 3], ("other", "a"): [1]}
         self.assertEqual(micro.ratios_to_best(results, ["a", "b"]),
                          {"pair": {"a": 1, "b": 1.5}, "other": {"a": 1}})
+
+    def test_best_peer_is_the_best_of_the_others(self):
+        results = {("pair", "ours"): [2, 2, 2], ("pair", "a"): [4, 8, 4], ("pair", "b"): [5, 5, 5],
+                   ("other", "a"): [1]}
+        self.assertEqual(micro.best_peers(results, ["ours", "a", "b"], "ours"),
+                         {"pair": ("a", 0.5)})
+
+    def test_target_table_shows_the_peer_the_ratio_and_the_instructions(self):
+        results = {("pair", "ours"): [2], ("pair", "a"): [4]}
+        text = _printed(micro.target_table(results, {("pair", "ours"): 30}, ["ours", "a"], "ours"))
+        self.assertRegex(text, "pair +2.00 +a +4.00 +0.50 +30 +-")
+
+    def test_instructions_are_the_difference_of_two_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            valgrind = os.path.join(folder, "valgrind")
+            with open(valgrind, "w", encoding="utf-8") as file:
+                file.write('#!/bin/sh\n[ -z "$LD_PRELOAD" ] || exit 3\n'
+                           'echo "I   refs:      '
+                           '$((1000000 + 28 * SPANMALLOC_BENCHMARK_ITERATIONS))" >&2\n')
+            os.chmod(valgrind, 0o755)
+            with mock.patch.dict(os.environ, PATH=folder + ":" + os.environ["PATH"]):
+                counts, failures = instructions.count(
+                    "/bin/true", ["BM_Pair/16", "BM_CrossThread"],
+                    [_GLIBC, Library("bad", "/nowhere/bad.so")], 20, micro.shown_name,
+                    lambda name: None)
+        self.assertEqual(counts, {("Pair/16", "glibc"): 28})
+        self.assertEqual(len(failures), 1)
+        self.assertIn("Pair/16 under bad", failures[0])
 
     def test_benchmark_that_fails_under_one_library_is_a_failure_of_that_cell(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -419,6 +457,26 @@ class MemcachedSessionTest(unittest.TestCase):
             memcached_session._read_answers(_Pieces(b"END\r\nMN\r\n"), 2)
         with self.assertRaisesRegex(RuntimeError, "closed"):
             memcached_session._read_answers(_Pieces(b"END\r\n", b""), 1)
+
+
+@unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs python3-matplotlib")
+class ChartsTest(unittest.TestCase):
+
+    def test_files_are_written_and_name_the_libraries(self):
+        import charts  # pylint: disable=import-outside-toplevel
+        metrics = {f"{function}_{name}_ns": 10 for function in ("malloc", "free")
+                   for name in ("p50", "max")}
+        summary = Summary([_sample("pairs", "a", 0, 2), _sample("pairs", "b", 0, 2),
+                           _sample("latency-1", "b", 0, 2, "latency", metrics=metrics)], "a")
+        with tempfile.TemporaryDirectory() as folder:
+            paths = charts.write(summary, folder)
+            paths.append(charts.write_micro({"pair": {"a": 1, "b": 500}, "other": {"b": 1}},
+                                            ["a", "b"], folder))
+            self.assertEqual([os.path.basename(path) for path in paths],
+                             ["time.svg", "cpu.svg", "rss.svg", "latency.svg", "micro.svg"])
+            for path in paths:
+                with open(path, encoding="utf-8") as file:
+                    self.assertIn(">b</text>", file.read())
 
 
 class RowsTest(unittest.TestCase):

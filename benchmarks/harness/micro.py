@@ -3,7 +3,8 @@
 
 CPU nanoseconds of one operation. Each benchmark runs under all libraries, one after the other,
 before the next benchmark. The smallest round is the figure least disturbed by others on the
-machine; the median says how much it was disturbed.
+machine; the median says how much it was disturbed. Ratios are medians of those of the single
+rounds: what disturbs a round disturbs both sides.
 """
 
 import csv
@@ -26,7 +27,8 @@ def names(program):
                           check=True).stdout.split()
 
 
-def _shown_name(name):
+def shown_name(name):
+    """A benchmark's name in the tables."""
     return name.removeprefix("BM_").removesuffix("/process_time")
 
 
@@ -66,7 +68,7 @@ def measure(program, benchmarks, libraries, rounds, scale, timeout_s, progress):
     results, failures = {}, {}
     for round_number in range(rounds):
         for benchmark in benchmarks:
-            name = _shown_name(benchmark)
+            name = shown_name(benchmark)
             for library in in_order_of(libraries, round_number, name):
                 progress(f"{name} {library.name}")
                 if (name, library.name) in failures:
@@ -89,15 +91,33 @@ def write_csv(path, results):
                 writer.writerow([name, library, number, f"{time_ns:.3f}"])
 
 
+def _ratio(times, base):
+    """The median of the ratios of the single rounds."""
+    return statistics.median(time / other for time, other in zip(times, base))
+
+
 def ratios_to_best(results, library_names):
-    """Benchmark -> library -> ratio of its smallest time to the smallest of all libraries."""
+    """Benchmark -> library -> ratio of its times to those of the library with the smallest median."""
     ratios = {}
     for name in dict.fromkeys(name for name, _ in results):
-        smallest = {library: min(results[name, library]) for library in library_names
-                    if (name, library) in results}
-        best = min(smallest.values())
-        ratios[name] = {library: time / best for library, time in smallest.items()}
+        times = {library: results[name, library] for library in library_names
+                 if (name, library) in results}
+        best = min(times, key=lambda library, times=times: statistics.median(times[library]))
+        ratios[name] = {library: _ratio(of_library, times[best])
+                        for library, of_library in times.items()}
     return ratios
+
+
+def best_peers(results, library_names, ours):
+    """Benchmark -> the library with the smallest median, ours left aside, and our ratio to it."""
+    best = {}
+    for name in dict.fromkeys(name for name, library in results if library == ours):
+        peers = {library: results[name, library] for library in library_names
+                 if library != ours and (name, library) in results}
+        if peers:
+            peer = min(peers, key=lambda library, peers=peers: statistics.median(peers[library]))
+            best[name] = peer, _ratio(results[name, ours], peers[peer])
+    return best
 
 
 def _table(title, libraries):
@@ -115,7 +135,8 @@ def _nanoseconds(value):
 def tables(results, libraries):
     """Per benchmark and library: smallest / median CPU nanoseconds; and the ratio to the best."""
     time_table = _table("CPU ns per operation: smallest / median of the rounds", libraries)
-    ratio_table = _table("CPU ns per operation: smallest, ratio to the best of the row", libraries)
+    ratio_table = _table("CPU ns per operation: median of the rounds' ratios to the best of the row",
+                         libraries)
     ratios = ratios_to_best(results, [library.name for library in libraries])
     for name, of_row in ratios.items():
         time_cells, ratio_cells = [], []
@@ -125,7 +146,7 @@ def tables(results, libraries):
                 ratio_cells.append("-")
                 continue
             times = results[name, library.name]
-            style = "bold green" if of_row[library.name] < 1.005 else ""
+            style = "bold green" if of_row[library.name] <= 1 else ""
             time_cells.append(Text(f"{_nanoseconds(min(times))} / "
                                    f"{_nanoseconds(statistics.median(times))}", style=style))
             ratio_cells.append(Text(f"{of_row[library.name]:.2f}", style=style))
@@ -140,3 +161,33 @@ def tables(results, libraries):
 
 def _mean(ratios):
     return f"{statistics.geometric_mean(ratios):.2f}" if ratios else "-"
+
+
+def instruction_table(counts, libraries):
+    """Per benchmark and library: instructions of one operation."""
+    table = _table("Instructions per operation", libraries)
+    for name in dict.fromkeys(name for name, _ in counts):
+        numbers = [counts.get((name, library.name)) for library in libraries]
+        least = min(number for number in numbers if number is not None)
+        table.add_row(name, *(
+            Text("-") if number is None else
+            Text(f"{number:.0f}", style="bold green" if number < least + 0.5 else "")
+            for number in numbers))
+    return table
+
+
+def target_table(results, counts, library_names, ours):
+    """Our library beside the best of the others in each row; below 1 is better than all of them."""
+    table = Table(title=f"{ours} and the best of the others", title_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(["benchmark", "ns", "best of the others", "ns", "ratio",
+                                    "instructions", "of the best"]):
+        table.add_column(column, justify="right" if index not in (0, 2) else "left", no_wrap=True)
+    for name, (peer, ratio) in best_peers(results, library_names, ours).items():
+        executed = [counts.get((name, library)) for library in (ours, peer)]
+        style = "green" if ratio <= 1.03 else "red"
+        table.add_row(name, _nanoseconds(statistics.median(results[name, ours])), peer,
+                      _nanoseconds(statistics.median(results[name, peer])),
+                      Text(f"{ratio:.2f}", style=style),
+                      *("-" if number is None else f"{number:.0f}" for number in executed))
+    return table

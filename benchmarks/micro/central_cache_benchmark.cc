@@ -4,9 +4,13 @@
 // those and spans; figures are per object.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <thread>
 #include <vector>
 
 #include "benchmarks/micro/floors.h"
+#include "benchmarks/workloads/cycle_clock.h"
+#include "benchmarks/workloads/histogram.h"
 
 namespace spanmalloc {
 namespace {
@@ -72,6 +76,114 @@ void BM_CacheBursts(benchmark::State& state) {
   registry.Destroy(thread);
 }
 BENCHMARK(BM_CacheBursts)->Arg(100)->Arg(10000);
+
+// What lies behind a cache: the CPU's array, or the spans.
+enum class Behind { kArray, kSpans };
+
+// As many objects as the array holds, and as one overflow returns.
+constexpr size_t kMoved = 512;
+static_assert(kSizeClassTable[kClass].central_limit == kMoved &&
+              kSizeClassTable[kClass].cache_limit == 2 * kMoved);
+
+void PutBehind(Behind behind, void* const* objects) {
+  PerCpuCentral& central = Floors::Get().central;
+  constexpr size_t kBatch = PerCpuCentral::kMaxBatch;
+  for (size_t i = 0; i < kMoved; i += kBatch) {
+    if (behind == Behind::kArray) central.Insert(kClass, objects + i, kBatch);
+    if (behind == Behind::kSpans) central.InsertInSpans(kClass, objects + i, kBatch);
+  }
+}
+
+void TakeFromBehind(void** objects) {
+  for (size_t got = 0; got < kMoved;) {
+    const size_t want = std::min(kMoved - got, PerCpuCentral::kMaxBatch);
+    got += Floors::Get().central.Remove(kClass, objects + got, want);
+  }
+}
+
+void Allocate(ThreadState* thread, void** objects) {
+  for (size_t i = 0; i < kMoved; ++i) {
+    objects[i] = thread->cache.Pop(kClass);
+    bool zeroed;
+    if (objects[i] == nullptr) objects[i] = thread->Refill(kClass, &zeroed);
+  }
+}
+
+void Free(ThreadState* thread, void* const* objects) {
+  for (size_t i = 0; i < kMoved; ++i) {
+    if (!thread->cache.Push(kClass, objects[i])) thread->Overflow(kClass, objects[i]);
+  }
+}
+
+// The wall time of a part of each iteration: `ns_per_object` is the median of all iterations, which
+// a busy machine changes least.
+class PartTimes {
+ public:
+  template <typename Work>
+  void Time(Work work) {
+    const uint64_t before = workloads::TicksBefore();
+    work();
+    times_.Record(workloads::TicksAfter() - before - error_.overhead);
+  }
+
+  void Report(benchmark::State& state) const {
+    state.counters["ns_per_object"] = static_cast<double>(times_.Quantile(0.5)) *
+                                      workloads::NanosecondsPerTick() / static_cast<double>(kMoved);
+  }
+
+ private:
+  const workloads::TimerError error_ = workloads::MeasureTimerError();
+  workloads::Histogram times_;
+};
+
+// From here on locks cost what they do in a process with several threads.
+void HaveThreads() {
+  std::thread([] {}).join();
+}
+
+// Allocations from an empty cache: a refill in every batch.
+void BM_Refills(benchmark::State& state, Behind behind) {
+  ThreadRegistry& registry = Floors::Get().registry;
+  ThreadState* thread = registry.Create();
+  void* objects[kMoved];
+  PartTimes times;
+  HaveThreads();
+  Allocate(thread, objects);
+  for (auto _ : state) {
+    thread->FlushAll();
+    Floors::Get().central.Drain();
+    PutBehind(behind, objects);
+    times.Time([&] { Allocate(thread, objects); });
+  }
+  times.Report(state);
+  PutBehind(behind, objects);
+  registry.Destroy(thread);
+}
+BENCHMARK_CAPTURE(BM_Refills, array, Behind::kArray);
+BENCHMARK_CAPTURE(BM_Refills, spans, Behind::kSpans);
+
+// Frees into a full cache: one overflow in 512.
+void BM_Overflow(benchmark::State& state, Behind behind) {
+  ThreadRegistry& registry = Floors::Get().registry;
+  ThreadState* thread = registry.Create();
+  void* objects[kMoved];
+  PartTimes times;
+  HaveThreads();
+  for (auto _ : state) {
+    TakeFromBehind(objects);
+    if (behind == Behind::kSpans) {
+      // The array is full, so that what comes passes it by.
+      void* others[kMoved];
+      TakeFromBehind(others);
+      PutBehind(Behind::kArray, others);
+    }
+    times.Time([&] { Free(thread, objects); });
+  }
+  times.Report(state);
+  registry.Destroy(thread);
+}
+BENCHMARK_CAPTURE(BM_Overflow, array, Behind::kArray);
+BENCHMARK_CAPTURE(BM_Overflow, spans, Behind::kSpans);
 
 void BM_ThreadStateLife(benchmark::State& state) {
   ThreadRegistry& registry = Floors::Get().registry;

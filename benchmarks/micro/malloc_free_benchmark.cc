@@ -28,6 +28,13 @@ using spanmalloc::workloads::Random;
 constexpr size_t kBatch = 1000;
 using Batch = std::array<void*, kBatch>;
 
+// As many iterations as the environment says, if it does: the driver counts the instructions of two
+// numbers of them.
+void FixIterations(benchmark::internal::Benchmark* benchmark) {
+  const char* iterations = getenv("SPANMALLOC_BENCHMARK_ITERATIONS");
+  if (iterations != nullptr) benchmark->Iterations(strtoll(iterations, nullptr, 10));
+}
+
 void BM_MallocFree(benchmark::State& state) {
   const size_t size = state.range(0);
   for (auto _ : state) {
@@ -36,7 +43,13 @@ void BM_MallocFree(benchmark::State& state) {
     free(block);
   }
 }
-BENCHMARK(BM_MallocFree)->Arg(16)->Arg(64)->Arg(1000)->Arg(8000)->Arg(100000);
+BENCHMARK(BM_MallocFree)
+    ->Arg(16)
+    ->Arg(64)
+    ->Arg(1000)
+    ->Arg(8000)
+    ->Arg(100000)
+    ->Apply(&FixIterations);
 
 void BM_NewDelete(benchmark::State& state) {
   const size_t size = state.range(0);
@@ -46,7 +59,7 @@ void BM_NewDelete(benchmark::State& state) {
     ::operator delete(block);
   }
 }
-BENCHMARK(BM_NewDelete)->Arg(64);
+BENCHMARK(BM_NewDelete)->Arg(64)->Apply(&FixIterations);
 
 void BM_NewSizedDelete(benchmark::State& state) {
   const size_t size = state.range(0);
@@ -56,7 +69,7 @@ void BM_NewSizedDelete(benchmark::State& state) {
     ::operator delete(block, size);
   }
 }
-BENCHMARK(BM_NewSizedDelete)->Arg(64);
+BENCHMARK(BM_NewSizedDelete)->Arg(64)->Apply(&FixIterations);
 
 void BM_AlignedAllocFree(benchmark::State& state) {
   for (auto _ : state) {
@@ -65,7 +78,7 @@ void BM_AlignedAllocFree(benchmark::State& state) {
     free(block);
   }
 }
-BENCHMARK(BM_AlignedAllocFree)->Args({64, 256});
+BENCHMARK(BM_AlignedAllocFree)->Args({64, 256})->Apply(&FixIterations);
 
 void BM_CallocFree(benchmark::State& state) {
   const size_t size = state.range(0);
@@ -75,7 +88,7 @@ void BM_CallocFree(benchmark::State& state) {
     free(block);
   }
 }
-BENCHMARK(BM_CallocFree)->Arg(4096);
+BENCHMARK(BM_CallocFree)->Arg(4096)->Apply(&FixIterations);
 
 enum class Touched { kNo, kYes };
 
@@ -101,8 +114,8 @@ void BM_ReallocGrowth(benchmark::State& state, Touched touched) {
     free(block);
   }
 }
-BENCHMARK_CAPTURE(BM_ReallocGrowth, untouched, Touched::kNo);
-BENCHMARK_CAPTURE(BM_ReallocGrowth, touched, Touched::kYes);
+BENCHMARK_CAPTURE(BM_ReallocGrowth, untouched, Touched::kNo)->Apply(&FixIterations);
+BENCHMARK_CAPTURE(BM_ReallocGrowth, touched, Touched::kYes)->Apply(&FixIterations);
 
 enum class Order { kFirstToLast, kLastToFirst, kRandom };
 
@@ -136,9 +149,9 @@ void BM_Batch(benchmark::State& state, Order order) {
   sizes.fill(64);
   RunBatches(state, sizes, order);
 }
-BENCHMARK_CAPTURE(BM_Batch, fifo_64, Order::kFirstToLast);
-BENCHMARK_CAPTURE(BM_Batch, lifo_64, Order::kLastToFirst);
-BENCHMARK_CAPTURE(BM_Batch, random_64, Order::kRandom);
+BENCHMARK_CAPTURE(BM_Batch, fifo_64, Order::kFirstToLast)->Apply(&FixIterations);
+BENCHMARK_CAPTURE(BM_Batch, lifo_64, Order::kLastToFirst)->Apply(&FixIterations);
+BENCHMARK_CAPTURE(BM_Batch, random_64, Order::kRandom)->Apply(&FixIterations);
 
 void BM_BatchOfMixedSizes(benchmark::State& state) {
   std::array<size_t, kBatch> sizes;
@@ -146,7 +159,7 @@ void BM_BatchOfMixedSizes(benchmark::State& state) {
   for (size_t& size : sizes) size = random.LogUniform(16, 1024);
   RunBatches(state, sizes, Order::kRandom);
 }
-BENCHMARK(BM_BatchOfMixedSizes);
+BENCHMARK(BM_BatchOfMixedSizes)->Apply(&FixIterations);
 
 // More blocks of 64 bytes than any thread's cache holds, allocated, then freed: most of them come
 // from what lies behind the caches, and go back there. The figure is per block.
@@ -159,7 +172,7 @@ void BM_RefillAndFlush(benchmark::State& state) {
     for (void* block : batch) free(block);
   }
 }
-BENCHMARK(BM_RefillAndFlush)->Arg(4000)->Arg(20000);
+BENCHMARK(BM_RefillAndFlush)->Arg(4000)->Arg(20000)->Apply(&FixIterations);
 
 // 2000 blocks of one size, 16 KiB or 40 KiB, allocated, then freed in random order: runs of pages
 // are taken, split and joined. Nothing is touched. The figure is per block.
@@ -178,7 +191,7 @@ void BM_Spans(benchmark::State& state) {
     for (const size_t index : order) free(spans[index]);
   }
 }
-BENCHMARK(BM_Spans)->Arg(16 << 10)->Arg(40 << 10);
+BENCHMARK(BM_Spans)->Arg(16 << 10)->Arg(40 << 10)->Apply(&FixIterations);
 
 // A thousand blocks of 8 KiB to 1 MiB, of which a random one is replaced; nothing is touched.
 void BM_ReplaceLarge(benchmark::State& state) {
@@ -201,7 +214,7 @@ void BM_ReplaceLarge(benchmark::State& state) {
   }
   for (void* block : blocks) free(block);
 }
-BENCHMARK(BM_ReplaceLarge);
+BENCHMARK(BM_ReplaceLarge)->Apply(&FixIterations);
 
 // Allocated here, freed by another thread; CPU time of both threads, per block. It includes 1/1000
 // of passing a batch.
@@ -223,7 +236,7 @@ void BM_CrossThread(benchmark::State& state) {
   channel.Push(batch);
   consumer.join();
 }
-BENCHMARK(BM_CrossThread)->MeasureProcessCPUTime();
+BENCHMARK(BM_CrossThread)->MeasureProcessCPUTime()->Apply(&FixIterations);
 
 }  // namespace
 
