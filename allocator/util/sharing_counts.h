@@ -55,15 +55,16 @@ inline uint64_t CycleCounter() {
 struct LockCounts {
   static constexpr size_t kBuckets = 40;
 
-  std::atomic<uint64_t> taken{0};
-  std::atomic<uint64_t> moved{0};  // of them, those that another thread held before
-  std::atomic<uint64_t> contended{0};
-  std::atomic<uint64_t> cycles{0};         // for which they were held
-  std::atomic<uint64_t> held[kBuckets]{};  // how often for 2^i cycles or more, less than 2^(i+1)
+  uint64_t taken = 0;
+  uint64_t moved = 0;  // of them, those that another thread held before
+  uint64_t contended = 0;
+  uint64_t cycles = 0;           // for which they were held
+  uint64_t held[kBuckets] = {};  // how often for 2^i cycles or more, less than 2^(i+1)
 };
 
-struct alignas(128) ThreadCounts {
-  std::atomic<uint64_t> events[kCountedEvents]{};
+// What one thread did, or several beyond the first kThreads: counted by CountMore alone.
+struct alignas(128) SharingOfThread {
+  uint64_t events[kCountedEvents] = {};
   LockCounts locks[kLockRankCount];
 };
 
@@ -71,7 +72,7 @@ struct SharingCounts {
   static constexpr uint32_t kThreads = 1024;  // beyond, threads share counts
 
   std::atomic<uint64_t> numbers_in_use[kThreads / 64]{};
-  ThreadCounts of_thread[kThreads];
+  SharingOfThread of_thread[kThreads];
 };
 
 inline constinit SharingCounts sharing_counts;
@@ -98,11 +99,12 @@ inline void EndCountedThread() {
                                                   std::memory_order_relaxed);
 }
 
-inline ThreadCounts& OwnCounts() { return sharing_counts.of_thread[CountedThread()]; }
+inline SharingOfThread& OwnCounts() { return sharing_counts.of_thread[CountedThread()]; }
 
-inline void CountOne(std::atomic<uint64_t>& count) {
-  count.fetch_add(1, std::memory_order_relaxed);
+inline void CountMore(uint64_t& count, uint64_t more) {
+  __atomic_fetch_add(&count, more, __ATOMIC_RELAXED);
 }
+inline void CountOne(uint64_t& count) { CountMore(count, 1); }
 
 inline void CountEvent(CountedEvent event) {
   CountOne(OwnCounts().events[static_cast<size_t>(event)]);
@@ -124,7 +126,7 @@ class LockCounter {
   void NoteReleased() {
     const uint64_t cycles = (CycleCounter() - acquired_at_) | 1;
     const size_t bucket = static_cast<size_t>(63 - __builtin_clzll(cycles));
-    counts().cycles.fetch_add(cycles, std::memory_order_relaxed);
+    CountMore(counts().cycles, cycles);
     CountOne(counts().held[bucket < LockCounts::kBuckets ? bucket : LockCounts::kBuckets - 1]);
   }
 
