@@ -162,11 +162,11 @@ def run_micro(options, console):
         step = lambda name: progress.update(task, advance=1, description=name)
         results, failed = micro.measure(
             program, names, libraries, options.rounds, options.scale, options.timeout, step)
+        micro.write_csv(os.path.join(folder, "micro.csv"), results)
         if options.instructions:
             progress.update(task, completed=0, total=len(names) * len(libraries))
             counts, uncounted = instructions.count(
                 program, names, libraries, options.timeout, micro.shown_name, step)
-    micro.write_csv(os.path.join(folder, "micro.csv"), results)
     if counts:
         instructions.write_csv(os.path.join(folder, "instructions.csv"), counts)
     show_micro(results, counts, libraries, options, folder)
