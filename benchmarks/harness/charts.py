@@ -89,12 +89,18 @@ def write_micro(ratios, libraries, folder):
     """Writes micro.svg: benchmark -> library -> ratio to the best. Returns its path."""
     names = list(ratios)
     half = (len(names) + 1) // 2
-    figure, panels = pyplot.subplots(2, 1, figsize=(12, 6.4), squeeze=False)
+    figure, panels = pyplot.subplots(2, 1, figsize=(15, 6.4), squeeze=False)
     for axes, part in zip(panels[:, 0], (names[:half], names[half:])):
         _bars(axes, part, libraries, lambda name, library: ratios[name].get(library))
         axes.set_ylabel("ratio to the best")
-    return _finish(figure, panels[0, 0], "CPU time of single operations",
+    return _finish(figure, panels[0, 0], "CPU time of one operation",
                    os.path.join(folder, "micro.svg"))
+
+
+def _percentile(metric):
+    """Where the figure belongs among others: malloc_p99.9_ns at 99.9, the maximum last."""
+    name = metric.split("_")[1]
+    return 100 if name == "max" else float(name.removeprefix("p"))
 
 
 def _write_latency(summary, folder):
@@ -105,8 +111,8 @@ def _write_latency(summary, folder):
                                      squeeze=False, sharey=True)
     for axes, (row, function) in zip(panels[0], panels_of):
         prefix = function + "_"
-        metrics = [name for of_row, name in summary.metrics("latency")
-                   if of_row == row and name.startswith(prefix)]
+        metrics = sorted((name for of_row, name in summary.metrics("latency")
+                          if of_row == row and name.startswith(prefix)), key=_percentile)
         for index, library in enumerate(summary.libraries):
             values = [summary.median_metric(row, library, name) for name in metrics]
             shown = [(place, max(1, value)) for place, value in enumerate(values)

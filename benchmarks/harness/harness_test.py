@@ -462,6 +462,12 @@ class MemcachedSessionTest(unittest.TestCase):
 @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs python3-matplotlib")
 class ChartsTest(unittest.TestCase):
 
+    def test_percentiles_are_in_order(self):
+        import charts  # pylint: disable=import-outside-toplevel
+        names = ["malloc_max_ns", "malloc_p99_ns", "malloc_p99.99_ns", "malloc_p50_ns"]
+        self.assertEqual(sorted(names, key=charts._percentile),
+                         ["malloc_p50_ns", "malloc_p99_ns", "malloc_p99.99_ns", "malloc_max_ns"])
+
     def test_files_are_written_and_name_the_libraries(self):
         import charts  # pylint: disable=import-outside-toplevel
         metrics = {f"{function}_{name}_ns": 10 for function in ("malloc", "free")
