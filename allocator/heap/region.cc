@@ -40,7 +40,8 @@ void Region::SetCommitted(size_t bytes) {
 }
 
 MarkFault Region::Rewind(const RegionMark& mark) {
-  if (mark.position < base_ || mark.position > end() || mark.time > time_) {
+  const uint64_t age = mark.time - start_;
+  if (mark.position < base_ || mark.position > end() || age == 0 || age > time_ - start_) {
     return MarkFault::kForeign;
   }
   if (mark.position > At()) return MarkFault::kPassed;

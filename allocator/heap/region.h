@@ -38,7 +38,7 @@ struct RegionFront {
 // A place that a region may be rewound to.
 struct RegionMark {
   uintptr_t position;
-  uint64_t time;  // by the region's own count of marks and rewinds
+  uint64_t time;  // by the region's own count of marks and rewinds, which starts at its own number
 };
 
 enum class MarkFault : uint8_t {
@@ -56,9 +56,15 @@ struct RegionSizes {
 class Region : public RegionLinks, public RegionFront {
  public:
   // A region of [base, base + reserved), of which nothing is committed. `shared`: several threads
-  // may allocate from it at once.
-  Region(uintptr_t base, size_t reserved, bool shared)
-      : shared_(shared), base_(base), reserved_(reserved), shared_at_(base), shared_limit_(base) {
+  // may allocate from it at once. `number` tells it from others: their marks lie in other times.
+  Region(uintptr_t base, size_t reserved, bool shared, uint64_t number)
+      : shared_(shared),
+        base_(base),
+        reserved_(reserved),
+        start_(number * kMarksOfARegion),
+        time_(start_),
+        shared_at_(base),
+        shared_limit_(base) {
     if (!shared) at = limit = base;
     live_ = LiveMark();
   }
@@ -108,6 +114,9 @@ class Region : public RegionLinks, public RegionFront {
   static constexpr size_t kRewindsKept = 8;
   static constexpr uintptr_t kLive = 0x5265'6769'6f6e'2121;
 
+  // More than there will be. The start comes round after a million regions.
+  static constexpr uint64_t kMarksOfARegion = uint64_t{1} << 44;
+
   uintptr_t LiveMark() const { return reinterpret_cast<uintptr_t>(this) ^ kLive; }
   uintptr_t At() const {
     return shared_ ? shared_at_.load(std::memory_order_relaxed) : RelaxedLoad(at);
@@ -122,7 +131,8 @@ class Region : public RegionLinks, public RegionFront {
   const uintptr_t base_;
   const size_t reserved_;
   size_t committed_ = 0;
-  uint64_t time_ = 0;
+  const uint64_t start_;
+  uint64_t time_;
   // Rewinds, none of which a later one went before: ascending by time and by position.
   Rewound rewound_[kRewindsKept] = {};
   size_t rewinds_ = 0;

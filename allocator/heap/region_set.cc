@@ -18,8 +18,8 @@ Region* RegionSet::Create(size_t reserve, bool shared) {
     metadata_.Free(block, sizeof(Region));
     return nullptr;
   }
-  auto* region = new (block) Region(reinterpret_cast<uintptr_t>(base), size, shared);
   os::LockHolder hold(lock_);
+  auto* region = new (block) Region(reinterpret_cast<uintptr_t>(base), size, shared, ++created_);
   live_.PushFront(region);
   return region;
 }

@@ -68,6 +68,7 @@ class RegionSet {
   MetadataAllocator& metadata_;
   os::RankedLock lock_{LockRank::kRegions};
   IntrusiveList<Region> live_ ABSL_GUARDED_BY(lock_);
+  uint64_t created_ ABSL_GUARDED_BY(lock_) = 0;
 };
 
 }  // namespace spanmalloc

@@ -199,6 +199,24 @@ TEST_P(RegionTest, TellsMarksOfOtherRegions) {
   set_.Destroy(other);
 }
 
+TEST_P(RegionTest, AMarkIsOfOneRegionWhereverOthersLie) {
+  // As the kernel places them: behind each other, and where one has been.
+  Region first(kMiB, kMiB, GetParam(), 1);
+  Region behind(2 * kMiB, kMiB, GetParam(), 2);
+  first.SetCommitted(kMiB);
+  uintptr_t end;
+  ASSERT_NE(first.Allocate(kMiB, 1, &end), nullptr);
+  const RegionMark at_its_end = first.Mark();
+  EXPECT_EQ(behind.Rewind(at_its_end), MarkFault::kForeign);
+  EXPECT_EQ(first.Rewind(behind.Mark()), MarkFault::kForeign);
+  Region in_its_place(kMiB, kMiB, GetParam(), 3);
+  in_its_place.SetCommitted(kMiB);
+  ASSERT_NE(in_its_place.Allocate(kMiB, 1, &end), nullptr);
+  in_its_place.Mark();
+  EXPECT_EQ(in_its_place.Rewind(at_its_end), MarkFault::kForeign);
+  EXPECT_EQ(first.Rewind(at_its_end), MarkFault::kNone);
+}
+
 // Ever more scopes one behind the other, none of which may be taken for passed.
 TEST_P(RegionTest, GoodMarksStayGoodHoweverManyRewindsThereAre) {
   Region* region = Create(kMiB);
