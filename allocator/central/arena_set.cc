@@ -117,6 +117,7 @@ ArenaSet::Emptied ArenaSet::Empty(unsigned index, const HookedMemory* closed, bo
   FreeBlocks(arena, index);
   if (!for_good) return Emptied::kYes;
   arena->exists.store(false, std::memory_order_relaxed);
+  any_destroyed_.store(true, std::memory_order_relaxed);
   arena->ForEachList([this](CentralFreeList& list) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     list.BeginAnew(&destroyed_->classes[list.size_class()]);
   });

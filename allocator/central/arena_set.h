@@ -66,6 +66,9 @@ class ArenaSet {
 
   bool Exists(unsigned index) const { return Find(index) != nullptr; }
 
+  // Whether an arena was ever destroyed.
+  bool AnyDestroyed() const { return any_destroyed_.load(std::memory_order_relaxed); }
+
   // One more than the highest index ever in use, arena 0 included.
   unsigned end() const { return end_.load(std::memory_order_relaxed); }
 
@@ -279,6 +282,7 @@ class ArenaSet {
   std::atomic<const ExtentHooks*> automatic_hooks_{nullptr};
   unsigned last_destroyed_ ABSL_GUARDED_BY(table_lock_) = 0;
   DestroyedArenas* destroyed_ ABSL_GUARDED_BY(table_lock_) = nullptr;
+  std::atomic<bool> any_destroyed_{false};
 };
 
 }  // namespace spanmalloc

@@ -46,7 +46,10 @@ int Remembered(const CtlCall& call, size_t ArenaNotes::* note, size_t fallback) 
 }  // namespace
 
 int ArenaInitialized(const CtlCall& call) {
-  call.value->number = NamesArenas(call);
+  const ArenaSet* arenas = call.target().sources.arenas;
+  call.value->number = call.arena() == kDestroyedArenas
+                           ? arenas != nullptr && arenas->AnyDestroyed()
+                           : NamesArenas(call);
   return 0;
 }
 

@@ -8,6 +8,16 @@ namespace {
 
 constinit const StatsSnapshot kNothing = {};
 
+// What an arena has of `all`, where `own` is what it was measured to have; nullptr: there was no
+// such arena, or no explicit one at all.
+template <typename Figures>
+const Figures& OfArena(const Figures& all, const Figures* own, size_t arena) {
+  static constinit const Figures kNone = {};
+  if (arena == kAllArenas) return all;
+  if (own != nullptr) return *own;
+  return arena == 0 ? all : kNone;
+}
+
 }  // namespace
 
 void Control::Start() {
@@ -24,14 +34,14 @@ void Control::Start() {
 void Control::NextEpoch(ControlState* state) {
   const StatsSources& sources = target_.sources;
   const bool with_cpus =
-      numbers_.cpus.wanted() && numbers_.cpus.Begin(sources.central, sources.metadata);
+      state->cpus.wanted() && state->cpus.Begin(sources.central, sources.metadata);
   numbers_.collector.Collect(sources, &state->snapshot,
-                             {.arenas = &numbers_.arenas,
-                              .cpus = with_cpus ? &numbers_.cpus : nullptr,
+                             {.arenas = &state->arenas,
+                              .cpus = with_cpus ? &state->cpus : nullptr,
                               .caches = &state->caches});
   state->locks.Take(sources, lock_);
   ++state->epoch;
-  if (with_cpus) numbers_.cpus_epoch = state->epoch;
+  if (with_cpus) state->cpus_epoch = state->epoch;
   state->uptime_ns = state->start_ns == 0 ? 0 : os::MonotonicNs() - state->start_ns;
   state->zero_reallocs = target_.ZeroReallocs();
 }
@@ -47,49 +57,36 @@ const RssTable& Control::Rss(ControlState* state) {
 const StatsSnapshot& Control::ArenaAt(const ControlState& state, size_t index) const {
   if (index == kAllArenas) return state.snapshot;
   const StatsSnapshot* arena =
-      index == kDestroyedArenas ? numbers_.arenas.destroyed() : numbers_.arenas.Of(index);
+      index == kDestroyedArenas ? state.arenas.destroyed() : state.arenas.Of(index);
   if (arena != nullptr) return *arena;
   return index == 0 ? state.snapshot : kNothing;
 }
 
-// Calls visit(PageHeap&) for the page heaps of an arena or of all.
-template <typename Visit>
-void Control::ForHeapsOf(size_t arena, Visit visit) const {
-  NodeHeaps& heaps = target_.sources.page_heap;
-  if (arena == kAllArenas) return heaps.ForEach(visit);
-  if (arena == 0) return heaps.ForEachNode(visit);
-  if (arena >= NodeHeaps::kMaxArenas) return;
-  if (PageHeap* heap = heaps.ArenaHeapAt(static_cast<unsigned>(arena))) visit(*heap);
-}
-
 const FreeExtents& Control::Extents(ControlState* state, size_t arena) {
-  if (state->extents_epoch != state->epoch || state->extents_arena != arena) {
-    state->extents = {};
-    ForHeapsOf(arena, [state](PageHeap& heap) { heap.AddFreeExtents(&state->extents); });
+  if (state->extents_epoch != state->epoch) {
+    state->arenas.MeasureExtents(target_.sources, &state->extents);
     state->extents_epoch = state->epoch;
-    state->extents_arena = arena;
   }
-  return state->extents;
+  return OfArena(state->extents, state->arenas.ExtentsOf(arena), arena);
 }
 
 const HugePageCounts& Control::HugePages(ControlState* state, size_t arena) {
-  if (state->huge_pages_epoch != state->epoch || state->huge_pages_arena != arena) {
-    state->huge_pages = {};
-    ForHeapsOf(arena, [state](PageHeap& heap) { heap.AddHugePages(&state->huge_pages); });
+  if (state->huge_pages_epoch != state->epoch) {
+    state->arenas.MeasureHugePages(target_.sources, &state->huge_pages);
     state->huge_pages_epoch = state->epoch;
-    state->huge_pages_arena = arena;
   }
-  return state->huge_pages;
+  return OfArena(state->huge_pages, state->arenas.HugePagesOf(arena), arena);
 }
 
-const CpuLists* Control::Cpus() {
-  if (numbers_.cpus_epoch == numbers_.state.epoch) return &numbers_.cpus;
+const CpuLists* Control::Cpus(ControlState* state) {
+  if (state->cpus_epoch == state->epoch) return &state->cpus;
   PerCpuCentral& central = target_.sources.central;
-  if (!numbers_.cpus.Begin(central, target_.sources.metadata)) return nullptr;
+  if (state != &numbers_.state) return nullptr;
+  if (!state->cpus.Begin(central, target_.sources.metadata)) return nullptr;
   for (size_t c = 1; c < kSizeClassEnd; ++c)
-    numbers_.cpus.TakeClass(central, static_cast<SizeClass>(c));
-  numbers_.cpus_epoch = numbers_.state.epoch;
-  return &numbers_.cpus;
+    state->cpus.TakeClass(central, static_cast<SizeClass>(c));
+  state->cpus_epoch = state->epoch;
+  return &state->cpus;
 }
 
 void Control::ResetAfterFork() { lock_.ResetAfterFork(); }

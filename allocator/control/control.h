@@ -32,19 +32,29 @@ struct ControlState {
   int64_t default_muzzy_decay_ms = 0;
 
   StatsSnapshot snapshot = {};  // the current epoch's
+  ArenaSnapshots arenas;        // the same of each arena
   uint64_t epoch = 0;           // 0: none yet
   LockUseTable locks = {};      // at the epoch
   CacheDepth caches = {};       // the threads', at the epoch
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
-  FreeExtents extents = {};  // of extents_arena, measured in extents_epoch
-  size_t extents_arena = 0;
+  FreeExtents extents = {};  // of all arenas, measured in extents_epoch
   uint64_t extents_epoch = 0;
-  HugePageCounts huge_pages = {};  // of huge_pages_arena, measured in huge_pages_epoch
-  size_t huge_pages_arena = 0;
+  HugePageCounts huge_pages = {};  // of all arenas, measured in huge_pages_epoch
   uint64_t huge_pages_epoch = 0;
+  CpuLists cpus;  // taken in cpus_epoch
+  uint64_t cpus_epoch = 0;
   uint64_t uptime_ns = 0;      // at the epoch
   uint64_t zero_reallocs = 0;  // at the epoch
+
+  // What the numbers of arenas and CPUs take, and has them copied to as much memory: a copy of the
+  // state then keeps its numbers.
+  size_t BytesApart() const { return arenas.Bytes() + cpus.Bytes(); }
+  void MoveApart(void* memory) {
+    const size_t of_arenas = arenas.Bytes();
+    arenas.MoveTo(memory);
+    cpus.MoveTo(static_cast<char*>(memory) + of_arenas);
+  }
 };
 
 // What a Control keeps its numbers in, guarded by its lock. All zero at first and large; apart from
@@ -52,9 +62,6 @@ struct ControlState {
 struct ControlNumbers {
   ControlState state;
   StatsCollector collector;
-  ArenaSnapshots arenas;
-  CpuLists cpus;
-  uint64_t cpus_epoch = 0;
   StatsSnapshot now = {};
 };
 
@@ -97,24 +104,19 @@ class Control {
   const StatsSnapshot& ArenaAt(const ControlState& state, size_t index) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // The runs of free pages of an arena or of all, the same way; of one at a time. Requires: inside
-  // WithState.
+  // The runs of free pages of an arena or of all, the same way; of all of them measured when one is
+  // first asked for in an epoch. Requires: inside WithState.
   const FreeExtents& Extents(ControlState* state, size_t arena)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // The huge pages of an arena or of all, the same way. Requires: inside WithState.
+  // The huge pages, likewise. Requires: inside WithState.
   const HugePageCounts& HugePages(ControlState* state, size_t arena)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // What the lists of each CPU have, taken when it is first asked for, and from then on in every
-  // epoch; nullptr if there is no memory for that. Requires: inside WithState.
-  const CpuLists* Cpus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-
-  // How often the locks of an explicit arena were taken, at the epoch; nullptr if there was no such
-  // arena. Requires: inside WithState.
-  const ArenaLocks* LocksOf(size_t arena) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    return numbers_.arenas.LocksOf(arena);
-  }
+  // epoch; nullptr if there is no memory for that, or the state is a copy in which they weren't.
+  // Requires: inside WithState.
+  const CpuLists* Cpus(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // Has all locks counted anew. Requires: inside WithState.
   void ResetLocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) { ResetLockUse(target_.sources, lock_); }
@@ -138,9 +140,6 @@ class Control {
   void ResetAfterFork() ABSL_UNLOCK_FUNCTION(lock_) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
-  template <typename Visit>
-  void ForHeapsOf(size_t arena, Visit visit) const;
-
   const ControlTarget target_;
   os::RankedLock lock_{LockRank::kControl};
   ControlNumbers& numbers_ ABSL_GUARDED_BY(lock_);

@@ -33,25 +33,36 @@ int MutexesReset(const CtlCall& call) {
   });
 }
 
-LockUse PageHeapLocks(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (call.arena() == kAllArenas) return call.state->locks.Of(LockRank::kPageHeap);
-  if (call.arena() == 0) return call.state->locks.OfAutomatic(LockRank::kPageHeap);
-  const ArenaLocks* locks = call.control.LocksOf(call.arena());
-  return {locks == nullptr ? os::LockAcquisitions() : locks->page_heap, {}};
+// The locks of one arena or of all. `get`: those meant, of an explicit arena's.
+template <typename Get>
+LockUse LocksOf(const CtlCall& call, const LockUse& automatic, Get get) {
+  const ArenaSnapshots& arenas = call.state->arenas;
+  if (call.arena() == 0) return automatic;
+  if (call.arena() == kAllArenas) {
+    LockUse all = automatic;
+    arenas.ForEachLocks([&](const ArenaLocks& locks) { all.acquired.Add(get(locks)); });
+    return all;
+  }
+  const ArenaLocks* locks =
+      call.arena() == kDestroyedArenas ? arenas.destroyed_locks() : arenas.LocksOf(call.arena());
+  return {locks == nullptr ? os::LockAcquisitions() : get(*locks), {}};
 }
 
-LockUse BinLocks(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+LockUse PageHeapLocks(const CtlCall& call) {
+  return LocksOf(call, call.state->locks.OfAutomatic(LockRank::kPageHeap),
+                 [](const ArenaLocks& locks) { return locks.page_heap; });
+}
+
+LockUse BinLocks(const CtlCall& call) {
   const size_t size_class = call.indices[1] + 1;
-  if (call.arena() == kAllArenas) return call.state->locks.OfClass(size_class);
-  if (call.arena() == 0) return call.state->locks.OfAutomaticClass(size_class);
-  const ArenaLocks* locks = call.control.LocksOf(call.arena());
-  return {locks == nullptr ? os::LockAcquisitions() : locks->lists[size_class], {}};
+  return LocksOf(call, call.state->locks.OfAutomaticClass(size_class),
+                 [size_class](const ArenaLocks& locks) { return locks.lists[size_class]; });
 }
 
 int ReadCpuLists(const CtlCall& call, size_t first, size_t end,
                  uint64_t (*get)(const CpuListStats& stats,
                                  size_t size)) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const CpuLists* cpus = call.control.Cpus();
+  const CpuLists* cpus = call.control.Cpus(call.state);
   if (cpus == nullptr) return EAGAIN;
   // Lists that were made since the epoch have no numbers yet.
   if (call.indices[0] >= cpus->end()) return 0;

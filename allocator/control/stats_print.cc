@@ -21,18 +21,47 @@ struct Storage {
   ControlState state;
   char buffer[512 * 1024];
 };
-// Whole pages, however large the system's are.
-constexpr size_t kStorageBytes = RoundUp(sizeof(Storage), size_t{64} * 1024);
 
-// Takes the numbers anew; into `copy`, if it isn't nullptr. False if they can't be had.
-bool TakeNumbers(Control& control, ControlState* copy) {
-  return control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+// Takes the numbers anew, and runs use(ControlState&) before anybody else can. Returns whether that
+// is so, and what it returns.
+template <typename Use>
+bool TakeNumbers(Control& control, const StatsParts& parts, Use use) {
+  bool used = false;
+  control.WithState([&](ControlState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     control.NextEpoch(&state);
     control.Rss(&state);
-    if (copy != nullptr) *copy = state;
+    if (parts.caches) control.Cpus(&state);
+    used = use(state);
     return 0;
-  }) == 0;
+  });
+  return used;
 }
+
+// Memory of the kernel's, for as long as this lasts.
+class Mapping {
+ public:
+  Mapping() = default;
+  ~Mapping() {
+    if (memory_ != nullptr) kernel_.Unmap(memory_, bytes_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  // nullptr if there is none. Call once.
+  void* Map(size_t bytes) {
+    bytes_ = RoundUp(bytes, kUnit);
+    memory_ = kernel_.Map(bytes_);
+    return memory_;
+  }
+
+ private:
+  // Whole pages, however large the system's are.
+  static constexpr size_t kUnit = size_t{64} * 1024;
+
+  os::KernelMemory kernel_;
+  size_t bytes_ = 0;
+  void* memory_ = nullptr;
+};
 
 void Print(const StatsReader& reader, const StatsParts& parts, StatsWriter& out) {
   switch (parts.form) {
@@ -45,17 +74,9 @@ void Print(const StatsReader& reader, const StatsParts& parts, StatsWriter& out)
   }
 }
 
-void PrintIn(void* memory, Control& control, StatsCallback callback, void* opaque,
-             const StatsParts& parts) {
-  auto* storage = new (memory) Storage;
-  if (!TakeNumbers(control, &storage->state)) return;
-  StatsWriter out(storage->buffer, sizeof(storage->buffer), callback, opaque);
-  Print(StatsReader(control, &storage->state), parts, out);
-}
-
 void PrintInPieces(Control& control, StatsCallback callback, void* opaque,
                    const StatsParts& parts) {
-  if (!TakeNumbers(control, nullptr)) return;
+  if (!TakeNumbers(control, parts, [](ControlState&) { return true; })) return;
   char buffer[512];
   StatsWriter out(buffer, sizeof(buffer), callback, opaque);
   Print(StatsReader(control, nullptr), parts, out);
@@ -66,11 +87,21 @@ void PrintInPieces(Control& control, StatsCallback callback, void* opaque,
 void PrintStats(Control& control, StatsCallback callback, void* opaque, const char* letters) {
   if (!control.target().Initialize()) return;
   const StatsParts parts = StatsParts::From(letters);
-  os::KernelMemory kernel;
-  void* memory = kernel.Map(kStorageBytes);
+  Mapping for_storage;
+  Mapping for_arenas;
+  void* memory = for_storage.Map(sizeof(Storage));
   if (memory == nullptr) return PrintInPieces(control, callback, opaque, parts);
-  PrintIn(memory, control, callback, opaque, parts);
-  kernel.Unmap(memory, kStorageBytes);
+  auto* storage = new (memory) Storage;
+  const auto copy = [&](ControlState& state) {
+    storage->state = state;
+    if (state.BytesApart() == 0) return true;
+    void* apart = for_arenas.Map(state.BytesApart());
+    if (apart != nullptr) storage->state.MoveApart(apart);
+    return apart != nullptr;
+  };
+  if (!TakeNumbers(control, parts, copy)) return PrintInPieces(control, callback, opaque, parts);
+  StatsWriter out(storage->buffer, sizeof(storage->buffer), callback, opaque);
+  Print(StatsReader(control, &storage->state), parts, out);
 }
 
 void WriteStatsToStderr(void*, const char* piece) { os::WriteToStderr(piece); }

@@ -29,6 +29,14 @@ struct FreeExtents {
     ++(dirty ? of.dirty : of.retained);
     (dirty ? of.dirty_bytes : of.retained_bytes) += bytes;
   }
+  void Add(const FreeExtents& more) {
+    for (size_t e = 0; e < kExtentClasses; ++e) {
+      classes[e].dirty += more.classes[e].dirty;
+      classes[e].dirty_bytes += more.classes[e].dirty_bytes;
+      classes[e].retained += more.classes[e].retained;
+      classes[e].retained_bytes += more.classes[e].retained_bytes;
+    }
+  }
 };
 
 // Large blocks of one class, since the start. A block that grew or shrank into another class counts

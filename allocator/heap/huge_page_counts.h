@@ -26,6 +26,16 @@ struct HugePageCounts {
   size_t advised = 0;       // where the kernel was asked for a huge page
   size_t backed_bytes = 0;  // where it has given one
 
+  void Add(const HugePageCounts& more) {
+    mapped += more.mapped;
+    cut += more.cut;
+    large += more.large;
+    free += more.free;
+    dense += more.dense;
+    sparse += more.sparse;
+    advised += more.advised;
+    backed_bytes += more.backed_bytes;
+  }
   void AddCut(size_t used_pages) {
     ++cut;
     dense += used_pages * 16 >= kPagesPerHugePage * kDense16ths;

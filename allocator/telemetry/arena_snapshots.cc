@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <new>
+
 namespace spanmalloc {
 namespace {
 
@@ -43,6 +45,16 @@ void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
   all->threads -= part.threads < all->threads ? part.threads : all->threads;
 }
 
+// Adds the locks of an index of explicit arenas.
+void AddLocks(const StatsSources& sources, unsigned index, ArenaLocks* locks) {
+  sources.arenas->ForEachListOf(index, [locks](CentralFreeList& list) {
+    locks->lists[list.size_class()].Add(list.lock().acquisitions());
+  });
+  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
+    locks->page_heap.Add(heap->lock().acquisitions());
+  }
+}
+
 }  // namespace
 
 bool ArenaSnapshots::Reserve(MetadataAllocator& metadata, size_t count) {
@@ -74,7 +86,7 @@ ArenaSnapshots::Numbers* ArenaSnapshots::SlotOf(MetadataAllocator& metadata, siz
 void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   ArenaSet& arenas = *sources.arenas;
   slots_[index].taken = false;
-  if (!arenas.Exists(index)) return;
+  if (!arenas.Exists(index)) return AddLocks(sources, index, &destroyed_->locks);
   Numbers* numbers = SlotOf(sources.metadata, index);
   if (numbers == nullptr) return;
   if (numbers->created_ns != arenas.CreatedNs(index)) numbers->history = {};
@@ -88,12 +100,7 @@ void ArenaSnapshots::TakeArena(const StatsSources& sources, unsigned index) {
   snapshot->heap = sources.page_heap.ArenaStats(index, snapshot->large_classes);
   snapshot->threads = arenas.Threads(index);
   snapshot->metadata_used = snapshot->metadata_mapped = arenas.MetadataBytes(index);
-  arenas.ForEachListOf(index, [numbers](CentralFreeList& list) {
-    numbers->locks.lists[list.size_class()] = list.lock().acquisitions();
-  });
-  if (PageHeap* heap = sources.page_heap.ArenaHeapAt(index)) {
-    numbers->locks.page_heap = heap->lock().acquisitions();
-  }
+  AddLocks(sources, index, &numbers->locks);
 }
 
 void ArenaSnapshots::SettleCached() {
@@ -115,16 +122,14 @@ size_t ArenaSnapshots::CachedIn(SizeClass size_class) const {
 }
 
 void ArenaSnapshots::TakeDestroyed(const StatsSources& sources) {
-  if (destroyed_ == nullptr) destroyed_ = sources.metadata.New<StatsSnapshot>();
-  if (destroyed_ == nullptr) return;
-  *destroyed_ = {};
+  StatsSnapshot* snapshot = &destroyed_->snapshot;
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     CentralFreeListStats counts = {};
     sources.arenas->AddDestroyed(static_cast<SizeClass>(c), &counts);
-    SetClass(static_cast<SizeClass>(c), counts, destroyed_);
+    SetClass(static_cast<SizeClass>(c), counts, snapshot);
   }
-  sources.arenas->AddDestroyed(&destroyed_->heap, destroyed_->large_classes);
-  destroyed_->SumUp();
+  sources.arenas->AddDestroyed(&snapshot->heap, snapshot->large_classes);
+  snapshot->SumUp();
 }
 
 void ArenaSnapshots::TakeExplicit(const StatsSources& sources) {
@@ -132,7 +137,9 @@ void ArenaSnapshots::TakeExplicit(const StatsSources& sources) {
   // No arena is destroyed meanwhile: it would count twice.
   os::LockHolder hold(sources.arenas->table_lock());
   const unsigned end = sources.arenas->end();
-  if (!Reserve(sources.metadata, end)) return;
+  if (destroyed_ == nullptr) destroyed_ = sources.metadata.New<Destroyed>();
+  if (destroyed_ == nullptr || !Reserve(sources.metadata, end)) return;
+  *destroyed_ = {};
   count_ = end;
   for (unsigned i = 1; i < end; ++i) TakeArena(sources, i);
   TakeDestroyed(sources);
@@ -164,16 +171,59 @@ void ArenaSnapshots::AddHeaps(StatsSnapshot* stats) const {
   });
 }
 
-void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all,
-                                   const PageHeapStats& heap) {
+void ArenaSnapshots::TakeAutomatic(const StatsSources& sources, const PageHeapStats& heap,
+                                   StatsSnapshot* all) {
   if (count_ == 0) return;
   Numbers* numbers = SlotOf(sources.metadata, 0);
   if (numbers == nullptr) return;
   StatsSnapshot* own = &numbers->snapshot;
-  *own = all;
+  *own = *all;
   ForEach([own](const StatsSnapshot& arena) { Subtract(arena, own); });
   own->heap = heap;
   own->SumUp();
+  all->released_pages = own->released_pages;
+  ForEach([all](const StatsSnapshot& arena) { all->released_pages += arena.released_pages; });
+}
+
+template <typename Figures>
+void ArenaSnapshots::MeasureHeaps(const StatsSources& sources, Figures Numbers::* figures,
+                                  void (PageHeap::*add)(Figures*), Figures* all) const {
+  *all = {};
+  sources.page_heap.ForEachNode([=](PageHeap& heap) { (heap.*add)(all); });
+  for (size_t i = 0; i < count_; ++i) {
+    if (!slots_[i].taken) continue;
+    Figures& of = slots_[i].numbers->*figures;
+    of = i == 0 ? *all : Figures{};
+    if (i == 0) continue;
+    PageHeap* heap = sources.page_heap.ArenaHeapAt(static_cast<unsigned>(i));
+    if (heap != nullptr) (heap->*add)(&of);
+    all->Add(of);
+  }
+}
+
+void ArenaSnapshots::MeasureExtents(const StatsSources& sources, FreeExtents* all) {
+  MeasureHeaps(sources, &Numbers::extents, &PageHeap::AddFreeExtents, all);
+}
+
+void ArenaSnapshots::MeasureHugePages(const StatsSources& sources, HugePageCounts* all) {
+  MeasureHeaps(sources, &Numbers::huge_pages, &PageHeap::AddHugePages, all);
+}
+
+size_t ArenaSnapshots::Bytes() const {
+  size_t bytes = count_ * sizeof(Slot) + (destroyed_ == nullptr ? 0 : sizeof(Destroyed));
+  for (size_t i = 0; i < count_; ++i) bytes += slots_[i].taken ? sizeof(Numbers) : 0;
+  return bytes;
+}
+
+void ArenaSnapshots::MoveTo(void* memory) {
+  auto* slots = static_cast<Slot*>(memory);
+  auto* numbers = reinterpret_cast<Numbers*>(slots + count_);
+  for (size_t i = 0; i < count_; ++i) {
+    slots[i] = slots_[i];
+    if (slots[i].taken) slots[i].numbers = new (numbers++) Numbers(*slots_[i].numbers);
+  }
+  slots_ = slots;
+  if (destroyed_ != nullptr) destroyed_ = new (numbers) Destroyed(*destroyed_);
 }
 
 }  // namespace spanmalloc

@@ -16,11 +16,16 @@
 
 namespace spanmalloc {
 
-// How often the locks of an explicit arena were taken. They are those of its index: an arena that
-// is given one anew finds them counted.
+// How often the locks of an explicit arena were taken. They are those of its index: without an
+// arena they count with the destroyed ones, and an arena that is given one anew finds them counted.
 struct ArenaLocks {
   os::LockAcquisitions page_heap;
   os::LockAcquisitions lists[kSizeClassEnd];
+
+  void Add(const ArenaLocks& more) {
+    page_heap.Add(more.page_heap);
+    for (size_t c = 1; c < kSizeClassEnd; ++c) lists[c].Add(more.lists[c]);
+  }
 };
 
 class ArenaSnapshots {
@@ -49,9 +54,13 @@ class ArenaSnapshots {
   void AddHeaps(StatsSnapshot* stats) const;
 
   // What `all`, taken with the sums above, leaves is the automatic arena's; `heap` is what its page
-  // heaps had in them.
-  void TakeAutomatic(const StatsSources& sources, const StatsSnapshot& all,
-                     const PageHeapStats& heap);
+  // heaps had in them. Pages that are rounded for each arena are then summed up in `all`.
+  void TakeAutomatic(const StatsSources& sources, const PageHeapStats& heap, StatsSnapshot* all);
+
+  // Then: has the free runs, or the huge pages, of each of these arenas' page heaps measured, and
+  // their sum.
+  void MeasureExtents(const StatsSources& sources, FreeExtents* all);
+  void MeasureHugePages(const StatsSources& sources, HugePageCounts* all);
 
   // An arena's; nullptr if there was no such arena, or no explicit one at all.
   const StatsSnapshot* Of(size_t index) const {
@@ -62,16 +71,47 @@ class ArenaSnapshots {
     return index != 0 && index < count_ && slots_[index].taken ? &slots_[index].numbers->locks
                                                                : nullptr;
   }
+  // What was measured, the same way.
+  const FreeExtents* ExtentsOf(size_t index) const {
+    return Of(index) == nullptr ? nullptr : &slots_[index].numbers->extents;
+  }
+  const HugePageCounts* HugePagesOf(size_t index) const {
+    return Of(index) == nullptr ? nullptr : &slots_[index].numbers->huge_pages;
+  }
   // Those of arenas that are gone; nullptr if there were none.
-  const StatsSnapshot* destroyed() const { return destroyed_; }
+  const StatsSnapshot* destroyed() const {
+    return destroyed_ == nullptr ? nullptr : &destroyed_->snapshot;
+  }
+  const ArenaLocks* destroyed_locks() const {
+    return destroyed_ == nullptr ? nullptr : &destroyed_->locks;
+  }
+  // Calls visit(const ArenaLocks&) for those and for all explicit arenas'.
+  template <typename Visit>
+  void ForEachLocks(Visit visit) const {
+    for (size_t i = 1; i < count_; ++i) {
+      if (slots_[i].taken) visit(slots_[i].numbers->locks);
+    }
+    if (destroyed_ != nullptr) visit(destroyed_->locks);
+  }
+
+  // What the numbers take, and has them copied to as much memory: a copy of this object then stands
+  // for itself. Nothing may be taken in it.
+  size_t Bytes() const;
+  void MoveTo(void* memory);
 
  private:
   struct Numbers {
     StatsSnapshot snapshot;
     ArenaLocks locks;
     size_t cached[kSizeClassEnd];
+    FreeExtents extents;
+    HugePageCounts huge_pages;
     CountHistory history;
     uint64_t created_ns;  // of the arena that this is the history of
+  };
+  struct Destroyed {
+    StatsSnapshot snapshot;
+    ArenaLocks locks;
   };
   struct Slot {
     Numbers* numbers;
@@ -83,18 +123,21 @@ class ArenaSnapshots {
   void TakeArena(const StatsSources& sources, unsigned index);
   void TakeDestroyed(const StatsSources& sources)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(sources.arenas->table_lock());
+  template <typename Figures>
+  void MeasureHeaps(const StatsSources& sources, Figures Numbers::* figures,
+                    void (PageHeap::*add)(Figures*), Figures* all) const;
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (size_t i = 1; i < count_; ++i) {
       if (slots_[i].taken) visit(slots_[i].numbers->snapshot);
     }
-    if (destroyed_ != nullptr) visit(*destroyed_);
+    if (destroyed_ != nullptr) visit(destroyed_->snapshot);
   }
 
   Slot* slots_ = nullptr;
   size_t count_ = 0;  // of slots in use, [0] for the automatic arena's
   size_t capacity_ = 0;
-  StatsSnapshot* destroyed_ = nullptr;
+  Destroyed* destroyed_ = nullptr;
 };
 
 }  // namespace spanmalloc

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/telemetry/cpu_lists.h"
 
+#include <string.h>
+
 namespace spanmalloc {
-namespace {
-
-constexpr size_t kBytesPerCpu = kSizeClassEnd * sizeof(CpuListStats);
-
-}  // namespace
 
 bool CpuLists::Begin(PerCpuCentral& central, MetadataAllocator& metadata) {
   const size_t cpus = central.shards();
@@ -21,6 +18,11 @@ bool CpuLists::Begin(PerCpuCentral& central, MetadataAllocator& metadata) {
   end_ = cpus;
   for (size_t i = 0; i < end_ * kSizeClassEnd; ++i) table_[i] = {};
   return true;
+}
+
+void CpuLists::MoveTo(void* memory) {
+  if (end_ != 0) memcpy(memory, table_, Bytes());
+  table_ = static_cast<CpuListStats*>(memory);
 }
 
 CentralFreeListStats CpuLists::TakeClass(PerCpuCentral& central, SizeClass size_class) {

@@ -39,12 +39,18 @@ class CpuLists {
   // CPUs have numbers below this; that one has no lists at all is possible.
   size_t end() const { return end_; }
 
+  // As ArenaSnapshots::Bytes and MoveTo.
+  size_t Bytes() const { return end_ * kBytesPerCpu; }
+  void MoveTo(void* memory);
+
   // All zero for a CPU without a list of that class. Requires: cpu < end().
   const CpuListStats& At(size_t cpu, size_t size_class) const {
     return table_[cpu * kSizeClassEnd + size_class];
   }
 
  private:
+  static constexpr size_t kBytesPerCpu = kSizeClassEnd * sizeof(CpuListStats);
+
   CpuListStats* table_ = nullptr;  // by CPU, then by size class
   size_t capacity_ = 0;            // in CPUs
   size_t end_ = 0;

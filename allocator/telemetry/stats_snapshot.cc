@@ -26,6 +26,7 @@ void StatsSnapshot::SumUp() {
   // Spans may have gone since they were counted.
   const size_t in_spans = heap.span_pages * kPageSize;
   if (span_released > in_spans) span_released = in_spans;
+  released_pages = span_released / kPageSize;
 }
 
 void CountHistory::Settle(size_t c, uint64_t taken, uint64_t returned, size_t cached,
@@ -106,7 +107,7 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
   }
   if (sources.regions != nullptr) snapshot->regions = sources.regions->Stats();
   snapshot->limits = sources.limits == nullptr ? MemoryLimitsStats() : sources.limits->Stats();
-  if (arenas != nullptr) arenas->TakeAutomatic(sources, *snapshot, own_heap);
+  if (arenas != nullptr) arenas->TakeAutomatic(sources, own_heap, snapshot);
 }
 
 }  // namespace spanmalloc

@@ -105,7 +105,8 @@ struct StatsSnapshot {
   size_t thread_cached;
   size_t central_cached;
   size_t span_free;
-  size_t span_released;  // of which the kernel has the memory
+  size_t span_released;   // of which the kernel has the memory
+  size_t released_pages;  // the same in whole pages of each arena, which add up
 
   // Forms these sums.
   void SumUp();
@@ -113,7 +114,7 @@ struct StatsSnapshot {
   size_t large_live() const { return heap.large_pages * kPageSize; }
   size_t allocated() const { return small_live + large_live(); }
   // Pages in spans: allocated, cached, and free inside spans, but for those given back there.
-  size_t active_pages() const { return heap.span_pages - span_released / kPageSize; }
+  size_t active_pages() const { return heap.span_pages - released_pages; }
   size_t active() const { return active_pages() * kPageSize; }
   size_t dirty() const { return heap.dirty_pages * kPageSize; }
   size_t metadata() const { return metadata_used; }

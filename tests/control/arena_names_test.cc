@@ -11,12 +11,18 @@
 #include <vector>
 
 #include "allocator/control/mallctl.h"
+#include "allocator/control/stats_print.h"
+#include "allocator/control/stats_reader.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/control/mallctl_names.h"
 #include "tests/telemetry/test_heap.h"
 
 namespace spanmalloc {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr SizeClass kClass = 7;
 
@@ -219,6 +225,108 @@ TEST_F(ArenaNamesTest, EachArenaHasItsNumbersAndTheyAddUp) {
                 Read<size_t>(Stats(kAllArenas, "large.allocated")));
 }
 
+TEST_F(ArenaNamesTest, TheDestroyedOnesAreThereOnceOneIsGone) {
+  const auto print = [this] {
+    std::string all;
+    const auto append = [](void* text, const char* piece) {
+      *static_cast<std::string*>(text) += piece;
+    };
+    PrintStats(control_, append, &all, "J");
+    return all;
+  };
+  const unsigned arena = Create();
+  Small(arena);
+  EXPECT_FALSE(Read<bool>("arena.4097.initialized"));
+  EXPECT_THAT(print(), Not(HasSubstr("\"destroyed\"")));
+  EXPECT_EQ(Do(Of(arena, "reset")), 0);
+  EXPECT_FALSE(Read<bool>("arena.4097.initialized"));
+  EXPECT_EQ(Do(Of(arena, "destroy")), 0);
+  EXPECT_TRUE(Read<bool>("arena.4097.initialized"));
+  EXPECT_THAT(print(), HasSubstr("\"destroyed\""));
+}
+
+TEST_F(ArenaNamesTest, PagesGivenBackInsideSpansAddUp) {
+  // An odd number of parts of half a page in each arena.
+  std::vector<unsigned> made;
+  for (int i = 0; i < 3; ++i) {
+    made.push_back(Create());
+    constexpr size_t kCount = 3 * kReleaseUnit / kSizeClassTable[kClass].size;
+    std::vector<void*> objects;
+    for (size_t k = 0; k < kCount; ++k) objects.push_back(Small(made.back()));
+    for (size_t k = 1; k < kCount; ++k)
+      arenas->Free(heap_->page_map.SpanOf(objects[k]), objects[k]);
+    EXPECT_EQ(Do(Of(made.back(), "purge")), 0);
+  }
+  NextEpoch();
+  size_t sum = Read<size_t>(Stats(0, "pactive"));
+  for (unsigned arena : made) sum += Read<size_t>(Stats(arena, "pactive"));
+  EXPECT_EQ(Read<size_t>("spanmalloc.span_released") / kReleaseUnit % 2, 1u)
+      << "or it says nothing";
+  EXPECT_EQ(Read<size_t>(Stats(kAllArenas, "pactive")), sum);
+  EXPECT_EQ(Read<size_t>("stats.active"), sum * kPageSize);
+}
+
+TEST_F(ArenaNamesTest, FreeRunsAndHugePagesAreThoseOfOneMoment) {
+  const unsigned first = Create();
+  const unsigned second = Create();
+  void* blocks[2] = {Large(first, 1 << 20), Large(second, 1 << 20)};
+  heap_->page_heap.FreeLarge(Large(second, 3 << 20));
+  NextEpoch();
+  const auto dirty = [this](size_t arena) {
+    uint64_t sum = 0;
+    for (size_t e = 0; e < kExtentClasses; ++e) {
+      sum += Read<size_t>(Stats(arena, ("extents." + std::to_string(e) + ".dirty_bytes").c_str()));
+    }
+    return sum;
+  };
+  const auto large = [this](size_t arena) {
+    return Read<size_t>("spanmalloc.arenas." + std::to_string(arena) + ".huge_pages.large");
+  };
+  const uint64_t of_second = dirty(second);
+  const size_t large_of_second = large(second);
+  EXPECT_EQ(of_second, Read<size_t>(Stats(second, "pdirty")) * kPageSize);
+  for (void* block : blocks) heap_->page_heap.FreeLarge(block);
+  Large(first, 5 << 20);
+  const uint64_t of_first = dirty(first);
+  EXPECT_EQ(of_first, Read<size_t>(Stats(first, "pdirty")) * kPageSize);
+  EXPECT_EQ(dirty(second), of_second);
+  EXPECT_EQ(dirty(kAllArenas), dirty(0) + of_first + of_second);
+  EXPECT_EQ(large(second), large_of_second);
+  EXPECT_EQ(large(kAllArenas), large(0) + large(first) + large_of_second);
+}
+
+TEST_F(ArenaNamesTest, ADumpsNumbersAreOfOneEpochWhateverOthersDo) {
+  const unsigned arena = Create();
+  for (int i = 0; i < 10; ++i) Small(arena);
+  const unsigned gone = Create();
+  Small(gone);
+  EXPECT_EQ(Do(Of(gone, "destroy")), 0);
+  NextEpoch();
+  ControlState copy;
+  std::vector<char> apart;
+  control_.WithState([&](const ControlState& state) {
+    copy = state;
+    apart.resize(state.BytesApart());
+    copy.MoveApart(apart.data());
+    return 0;
+  });
+  for (int i = 0; i < 20; ++i) Small(arena);
+  EXPECT_EQ(Do(Of(Create(), "destroy")), 0);
+  EXPECT_EQ(Do(Of(arena, "reset")), 0);
+  NextEpoch();
+  const StatsReader reader(control_, &copy);
+  const auto number = [&](const char* name, size_t index) {
+    return reader.Number(name, {index, kClass - 1});
+  };
+  constexpr char kCount[] = "stats.arenas.<i>.bins.<j>.nmalloc";
+  constexpr char kLock[] = "stats.arenas.<i>.bins.<j>.mutex.num_ops";
+  EXPECT_EQ(number(kCount, arena), 10u);
+  EXPECT_EQ(number("stats.arenas.<i>.bins.<j>.curregs", arena), 10u);
+  EXPECT_EQ(number(kCount, kDestroyedArenas), 1u);
+  EXPECT_EQ(number(kCount, kAllArenas), 11u);
+  EXPECT_LT(number(kLock, arena), Read<uint64_t>(Stats(arena, "bins.6.mutex.num_ops")));
+}
+
 TEST_F(ArenaNamesTest, NumbersAreThoseOfTheEpoch) {
   NextEpoch();
   const unsigned arena = Create();
@@ -372,6 +480,13 @@ TEST_F(ArenaNamesTest, LocksAreEachArenasOwn) {
   EXPECT_EQ(Do("stats.mutexes.reset"), 0);
   NextEpoch();
   EXPECT_EQ(in_bin(first), 1u);
+  Small(second);
+  EXPECT_EQ(Do(Of(first, "destroy")), 0);
+  NextEpoch();
+  EXPECT_GT(in_bin(4097), 0u);
+  EXPECT_GT(in_heap(4097), 0u);
+  EXPECT_EQ(in_bin(4096), in_bin(0) + in_bin(second) + in_bin(4097));
+  EXPECT_EQ(in_heap(4096), in_heap(0) + in_heap(second) + in_heap(4097));
 }
 
 }  // namespace
