@@ -54,8 +54,9 @@ class CpuCaches {
   void ResetAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
   bool CheckInvariants();
 
-  // How many there are.
+  // How many there are, and what they share.
   size_t Count();
+  const CacheBudget& budget() const { return budget_; }
 
  private:
   static constexpr size_t kCpus = os::CpuStacks::kCpus;

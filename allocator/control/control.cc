@@ -38,7 +38,8 @@ void Control::NextEpoch(ControlState* state) {
   numbers_.collector.Collect(sources, &state->snapshot,
                              {.arenas = &state->arenas,
                               .cpus = with_cpus ? &state->cpus : nullptr,
-                              .caches = &state->caches});
+                              .caches = &state->caches,
+                              .cpu_caches = &state->cpu_caches});
   state->locks.Take(sources, lock_);
   ++state->epoch;
   if (with_cpus) state->cpus_epoch = state->epoch;

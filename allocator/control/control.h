@@ -35,7 +35,8 @@ struct ControlState {
   ArenaSnapshots arenas;        // the same of each arena
   uint64_t epoch = 0;           // 0: none yet
   LockUseTable locks = {};      // at the epoch
-  CacheDepth caches = {};       // the threads', at the epoch
+  CacheDepth caches = {};       // the threads' and CPUs', at the epoch
+  CacheDepth cpu_caches = {};   // of them, the CPUs'
   RssTable rss = {};            // measured in rss_epoch
   uint64_t rss_epoch = 0;
   FreeExtents extents = {};  // of all arenas, measured in extents_epoch

@@ -179,9 +179,9 @@ int CpuClassStat(const CtlCall& call) {
   return ReadCpuLists(call, c, c + 1, &ReadCpuList<kGet>);
 }
 
-// spanmalloc.thread_caches, and of the calling thread spanmalloc.thread.cache.
+// spanmalloc.thread_caches and cpu_caches, and of the calling thread spanmalloc.thread.cache.
 enum class CacheFigure : uint8_t { kObjects, kBytes, kLimit, kLimitBytes };
-enum class CacheOwner : uint8_t { kAllThreads, kThisThread };
+enum class CacheOwner : uint8_t { kAllThreads, kCpus, kThisThread };
 
 int ReadCaches(const CtlCall& call, CacheOwner owner, CacheFigure figure, size_t first, size_t end);
 
@@ -194,9 +194,11 @@ int CachesClassStat(const CtlCall& call) {
   return ReadCaches(call, kOwner, kFigure, call.indices[0] + 1, call.indices[0] + 2);
 }
 
-template <auto kMember>
+template <CacheOwner kOwner, auto kMember>
 int CacheBudgetStat(const CtlCall& call) {
-  call.value->number = static_cast<uint64_t>(call.state->caches.*kMember);
+  const CacheDepth& depth =
+      kOwner == CacheOwner::kCpus ? call.state->cpu_caches : call.state->caches;
+  call.value->number = static_cast<uint64_t>(depth.*kMember);
   return 0;
 }
 

@@ -78,7 +78,9 @@ int ReadCaches(const CtlCall& call, CacheOwner owner, CacheFigure figure, size_t
   if (owner == CacheOwner::kThisThread && call.target().thread_cache_depth != nullptr) {
     call.target().thread_cache_depth(own.objects, own.limits);
   }
-  const CacheDepth& depth = owner == CacheOwner::kThisThread ? own : call.state->caches;
+  const CacheDepth& depth = owner == CacheOwner::kThisThread ? own
+                            : owner == CacheOwner::kCpus     ? call.state->cpu_caches
+                                                             : call.state->caches;
   const bool limits = figure == CacheFigure::kLimit || figure == CacheFigure::kLimitBytes;
   const bool bytes = figure == CacheFigure::kBytes || figure == CacheFigure::kLimitBytes;
   for (size_t c = first; c < end; ++c) {

@@ -52,21 +52,37 @@ class Family {
   void Print() { PrintFrom(0, 0, ""); }
 
  private:
+  // The unit is the last word, and stands nowhere else.
   void MakeName() {
-    TextBuffer text(storage_, sizeof(storage_));
-    text << "spanmalloc";
+    char stem_storage[sizeof(storage_)];
+    TextBuffer stem(stem_storage, sizeof(stem_storage));
+    stem << "spanmalloc";
     for (size_t d = path_.Part(0) == "spanmalloc" ? 1 : 0; d < path_.depth; ++d) {
-      if (!path_.IsIndex(d)) text << '_' << WithoutUnit(path_.Part(d));
+      if (!path_.IsIndex(d)) stem << '_' << WithoutUnit(path_.Part(d));
     }
-    const size_t stem = text.size();
-    if (!unit_.name.empty()) {
-      text << '_';
-      for (const char c : unit_.name) text << (c == ' ' ? '_' : c);
+    TextBuffer name(storage_, sizeof(storage_));
+    name << stem.text();
+    name_ = name.text();
+    if (unit_.name.empty()) return;
+    char unit_storage[24];
+    TextBuffer unit(unit_storage, sizeof(unit_storage));
+    unit << '_';
+    for (const char c : unit_.name) unit << (c == ' ' ? '_' : c);
+    const std::string_view words = stem.text();
+    const size_t at = words.find(unit.text());
+    std::string_view rest;
+    if (at != words.npos) {
+      rest = words;
+      rest.remove_prefix(at + unit.size());
     }
-    name_ = text.text();
-    // Not the same word twice.
-    const std::string_view suffix(storage_ + stem, name_.size() - stem);
-    if (std::string_view(storage_, stem).ends_with(suffix)) name_.remove_suffix(suffix.size());
+    name.Clear();
+    if (at != words.npos && (rest.empty() || rest.front() == '_')) {
+      name << std::string_view(words.data(), at) << rest;
+    } else {
+      name << words;
+    }
+    name << unit.text();
+    name_ = name.text();
   }
 
   void PrintHead() {

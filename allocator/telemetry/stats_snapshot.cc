@@ -63,6 +63,15 @@ void StatsCollector::Collect(const StatsSources& sources, StatsSnapshot* snapsho
     caches.budget = sources.registry.budget().total();
     caches.budget_left = sources.registry.budget().left();
   }
+  CpuCaches& cpu_caches = sources.registry.cpu_caches();
+  if (details.cpu_caches != nullptr) {
+    CacheDepth& caches = *details.cpu_caches = {};
+    cpu_caches.AddCounts(caches.objects, caches.limits);
+    caches.budget = cpu_caches.budget().total();
+    caches.budget_left = cpu_caches.budget().left();
+  }
+  snapshot->cpu_caches = cpu_caches.Count();
+  snapshot->sharing_threads = sources.registry.sharing();
   snapshot->threads = sources.registry.AddCounts(counts_of);
   if (sources.explicit_caches != nullptr) {
     snapshot->explicit_caches = sources.explicit_caches->AddCounts(counts_of);

@@ -84,6 +84,8 @@ struct StatsSnapshot {
   PageHeapStats heap;
   LargeClassStats large_classes[kLargeClasses];
   size_t threads;          // threads that have a cache
+  size_t sharing_threads;  // of them, threads that share caches of CPUs
+  size_t cpu_caches;       // these caches
   size_t explicit_caches;  // caches that the program made
   size_t shards;           // CPUs that have central free lists
   size_t nodes;            // NUMA nodes that have a page heap
@@ -154,6 +156,7 @@ struct StatsDetails {
   ArenaSnapshots* arenas = nullptr;  // what of it is whose
   CpuLists* cpus = nullptr;          // what the lists of each CPU have; begun
   CacheDepth* caches = nullptr;
+  CacheDepth* cpu_caches = nullptr;
 };
 
 // Takes the numbers. It keeps, between calls, what is needed for the counts of allocations and

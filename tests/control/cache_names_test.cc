@@ -157,6 +157,42 @@ TEST_F(CacheNamesTest, ThreadCachesHoldWhatCanBePopped) {
   EXPECT_EQ(Read<int64_t>("spanmalloc.thread_caches.budget_left"), heap_->budget.total());
 }
 
+TEST_F(CacheNamesTest, CachesOfCpusHaveNamesOfTheirOwn) {
+  CpuCaches& caches = heap_->registry.cpu_caches();
+  NextEpoch();
+  EXPECT_EQ(Read<size_t>("spanmalloc.cpu_caches.count"), 0u);
+  EXPECT_EQ(Read<int64_t>("spanmalloc.cpu_caches.budget"), 0);
+  if (!heap_->registry.BeginSharing()) GTEST_SKIP() << "no restartable sequences";
+  PinToCpu pin(0);
+  std::vector<void*> objects;
+  for (int i = 0; i < 20; ++i) {
+    bool zeroed;
+    objects.push_back(caches.Allocate(kClass, &zeroed));
+    ASSERT_NE(objects.back(), nullptr);
+  }
+  for (void* object : objects) {
+    if (!caches.Push(kClass, object)) caches.Free(kClass, object);
+  }
+  NextEpoch();
+  EXPECT_EQ(Read<size_t>("spanmalloc.sharing_threads"), 1u);
+  EXPECT_EQ(Read<size_t>("spanmalloc.cpu_caches.count"), caches.Count());
+  const auto held = Read<size_t>("spanmalloc.cpu_caches.objects");
+  EXPECT_NE(held, 0u);
+  EXPECT_EQ(Read<size_t>("spanmalloc.cpu_caches.bytes"), held * kSize);
+  EXPECT_EQ(Read<size_t>("spanmalloc.cpu_caches.classes.4.objects"), held);
+  EXPECT_EQ(Read<size_t>(Caches("objects")), held) << "all of them are a CPU's";
+  EXPECT_EQ(Read<int64_t>("spanmalloc.cpu_caches.budget"), heap_->budget.total());
+  EXPECT_LE(Read<int64_t>("spanmalloc.cpu_caches.budget_left"),
+            heap_->budget.total() -
+                static_cast<int64_t>(Read<size_t>("spanmalloc.cpu_caches.limit_bytes")));
+  EXPECT_EQ(Read<int64_t>("spanmalloc.thread_caches.budget_left"), heap_->budget.total());
+  caches.ReturnAll();
+  heap_->registry.EndSharing();
+  NextEpoch();
+  EXPECT_EQ(Read<size_t>("spanmalloc.sharing_threads"), 0u);
+  EXPECT_EQ(Read<size_t>("spanmalloc.cpu_caches.objects"), 0u);
+}
+
 TEST_F(CacheNamesTest, TheCallingThreadsCacheIsReadAtOnce) {
   const std::string cache = "spanmalloc.thread.cache.";
   const std::string of_class = cache + "classes." + std::to_string(kClass - 1) + ".";

@@ -142,7 +142,7 @@ TEST_F(StatsPrintTest, HugePagesStandByArena) {
   EXPECT_THAT(Print("h"), Not(HasSubstr("spanmalloc: huge pages\n")));
   EXPECT_THAT(Print("J"), HasSubstr("\"arenas\":{\"0\":{\"huge_pages\":{\"mapped\":"));
   EXPECT_THAT(Print("Jh"), Not(HasSubstr("\"huge_pages\"")));
-  EXPECT_THAT(Print("O"), HasSubstr("spanmalloc_arenas_huge_pages_cut_huge_pages{arena=\"0\"}"));
+  EXPECT_THAT(Print("O"), HasSubstr("spanmalloc_arenas_cut_huge_pages{arena=\"0\"}"));
 }
 
 TEST_F(StatsPrintTest, LettersLeavePartsOfTheJsonOut) {
