@@ -15,6 +15,7 @@
 #include "allocator/api/zero_realloc.h"
 #include "allocator/control/load_options.h"
 #include "allocator/os/raw_output.h"
+#include "allocator/params/span_shapes.h"
 #include "allocator/telemetry/corruption_report.h"
 
 // jemalloc. Options of the program, which may define the symbols itself.
@@ -159,6 +160,8 @@ Control& control() { return instance; }
 
 void LoadControl() {
   LoadOptions(NamesOfSources(), malloc_conf, malloc_conf_2_conf_harder, &options);
+  const std::string_view lengths = options.slab_sizes.text;
+  if (lengths != "default") SetSpanLengths(lengths);
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));

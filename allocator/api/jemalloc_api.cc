@@ -51,6 +51,18 @@ ABSL_ATTRIBUTE_NOINLINE void* AllocateNamed(MallocxFlags wish, size_t size) {
                        : AllocateAt(place, wish.alignment(), size, wish.zero());
 }
 
+ALLOC_FAST_PATH void* AllocateBy(int flags, size_t size) {
+  const MallocxFlags wish(flags);
+  if (ABSL_PREDICT_FALSE(wish.names_place())) return AllocateNamed(wish, size);
+  return AllocateUsual(wish, size);
+}
+
+// What smallocx returns, as <jemalloc/jemalloc.h> has it.
+struct SizedBlock {
+  void* ptr;
+  size_t size;
+};
+
 // Frees a block by way of the cache that is named.
 void FreeByCache(MallocxFlags wish, void* block) {
   if (!PutCached(wish, block)) FreeAt(PlaceOf(wish), block);
@@ -79,9 +91,13 @@ size_t ResizeWithin(void* block, size_t alignment, size_t old_usable, size_t siz
 extern "C" {
 
 SPANMALLOC_EXPORT void* mallocx(size_t size, int flags) noexcept {
-  const spanmalloc::MallocxFlags wish(flags);
-  if (ABSL_PREDICT_FALSE(wish.names_place())) return spanmalloc::AllocateNamed(wish, size);
-  return spanmalloc::AllocateUsual(wish, size);
+  return spanmalloc::AllocateBy(flags, size);
+}
+
+SPANMALLOC_EXPORT spanmalloc::SizedBlock smallocx_spanmalloc(size_t size, int flags) noexcept {
+  void* block = spanmalloc::AllocateBy(flags, size);
+  if (block == nullptr) return {nullptr, 0};
+  return {block, spanmalloc::UsableSizeFor(size, spanmalloc::MallocxFlags(flags).alignment())};
 }
 
 SPANMALLOC_EXPORT void* rallocx(void* block, size_t size, int flags) noexcept {

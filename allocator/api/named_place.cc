@@ -13,6 +13,7 @@
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/os/raw_output.h"
 #include "allocator/params/size_class_map.h"
+#include "allocator/params/span_shapes.h"
 #include "allocator/util/text_buffer.h"
 
 namespace spanmalloc {
@@ -49,7 +50,7 @@ void* AllocateObject(const NamedPlace& place, size_t c, size_t alignment, size_t
     *zeroed = true;
     return place.arena != 0 ? nullptr : runtime.reentrant.Allocate(size, alignment);
   }
-  const size_t pages = kSizeClassTable[c].pages;
+  const size_t pages = ShapeOf(c).pages;
   void* object = TakeObject(place, c, zeroed);
   if (ABSL_PREDICT_FALSE(object == nullptr) && place.arena != 0 &&
       runtime.arenas.Provide(place.arena, pages, 1)) {

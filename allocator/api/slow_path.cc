@@ -14,6 +14,7 @@
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/params/size_class_map.h"
+#include "allocator/params/span_shapes.h"
 #include "allocator/telemetry/corruption_report.h"
 
 namespace spanmalloc {
@@ -74,7 +75,7 @@ constexpr int kTriesWithHooks = 3;
 
 // The pages of the span that serves a request for which there is none yet.
 size_t PagesOfSpan(size_t c, size_t size) {
-  return c != kNoSizeClass ? kSizeClassTable[c].pages : PagesFor(size);
+  return c != kNoSizeClass ? ShapeOf(c).pages : PagesFor(size);
 }
 
 // A hit in what the calling thread caches of the arena that it is bound to; nullptr if there is

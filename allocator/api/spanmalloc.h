@@ -265,6 +265,13 @@ struct extent_hooks_s {
   extent_split_t* split;
   extent_merge_t* merge;
 };
+
+/* For mallctl's experimental.arenas_create_ext. metadata_use_hooks: the arena is only made if the
+ * hooks give memory then. (No structures of the allocator's are put there.) */
+typedef struct arena_config_s {
+  extent_hooks_t* extent_hooks;
+  bool metadata_use_hooks;
+} arena_config_t;
 #endif /* EXTENT_HOOKS_T_DECLARED */
 
 /* Reads the value called `name` into *oldp (of *oldlenp bytes) and writes *newp (of newlen bytes)

@@ -24,6 +24,14 @@ unsigned ArenaSet::TakeIndex() {
 }
 
 bool ArenaSet::Create(const ArenaSettings& settings, unsigned* index) {
+  if (!Make(settings, index)) return false;
+  if (!settings.tries_hooks || heap_.page_heap.CanProvide(*index)) return true;
+  Destroy(*index);
+  return false;
+}
+
+// An arena, whose hooks weren't called yet.
+bool ArenaSet::Make(const ArenaSettings& settings, unsigned* index) {
   os::LockHolder hold(table_lock_);
   if (!heap_.page_heap.AdmitArenas()) return false;
   if (destroyed_ == nullptr) destroyed_ = heap_.metadata.New<DestroyedArenas>();

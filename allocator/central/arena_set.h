@@ -33,6 +33,8 @@ struct ArenaSettings {
   int64_t muzzy_decay_ms;
   // Who gives the arena its memory; nullptr: the common heap.
   ExtentHooks* hooks = nullptr;
+  // Whether there is only to be an arena if these give memory.
+  bool tries_hooks = false;
 };
 
 // What is remembered of an arena for the program and means nothing here. Guarded by whoever uses
@@ -53,7 +55,7 @@ class ArenaSet {
   explicit constexpr ArenaSet(const Heap& heap) : heap_(heap) {}
 
   // Makes an arena; of the indices that are free, the one that was destroyed last. False if there
-  // are too many, or no memory.
+  // are too many, or no memory. Called with no lock held.
   bool Create(const ArenaSettings& settings, unsigned* index) ABSL_LOCKS_EXCLUDED(table_lock_);
 
   // Frees every block of the arena at once. Nobody may use the arena or its blocks meanwhile; what
@@ -234,6 +236,7 @@ class ArenaSet {
   }
   CentralFreeList* MakeList(Arena* arena, unsigned index, SizeClass size_class)
       ABSL_LOCKS_EXCLUDED(table_lock_);
+  bool Make(const ArenaSettings& settings, unsigned* index) ABSL_LOCKS_EXCLUDED(table_lock_);
   Table* MakeTable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   unsigned TakeIndex() ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock_);
   bool SetHooksLocked(unsigned index, ExtentHooks* hooks)

@@ -399,8 +399,8 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
 }
 
 // As PutInSpan for one object, if by that a bit changes and a count, and no list: most objects that
-// are freed in no order come back so. `cut`: the span's info().
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool CentralFreeList::PutInPlace(const SizeClassInfo& cut,
+// are freed in no order come back so. `cut`: the span's shape().
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool CentralFreeList::PutInPlace(const SpanShape& cut,
                                                                      const void* object,
                                                                      Span* span) {
   const uint32_t after = span->free_objects + 1u;
@@ -422,7 +422,7 @@ void CentralFreeList::PutRun(Heap& heap, void* const* objects, ObjectRun* runs, 
 
 void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
   os::LockHolder hold(lock_);
-  const SizeClassInfo cut = info();
+  const SpanShape cut = ShapeOf(size_class_);
   const uint16_t own = shard_;
   size_t put = 0;
   for (size_t i = 0; i < count; ++i) {

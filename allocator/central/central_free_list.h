@@ -212,10 +212,10 @@ class CentralFreeList {
 
   const SizeClassInfo& info() const { return kSizeClassTable[size_class_]; }
   // Where a span cut so, with so many free objects, is listed.
-  static uint8_t ListOf(const SizeClassInfo& cut, uint64_t free_objects) {
+  static uint8_t ListOf(const SpanShape& cut, uint64_t free_objects) {
     return static_cast<uint8_t>((free_objects * kLists * cut.fullness_scale) >> 32);
   }
-  static uint8_t ListOf(const Span* span) { return ListOf(span->info(), span->free_objects); }
+  static uint8_t ListOf(const Span* span) { return ListOf(span->shape(), span->free_objects); }
   size_t Take(Heap& heap, void** out, size_t want, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t IdleBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -225,7 +225,7 @@ class CentralFreeList {
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReportObject(Heap& heap, void* object, Span* span) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool PutInPlace(const SizeClassInfo& cut, const void* object, Span* span);
+  static bool PutInPlace(const SpanShape& cut, const void* object, Span* span);
   void PutRun(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span)

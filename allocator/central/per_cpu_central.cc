@@ -4,6 +4,7 @@
 #include "absl/numeric/bits.h"
 #include "allocator/central/arena_set.h"
 #include "allocator/os/current_cpu.h"
+#include "allocator/params/span_shapes.h"
 #include "allocator/util/sharing_counts.h"
 
 namespace spanmalloc {
@@ -139,7 +140,7 @@ bool PerCpuCentral::Borrow(const CentralFreeList& home, void** out) {
     std::atomic<uint64_t>& word = lenders_[lender / 64];
     const uint64_t bit = uint64_t{1} << (lender % 64);
     if ((word.load(std::memory_order_relaxed) & bit) == 0 || !MayLend(lender, c)) continue;
-    if (!heap_.page_heap.WouldGrow(kSizeClassTable[c].pages, node)) return false;
+    if (!heap_.page_heap.WouldGrow(ShapeOf(c).pages, node)) return false;
     if ((*out = BorrowFrom(static_cast<SizeClass>(lender), node)) != nullptr) return true;
     word.fetch_and(~bit, std::memory_order_relaxed);
   }

@@ -2,13 +2,15 @@
 //
 // Handlers of arenas.*: what holds for every arena, and the size classes.
 #include <errno.h>
+#include <string.h>
 
 #include "allocator/control/ctl_handlers.h"
+#include "allocator/params/span_shapes.h"
 
 namespace spanmalloc {
 namespace {
 
-const SizeClassInfo& BinInfo(const CtlCall& call) { return kSizeClassTable[call.indices[0] + 1]; }
+const SpanShape& BinShape(const CtlCall& call) { return ShapeOf(call.indices[0] + 1); }
 
 int DecaySetting(const CtlCall& call, int64_t* setting) {
   call.value->number = static_cast<uint64_t>(*setting);
@@ -16,6 +18,25 @@ int DecaySetting(const CtlCall& call, int64_t* setting) {
   if (!IsDecay(*call.write)) return EFAULT;
   *setting = static_cast<int64_t>(call.write->number);
   return 0;
+}
+
+bool IsHooks(const ExtentHooks* hooks) { return hooks != nullptr && hooks->alloc != nullptr; }
+
+// Makes an arena, as `config` says if that was written, and returns its index.
+int MakeArena(const CtlCall& call, const ArenaConfig& config) {
+  if (call.target().arena_create == nullptr) return EAGAIN;
+  if (call.write != nullptr && !IsHooks(config.extent_hooks)) return EINVAL;
+  ArenaSettings settings = {};
+  int error = call.control.WithState([&settings](const ControlState& state) {
+    settings = {state.default_dirty_decay_ms, state.default_muzzy_decay_ms};
+    return 0;
+  });
+  settings.hooks = config.extent_hooks;
+  settings.tries_hooks = config.metadata_use_hooks != 0;
+  unsigned index = 0;
+  if (error == 0) error = call.target().arena_create(settings, &index);
+  call.value->number = index;
+  return error;
 }
 
 }  // namespace
@@ -27,7 +48,7 @@ bool IsDecay(const CtlValue& value) {
 
 ExtentHooks* HooksWritten(const CtlCall& call) {
   auto* hooks = reinterpret_cast<ExtentHooks*>(call.write->number);
-  return hooks == nullptr || hooks->alloc == nullptr ? nullptr : hooks;
+  return IsHooks(hooks) ? hooks : nullptr;
 }
 
 int NumberOfArenas(const CtlCall& call) {
@@ -44,22 +65,15 @@ int ArenasMuzzyDecay(const CtlCall& call) {
 }
 
 int ArenasCreate(const CtlCall& call) {
-  if (call.target().arena_create == nullptr) return EAGAIN;
-  ExtentHooks* hooks = nullptr;
-  if (call.write != nullptr) {
-    hooks = HooksWritten(call);
-    if (hooks == nullptr) return EINVAL;
-  }
-  ArenaSettings settings = {};
-  int error = call.control.WithState([&settings](const ControlState& state) {
-    settings = {state.default_dirty_decay_ms, state.default_muzzy_decay_ms};
-    return 0;
-  });
-  settings.hooks = hooks;
-  unsigned index = 0;
-  if (error == 0) error = call.target().arena_create(settings, &index);
-  call.value->number = index;
-  return error;
+  if (call.write == nullptr) return MakeArena(call, {});
+  return MakeArena(call, {reinterpret_cast<ExtentHooks*>(call.write->number), 0});
+}
+
+int ArenasCreateExt(const CtlCall& call) {
+  if (call.write == nullptr) return MakeArena(call, {});
+  ArenaConfig config;
+  memcpy(&config, reinterpret_cast<const void*>(call.write->number), sizeof(config));
+  return MakeArena(call, config);
 }
 
 int RefusedExtents(const CtlCall& call) {
@@ -77,17 +91,17 @@ int ArenasLookup(const CtlCall& call) {
 }
 
 int BinSize(const CtlCall& call) {
-  call.value->number = BinInfo(call).size;
+  call.value->number = BinShape(call).size;
   return 0;
 }
 
 int BinRegions(const CtlCall& call) {
-  call.value->number = BinInfo(call).objects;
+  call.value->number = BinShape(call).objects;
   return 0;
 }
 
 int BinSlabSize(const CtlCall& call) {
-  call.value->number = BinInfo(call).pages * kPageSize;
+  call.value->number = BinShape(call).pages * kPageSize;
   return 0;
 }
 

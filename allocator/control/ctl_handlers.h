@@ -306,6 +306,7 @@ int NumberOfArenas(const CtlCall& call);
 int ArenasDirtyDecay(const CtlCall& call);
 int ArenasMuzzyDecay(const CtlCall& call);
 int ArenasCreate(const CtlCall& call);
+int ArenasCreateExt(const CtlCall& call);
 int RefusedExtents(const CtlCall& call);
 // Whether a number is a decay time: -1, or milliseconds up to kMaxDecayMs.
 bool IsDecay(const CtlValue& value);

@@ -23,6 +23,7 @@ constexpr CtlType CtlTypeOf(OptionKind kind) {
       return CtlType::kSize;
     case OptionKind::kChoice:
     case OptionKind::kLetters:
+    case OptionKind::kSpanLengths:
     case OptionKind::kText:
       return CtlType::kString;
   }
@@ -133,8 +134,8 @@ const char* CtlTypeText(CtlType type) {
 }
 
 const char* CtlAccessText(CtlAccess access) {
-  static constexpr char kTexts[][7] = {"r", "rw", "rw", "w", "w",  "r", "absent",
-                                       "-", "-",  "r",  "r", "rw", "rw"};
+  static constexpr char kTexts[][7] = {"r", "rw", "rw", "w", "w", "r",  "absent",
+                                       "-", "-",  "r",  "r", "r", "rw", "rw"};
   return kTexts[static_cast<size_t>(access)];
 }
 

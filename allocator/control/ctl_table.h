@@ -37,6 +37,7 @@ enum class CtlAccess : uint8_t {
   kAction,     // neither read nor written: naming it does it
   kAnyAction,  // the same, and what is given with it is left alone
   kCreate,     // makes something and returns its index, which must be asked for
+  kCreateBy,   // as kCreate; what is written is an arena_config_t, and the handler gets its address
   kMake,       // as kCreate, and nothing is written
   kLookUp,     // what belongs to a pointer, which is written
   kBuffer,  // read and written; what is to be read is copied to where the caller's pointer points

@@ -172,6 +172,7 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
       if (writes) return EPERM;
       [[fallthrough]];
     case CtlAccess::kCreate:
+    case CtlAccess::kCreateBy:
       if (transfer.oldp != nullptr && transfer.oldlenp != nullptr &&
           *transfer.oldlenp == SizeOf(row.type)) {
         return 0;
@@ -184,6 +185,11 @@ int CheckAccess(const CtlRow& row, const Transfer& transfer) {
 
 // What is written in to create or look up something is a pointer, whatever comes back.
 int CopyIn(const CtlRow& row, const Transfer& transfer, CtlValue* value) {
+  if (row.access == CtlAccess::kCreateBy) {
+    if (transfer.newlen != sizeof(ArenaConfig)) return EINVAL;
+    value->number = reinterpret_cast<uintptr_t>(transfer.newp);
+    return 0;
+  }
   const bool pointer = row.access == CtlAccess::kCreate || row.access == CtlAccess::kLookUp;
   const CtlType type = pointer ? CtlType::kSize : row.type;
   if (transfer.newlen != SizeOf(type)) return EINVAL;

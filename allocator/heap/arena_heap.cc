@@ -114,6 +114,11 @@ HookedMemory* NodeHeaps::HookedMemoryOf(unsigned number) const {
   return arena == nullptr || arena->memory().hooks() == nullptr ? nullptr : &arena->memory();
 }
 
+bool NodeHeaps::CanProvide(unsigned number) {
+  HookedMemory* memory = HookedMemoryOf(number);
+  return memory == nullptr || memory->CanProvide();
+}
+
 bool NodeHeaps::Provide(unsigned number, size_t pages, size_t alignment) {
   HookedMemory* memory = HookedMemoryOf(number);
   if (memory == nullptr || alignment > kWindowSize) return false;

@@ -32,6 +32,14 @@ struct ExtentHooks {
                 bool committed, unsigned arena);
 };
 
+// What a program says of an arena as it is made: jemalloc's arena_config_t.
+struct ArenaConfig {
+  ExtentHooks* extent_hooks;
+  // That the arena is only made if these give memory then. (jemalloc keeps structures of its own in
+  // it; here those never lie where a program can take the memory away.)
+  unsigned char metadata_use_hooks;  // a bool, if the program wrote one
+};
+
 // What an arena has whose memory nobody else provides: its functions map and unmap memory of the
 // kernel's, for programs that pass calls on to them. The arena itself borrows from the common heap.
 extern const ExtentHooks kDefaultExtentHooks;

@@ -153,14 +153,32 @@ bool HookedMemory::Provide(PageHeap& heap, size_t count, size_t alignment) {
   return done;
 }
 
-bool HookedMemory::GetExtent(PageHeap& heap, size_t count, size_t alignment) {
+// A new extent, with its places in the page map; nullptr if the hooks give none that can be used.
+void* HookedMemory::AskForExtent(size_t size, size_t alignment, bool* zero) {
   ExtentHooks* own = hooks();
-  const size_t size = count << kHugePageShift;
   void* memory = nullptr;
-  bool zero = false;
   bool commit = true;
-  Call([&] { memory = own->alloc(own, nullptr, size, alignment, &zero, &commit, arena_); });
-  if (memory == nullptr || !Admit(memory, size, alignment, commit)) return false;
+  Call([&] { memory = own->alloc(own, nullptr, size, alignment, zero, &commit, arena_); });
+  return memory != nullptr && Admit(memory, size, alignment, commit) ? memory : nullptr;
+}
+
+bool HookedMemory::CanProvide() {
+  if (!provides()) return true;
+  Enlist();
+  bool zero = false;
+  void* memory = closed_.load() == 0 ? AskForExtent(kHugePageSize, kHugePageSize, &zero) : nullptr;
+  if (memory != nullptr) {
+    page_map_.foreign()->Clear(HugePageIndex(AddressOf(memory)), 1);
+    GiveBack(memory, kHugePageSize, /*committed=*/true);
+  }
+  Leave();
+  return memory != nullptr;
+}
+
+bool HookedMemory::GetExtent(PageHeap& heap, size_t count, size_t alignment) {
+  bool zero = false;
+  void* memory = AskForExtent(count << kHugePageShift, alignment, &zero);
+  if (memory == nullptr) return false;
   Enter(heap, {.index = HugePageIndex(AddressOf(memory)), .count = count, .dirty = !zero});
   return true;
 }

@@ -58,6 +58,9 @@ class HookedMemory final : public os::VirtualMemory {
   // False if there are no hooks, or if they give none that can be used.
   bool Provide(PageHeap& heap, size_t count, size_t alignment);
 
+  // Whether the hooks, if there are any, give an extent that can be used. It goes back to them.
+  bool CanProvide();
+
   // Makes free huge pages [index, index + count) one extent with the huge page before them. False
   // if they aren't free, or the hooks don't merge.
   bool JoinBehind(PageHeap& heap, size_t index, size_t count);
@@ -172,6 +175,7 @@ class HookedMemory final : public os::VirtualMemory {
   void GiveBack(void* memory, size_t size, bool committed);
   bool Admit(void* memory, size_t size, size_t alignment, bool committed);
   void Enter(PageHeap& heap, const HugeRun& run);
+  void* AskForExtent(size_t size, size_t alignment, bool* zero);
   bool GetExtent(PageHeap& heap, size_t count, size_t alignment);
   bool Recommit(PageHeap& heap, size_t count, size_t alignment);
   bool Merge(size_t at, bool committed);

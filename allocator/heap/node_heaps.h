@@ -241,6 +241,8 @@ class NodeHeaps {
   bool SetHooks(unsigned number, ExtentHooks* hooks);
   // nullptr if it never had any.
   HookedMemory* HookedMemoryOf(unsigned number) const;
+  // Whether the program's hooks, if there are any, give memory; what they give goes back to them.
+  bool CanProvide(unsigned number);
   // Makes room for a span that couldn't be allocated. False if the hooks give no memory.
   bool Provide(unsigned number, size_t pages, size_t alignment);
   // Makes room for a large span to grow to `pages` pages where it is. False if hooks can't.

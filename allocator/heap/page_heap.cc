@@ -4,6 +4,7 @@
 #include "allocator/heap/page_heap.h"
 
 #include "absl/numeric/bits.h"
+#include "allocator/params/span_shapes.h"
 
 namespace spanmalloc {
 namespace {
@@ -251,7 +252,6 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
 }
 
 Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
-  const SizeClassInfo& info = kSizeClassTable[size_class];
   const size_t bitmap_bytes = Span::LongBitmapBytes(size_class);
   uint64_t* bitmap = nullptr;
   if (bitmap_bytes != 0) {
@@ -260,7 +260,7 @@ Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
     if (bitmap == nullptr) return nullptr;
   }
   os::LockHolder hold(lock_);
-  Span* span = AllocateInHugePage(info.pages, 1, size_class);
+  Span* span = AllocateInHugePage(ShapeOf(size_class).pages, 1, size_class);
   if (span == nullptr) {
     if (bitmap != nullptr) metadata_.Free(bitmap, bitmap_bytes);
     return nullptr;

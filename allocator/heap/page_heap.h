@@ -32,6 +32,7 @@
 #include "allocator/heap/span.h"
 #include "allocator/os/clock.h"
 #include "allocator/os/ranked_lock.h"
+#include "allocator/params/span_shapes.h"
 
 namespace spanmalloc {
 
@@ -508,7 +509,7 @@ class PageHeap {
     return pool_.IsMapped(index) ? page_map_.HugePageAt(index) : nullptr;
   }
   static SpanKind KindOf(SizeClass c) {
-    return kSizeClassTable[c].objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
+    return ShapeOf(c).objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
   }
   static size_t FirstPage(const Span* span) { return PageIndex(span->start) % kPagesPerHugePage; }
 

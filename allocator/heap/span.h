@@ -19,6 +19,7 @@
 #include "absl/numeric/bits.h"
 #include "allocator/params/memory_geometry.h"
 #include "allocator/params/size_class_table.h"
+#include "allocator/params/span_shapes.h"
 #include "allocator/util/attributes.h"
 #include "allocator/util/bitmap.h"
 #include "allocator/util/intrusive_list.h"
@@ -31,9 +32,6 @@ enum class SpanState : uint8_t {
   kListed,    // of a size class, in its central free list, with free objects
   kPurged,    // of a size class, in no list while a program's hooks give back parts of it
 };
-
-// So many words of a bitmap lie within the descriptor.
-inline constexpr size_t kShortBitmapWords = 3;
 
 struct alignas(kCacheLine) Span {
   // Constant while the span is in use (`pages` of a large span changes as realloc resizes it).
@@ -56,6 +54,8 @@ struct alignas(kCacheLine) Span {
   // Of a size class: no object came back yet. They are given out by address, so that the last
   // `free_objects` are free, and the bitmap is zero and wasn't touched.
   bool in_order : 1;
+  // Of a size class: its bitmap is long_bitmap. Constant while the span is in use.
+  bool bitmap_apart : 1;
   uint16_t free_objects;
 
   // The shard that owns the span: written under that shard's lock, read without it to find which
@@ -68,12 +68,12 @@ struct alignas(kCacheLine) Span {
   union {
     // Of a size class: the bitmap of its free objects.
     uint64_t free_words[kShortBitmapWords];
-    // Of a size class with more objects than that has bits: where its bitmap is.
+    // Of a size class whose bitmap doesn't fit there (bitmap_apart): where it is.
     uint64_t* long_bitmap;
-    // Of a size class with spans of more than kPagesOfFirst pages, which have few objects: the
-    // further bits of Released().
+    // Of a size class with spans of more than kPagesOfFirstParts pages: the further bits of
+    // Released().
     struct {
-      uint64_t free_words_of_few[kShortBitmapWords - 1];
+      uint64_t words_before[kShortBitmapWords - 1];
       uint32_t released_further;
     };
     // Of a large span; all zero in others that hold a block, or none.
@@ -88,18 +88,15 @@ struct alignas(kCacheLine) Span {
     };
   };
 
-  // The parts of so many pages fill released_first.
-  static constexpr size_t kPagesOfFirst = 32 * kReleaseUnit / kPageSize;
-
   // Bytes of the bitmap that a span of class `c` has apart from its descriptor; 0: none.
-  static constexpr size_t LongBitmapBytes(SizeClass c) {
-    const size_t objects = kSizeClassTable[c].objects;
-    return objects <= kShortBitmapWords * 64 ? 0 : (objects + 63) / 64 * sizeof(uint64_t);
+  static size_t LongBitmapBytes(SizeClass c) {
+    const SpanShape& shape = ShapeOf(c);
+    return shape.long_bitmap ? (size_t{shape.objects} + 63) / 64 * sizeof(uint64_t) : 0;
   }
 
-  const SizeClassInfo& info() const { return kSizeClassTable[size_class]; }
-  size_t objects() const { return info().objects; }
-  size_t object_size() const { return info().size; }
+  const SpanShape& shape() const { return ShapeOf(size_class); }
+  size_t objects() const { return shape().objects; }
+  size_t object_size() const { return shape().size; }
   size_t bytes() const { return size_t{pages} << kPageShift; }
   bool Contains(uintptr_t address) const { return address - start < bytes(); }
   // Whether one of its objects may have been given out as one of class `c`.
@@ -114,12 +111,12 @@ struct alignas(kCacheLine) Span {
   // Of a size class: one bit for each of its parts (of kReleaseUnit bytes) whose memory was given
   // back to the kernel. It holds free objects only.
   uint64_t Released() const {
-    if (ABSL_PREDICT_TRUE(pages <= kPagesOfFirst)) return released_first;
+    if (ABSL_PREDICT_TRUE(pages <= kPagesOfFirstParts)) return released_first;
     return released_first | uint64_t{released_further} << 32;
   }
   void SetReleased(uint64_t parts) {
     released_first = static_cast<uint32_t>(parts);
-    if (ABSL_PREDICT_FALSE(pages > kPagesOfFirst)) {
+    if (ABSL_PREDICT_FALSE(pages > kPagesOfFirstParts)) {
       released_further = static_cast<uint32_t>(parts >> 32);
     }
   }
@@ -139,13 +136,14 @@ struct alignas(kCacheLine) Span {
     size_class = c;
     free_objects = static_cast<uint16_t>(objects());
     in_order = true;
+    bitmap_apart = bitmap != nullptr;
     for (uint64_t& word : free_words) word = 0;
-    if (bitmap != nullptr) long_bitmap = bitmap;
+    if (bitmap_apart) long_bitmap = bitmap;
   }
 
   // The reverse, for a span that is nobody's any more. Returns the bitmap.
   uint64_t* ForgetObjects() {
-    uint64_t* const bitmap = LongBitmapBytes(size_class) != 0 ? long_bitmap : nullptr;
+    uint64_t* const bitmap = bitmap_apart ? long_bitmap : nullptr;
     for (uint64_t& word : free_words) word = 0;
     return bitmap;
   }
@@ -215,14 +213,14 @@ struct alignas(kCacheLine) Span {
   // start of an object, or whose object is free. Returns how many.
   ALLOC_FAST_PATH size_t PutObjects(void* const* pointers, size_t count) {
     if (ABSL_PREDICT_FALSE(in_order)) EndOrder();
-    if (count == 1) return PutObject(pointers[0], info()) ? 1 : 0;
+    if (count == 1) return PutObject(pointers[0], shape()) ? 1 : 0;
     return PutSeveral(pointers, count);
   }
 
-  // The same for one object. Requires: `cut` is info(), and not in_order.
-  ALLOC_FAST_PATH bool PutObject(const void* pointer, const SizeClassInfo& cut) {
+  // The same for one object. Requires: `cut` is shape(), and not in_order.
+  ALLOC_FAST_PATH bool PutObject(const void* pointer, const SpanShape& cut) {
     const size_t index = IndexOfStart(pointer, cut);
-    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index, WordsOf(cut)))) return false;
+    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index, words()))) return false;
     ++free_objects;
     return true;
   }
@@ -231,17 +229,17 @@ struct alignas(kCacheLine) Span {
   static constexpr size_t kNoObject = ~size_t{0};
 
   // The index of the object that starts at `pointer`; kNoObject if none does. `cut`: the span's
-  // info().
-  size_t IndexOfStart(const void* pointer, const SizeClassInfo& cut) const {
+  // shape().
+  size_t IndexOfStart(const void* pointer, const SpanShape& cut) const {
     const uint64_t offset = reinterpret_cast<uintptr_t>(pointer) - start;
-    if (ABSL_PREDICT_FALSE(offset > size_t{cut.objects - 1} * cut.size)) return kNoObject;
+    if (ABSL_PREDICT_FALSE(offset > (size_t{cut.objects} - 1) * cut.size)) return kNoObject;
     // The index is in the upper half; a start has less than the reciprocal in the lower.
     const uint64_t scale = cut.reciprocal;
     const uint64_t product = offset * scale;
     if (ABSL_PREDICT_FALSE(static_cast<uint32_t>(product) >= scale)) return kNoObject;
     return product >> 32;
   }
-  size_t IndexOfStart(const void* pointer) const { return IndexOfStart(pointer, info()); }
+  size_t IndexOfStart(const void* pointer) const { return IndexOfStart(pointer, shape()); }
 
   size_t PutSeveral(void* const* pointers, size_t count) {
     const size_t end = objects();
@@ -308,14 +306,11 @@ struct alignas(kCacheLine) Span {
     bits().SetRange(live_objects(), free_objects);
   }
 
-  uint64_t* words() { return WordsOf(info()); }
-  uint64_t* WordsOf(const SizeClassInfo& cut) {
-    return cut.objects <= kShortBitmapWords * 64 ? free_words : long_bitmap;
-  }
+  uint64_t* words() { return bitmap_apart ? long_bitmap : free_words; }
   BitmapView bits() { return {words(), (objects() + 63) / 64 * 64}; }
 
   size_t IndexOf(uintptr_t address) const {
-    return static_cast<size_t>(((address - start) * uint64_t{info().reciprocal}) >> 32);
+    return static_cast<size_t>(((address - start) * uint64_t{shape().reciprocal}) >> 32);
   }
 };
 
@@ -324,25 +319,21 @@ static_assert(sizeof(Span) == kCacheLine);
 // Whether the lower half of offset * reciprocal tells starts of objects, as PutObjects wants it:
 // what rounding the reciprocal adds stays below the reciprocal for every offset up to the last
 // start.
-constexpr bool TellsStarts(const SizeClassInfo& info) {
-  const uint64_t added = uint64_t{info.size} * info.reciprocal - (uint64_t{1} << 32);
-  return (info.objects - 1) * added < info.reciprocal;
+constexpr bool TellsStarts(const SpanShape& shape) {
+  const uint64_t added = uint64_t{shape.size} * shape.reciprocal - (uint64_t{1} << 32);
+  return (shape.objects - 1) * added < shape.reciprocal;
 }
-constexpr bool AllTellStarts() {
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    if (!TellsStarts(kSizeClassTable[c])) return false;
-  }
-  return true;
-}
-static_assert(AllTellStarts());
-static_assert(kMaxObjectsPerSpan <= UINT16_MAX);
+// What holds for the longest spans holds for shorter ones.
 static_assert([] {
-  for (const SizeClassInfo& info : kSizeClassTable) {
-    if (info.pages > Span::kPagesOfFirst && info.objects > (kShortBitmapWords - 1) * 64)
-      return false;
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    const size_t size = kSizeClassTable[c].size;
+    const size_t pages = size > kMaxSharedSpanSize ? size / kPageSize : kMaxSharedSpanPages;
+    if (!TellsStarts(span_shapes_internal::MakeShape(size, pages))) return false;
   }
   return true;
 }());
+static_assert(kMaxObjectsPerSpan <= UINT16_MAX);
+static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 64);  // for Released
 
 using SpanList = IntrusiveList<Span>;
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "allocator/params/span_shapes.h"
 #include "allocator/util/packed_texts.h"
 #include "allocator/util/text_buffer.h"
 
@@ -116,18 +117,30 @@ bool ParseValue(std::string_view text, const Bounds& bounds, const char** field)
   return false;
 }
 
-bool ParseValue(std::string_view text, const Bounds&, OptionLetters* field) {
-  if (text.size() > OptionLetters::kMaxSize) return false;
-  for (const char c : text) {
-    if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')) return false;
-  }
+template <size_t kLimit>
+bool CopyText(std::string_view text, OptionText<kLimit>* field) {
+  if (text.size() > kLimit) return false;
   std::copy(text.begin(), text.end(), field->text);
   field->text[text.size()] = '\0';
   return true;
 }
 
+bool ParseValue(std::string_view text, const Bounds&, OptionSpanLengths* field) {
+  return IsSpanLengths(text) && CopyText(text, field);
+}
+
+bool ParseValue(std::string_view text, const Bounds&, OptionLetters* field) {
+  for (const char c : text) {
+    if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')) return false;
+  }
+  return CopyText(text, field);
+}
+
 bool Same(const char* a, const char* b) { return std::string_view(a) == b; }
-bool Same(const OptionLetters& a, const OptionLetters& b) { return Same(a.text, b.text); }
+template <size_t kLimit>
+bool Same(const OptionText<kLimit>& a, const OptionText<kLimit>& b) {
+  return Same(a.text, b.text);
+}
 template <typename Number>
 bool Same(Number a, Number b) {
   return a == b;
@@ -234,7 +247,10 @@ OptionInfo OptionAt(size_t row) {
 namespace {
 
 OptionValue AsValue(const char* text) { return {0, text}; }
-OptionValue AsValue(const OptionLetters& letters) { return {0, letters.text}; }
+template <size_t kLimit>
+OptionValue AsValue(const OptionText<kLimit>& text) {
+  return {0, text.text};
+}
 template <typename Number>
 OptionValue AsValue(const Number& number) {
   return {static_cast<int64_t>(number), nullptr};
@@ -280,6 +296,9 @@ size_t DescribeBounds(size_t row, char* out, size_t capacity) {
       break;
     case OptionKind::kLetters:
       text << "up to 31 letters";
+      break;
+    case OptionKind::kSpanLengths:
+      text << "lowest-highest:pages, joined by vertical bars, or default";
       break;
   }
   return text.size();

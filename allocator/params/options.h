@@ -14,15 +14,27 @@
 
 namespace spanmalloc {
 
-enum class OptionKind : uint8_t { kBool, kSigned, kUnsigned, kSize, kChoice, kLetters, kText };
+enum class OptionKind : uint8_t {
+  kBool,
+  kSigned,
+  kUnsigned,
+  kSize,
+  kChoice,
+  kLetters,
+  kSpanLengths,
+  kText
+};
 
 enum class OptionEffect : uint8_t { kActs, kIgnored, kFixed };
 
-// A short text, NUL-terminated.
-struct OptionLetters {
-  static constexpr size_t kMaxSize = 31;
+// A text of limited length, NUL-terminated.
+template <size_t kLimit>
+struct OptionText {
+  static constexpr size_t kMaxSize = kLimit;
   char text[kMaxSize + 1];
 };
+using OptionLetters = OptionText<31>;
+using OptionSpanLengths = OptionText<255>;
 
 namespace options_internal {
 
@@ -58,6 +70,10 @@ template <>
 struct FieldOf<OptionKind::kLetters> {
   using Type = OptionLetters;
 };
+template <>
+struct FieldOf<OptionKind::kSpanLengths> {
+  using Type = OptionSpanLengths;
+};
 
 }  // namespace options_internal
 
@@ -79,7 +95,7 @@ struct OptionInfo {
   const char* help;
 };
 
-// A field's value: `text` for choices and letters, else `number`.
+// A field's value: `text` for choices, letters and texts, else `number`.
 struct OptionValue {
   int64_t number;
   const char* text;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The size classes: 69 sizes to which requests up to 256 KiB are rounded, and for each how its
-// spans are cut. Facts only, computed at compile time.
+// The size classes: 69 sizes to which requests up to 256 KiB are rounded, and how many objects of
+// each are moved and kept at once. Facts only, computed at compile time. How spans are cut into
+// objects: span_shapes.h.
 //
 // Every size is a multiple of 16, malloc's alignment. Up to 256 bytes the step is 16, up to 512
 // it is 32, up to 1 KiB 64: rounding wastes 4 % on average above 128 bytes. From there on there
@@ -9,10 +10,6 @@
 // above each power of two: programs ask for a power of two and a header more often than for
 // anything else, and would waste a fifth each time. Above 32 KiB the waste of rounding is address
 // space, not memory, since a span there holds one object whose tail nobody touches.
-//
-// A span is as short as holds 16 KiB of objects with little left over: a short span is sooner
-// empty, and can then serve another class. Up to 64 bytes, where its descriptor would weigh more,
-// it holds 24 KiB, and 512 objects at least.
 #ifndef SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_
 #define SPANMALLOC_ALLOCATOR_PARAMS_SIZE_CLASS_TABLE_H_
 
@@ -35,20 +32,11 @@ inline constexpr size_t kSizeClassEnd = kSizeClasses + 1;
 inline constexpr size_t kMaxTableSize = 1024;
 // Requests up to this many bytes have a class; larger ones are spans of their own.
 inline constexpr size_t kMaxClassSize = 256 * 1024;
-// From this size on, a span holds one object.
+// Above this size, a span holds one object.
 inline constexpr size_t kMaxSharedSpanSize = 32 * 1024;
 
-inline constexpr size_t kMaxObjectsPerSpan = 1536;
-// A span of several objects is no longer than this: 256 KiB.
-inline constexpr size_t kMaxSharedSpanPages = 32;
-
 struct SizeClassInfo {
-  uint32_t size;        // bytes of an object
-  uint32_t pages;       // pages of a span
-  uint32_t objects;     // objects in a span
-  uint32_t reciprocal;  // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
-  uint32_t
-      fullness_scale;      // floor(2^32 / objects), a little less for one: of free objects, a share
+  uint32_t size;           // bytes of an object
   uint32_t batch;          // objects moved between a thread cache and a central free list at once
   uint32_t cache_limit;    // objects a thread cache may hold at most
   uint32_t central_limit;  // object pointers a CPU's central free list may hold at most
@@ -60,36 +48,12 @@ constexpr uint32_t Clamp(size_t value, size_t low, size_t high) {
   return static_cast<uint32_t>(value < low ? low : value > high ? high : value);
 }
 
-// The shortest span that holds enough objects and has little left over behind them: a 32nd at most,
-// or, if that takes too long a span, the least share.
-constexpr uint32_t PagesOfSpan(size_t size) {
-  if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
-  const size_t enough = size <= 48      ? 24 * 1024 / size
-                        : size <= 64    ? 512
-                        : size <= 16384 ? 16384 / size
-                                        : 1;
-  uint32_t best = 0;
-  for (uint32_t pages = 1; pages <= kMaxSharedSpanPages; ++pages) {
-    const size_t objects = pages * kPageSize / size;
-    if (objects < enough) continue;
-    const size_t rest = pages * kPageSize - objects * size;
-    if (rest * 32 <= objects * size) return pages;
-    if (best == 0 || rest * best < (best * kPageSize % size) * pages) best = pages;
-  }
-  return best;
-}
-
 // What the class above a power of two holds more than that.
 constexpr size_t HeaderSize(size_t power) { return power / 32 < 64 ? power / 32 : 64; }
 
 constexpr SizeClassInfo MakeInfo(size_t size) {
   SizeClassInfo info = {};
   info.size = static_cast<uint32_t>(size);
-  info.pages = PagesOfSpan(size);
-  info.objects =
-      size > kMaxSharedSpanSize ? 1 : static_cast<uint32_t>(info.pages * kPageSize / size);
-  info.reciprocal = static_cast<uint32_t>(((uint64_t{1} << 32) + size - 1) / size);
-  info.fullness_scale = UINT32_MAX / info.objects;
   info.batch = Clamp(8192 / size, size > kMaxSharedSpanSize ? 1 : 2, 64);
   info.cache_limit =
       size > kMaxSharedSpanSize ? Clamp(128 * 1024 / size, 1, 4) : Clamp(64 * 1024 / size, 4, 1024);
@@ -134,7 +98,6 @@ constexpr bool MayLend(size_t lender, size_t c) {
 }
 
 static_assert(kSizeClassTable[kSizeClasses].size == kMaxClassSize);
-static_assert(kMaxSharedSpanPages * kPageSize / kReleaseUnit <= 64);  // for Span::Released
 
 }  // namespace spanmalloc
 

@@ -2,6 +2,7 @@
 #include "allocator/telemetry/resident_memory.h"
 
 #include "allocator/os/process_memory.h"
+#include "allocator/params/span_shapes.h"
 
 namespace spanmalloc {
 namespace {
@@ -12,8 +13,8 @@ int64_t Signed(size_t bytes) { return static_cast<int64_t>(bytes); }
 size_t SpanEnds(const StatsSnapshot& snapshot) {
   size_t bytes = 0;
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const SizeClassInfo& info = kSizeClassTable[c];
-    bytes += snapshot.classes[c].spans * (info.pages * kPageSize - info.objects * info.size);
+    const SpanShape& shape = ShapeOf(c);
+    bytes += snapshot.classes[c].spans * (shape.pages * kPageSize - shape.objects * shape.size);
   }
   return bytes;
 }

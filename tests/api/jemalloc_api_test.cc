@@ -40,6 +40,12 @@ bool AllAre(const void* bytes, size_t begin, size_t end, unsigned char value) {
   return std::all_of(first + begin, first + end, [value](unsigned char b) { return b == value; });
 }
 
+struct Sized {
+  void* ptr;
+  size_t size;
+};
+extern "C" Sized smallocx_spanmalloc(size_t size, int flags);
+
 // Leaves freed blocks that aren't zero where a later allocation of this kind may find them.
 void SoilHeap(size_t size, int flags) {
   void* blocks[4];
@@ -61,6 +67,23 @@ TEST(Flags, HaveTheValuesThatProgramsWereCompiledWith) {
   EXPECT_EQ(MALLOCX_TCACHE_NONE, 0x100);
   EXPECT_EQ(MALLOCX_ARENA(0), 0x100000);
   EXPECT_EQ(MALLOCX_ARENA(4), 0x500000);
+}
+
+TEST(Smallocx, TellsTheUsableSizeOfWhatItAllocates) {
+  for (const int flags : {0, MALLOCX_ZERO, MALLOCX_ALIGN(4096), MALLOCX_TCACHE_NONE}) {
+    for (size_t size : SomeSizes()) {
+      const Sized made = smallocx_spanmalloc(size, flags);
+      ASSERT_NE(made.ptr, nullptr);
+      ASSERT_EQ(made.size, nallocx(size, flags)) << size;
+      ASSERT_LE(made.size, sallocx(made.ptr, 0)) << size;
+      if ((flags & MALLOCX_ZERO) != 0) ASSERT_TRUE(AllAre(made.ptr, 0, made.size, 0));
+      memset(made.ptr, 1, made.size);
+      sdallocx(made.ptr, size, flags);
+    }
+  }
+  const Sized none = smallocx_spanmalloc(SIZE_MAX, 0);
+  EXPECT_EQ(none.ptr, nullptr);
+  EXPECT_EQ(none.size, 0u);
 }
 
 TEST(Mallocx, GivesTheUsableSizeThatNallocxNames) {

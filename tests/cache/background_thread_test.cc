@@ -79,7 +79,7 @@ class BackgroundThreadTest : public testing::Test {
 TEST_F(BackgroundThreadTest, GoesOnWithAPassThroughTheSpansOfAProgramThatRuns) {
   // More spans than one call searches, partly used; the array of the list takes some objects more.
   const SizeClass c = SizeClassOf(4096);
-  const size_t per_span = kSizeClassTable[c].objects;
+  const size_t per_span = ShapeOf(c).objects;
   std::vector<void*> objects(1000 * per_span);
   for (void*& object : objects) ASSERT_EQ(on_.central.Remove(c, &object, 1), 1u);
   for (size_t i = 0; i < objects.size(); ++i) {
@@ -154,7 +154,7 @@ TEST_F(BackgroundThreadTest, WhatLiesInsideSpansGoesAfterHalfTheDecayOfQuiet) {
   std::vector<void*> objects(2000);
   for (void*& object : objects) ASSERT_EQ(on_.central.Remove(kClass, &object, 1), 1u);
   for (size_t i = 0; i < objects.size(); ++i) {
-    if (i % kSizeClassTable[kClass].objects != 0) on_.central.Insert(kClass, &objects[i], 1);
+    if (i % ShapeOf(kClass).objects != 0) on_.central.Insert(kClass, &objects[i], 1);
   }
   PassSlowPath();
   const uint64_t freed_ms = on_.clock.NowMs();
@@ -165,7 +165,7 @@ TEST_F(BackgroundThreadTest, WhatLiesInsideSpansGoesAfterHalfTheDecayOfQuiet) {
     EXPECT_EQ(released(), 0u) << on_.clock.NowMs() - freed_ms;
   }
   while (StepAndSleep() != kForever) ASSERT_LT(on_.clock.NowMs(), freed_ms + 2000);
-  EXPECT_GT(released(), objects.size() / kSizeClassTable[kClass].objects);
+  EXPECT_GT(released(), objects.size() / ShapeOf(kClass).objects);
 }
 
 TEST_F(BackgroundThreadTest, GivesAPeakBackWithinTheDecay) {

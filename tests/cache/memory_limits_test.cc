@@ -136,7 +136,7 @@ TEST_F(MemoryLimitsTest, ThreadCacheThenCentralListsThenSpans) {
   for (int i = 0; i < 2000; ++i) cached.push_back(on_.Allocate(state, kOtherClass));
   std::vector<void*> scattered = Objects(kClass, 64);
   for (size_t i = 0; i < scattered.size(); ++i) {
-    if (i % kSizeClassTable[kClass].objects != 0) on_.central.Insert(kClass, &scattered[i], 1);
+    if (i % ShapeOf(kClass).objects != 0) on_.central.Insert(kClass, &scattered[i], 1);
   }
   for (void* object : cached) on_.Free(state, kOtherClass, object);
   const size_t held = on_.page_heap.HeldPages() * kPageSize;
@@ -275,7 +275,7 @@ TEST_F(MemoryLimitsTest, AllStagesAreTriedBeforeItRefuses) {
   std::vector<void*> objects = Objects(kClass, 90);
   // One object of each span stays.
   for (size_t i = 0; i < objects.size(); ++i) {
-    if (i % kSizeClassTable[kClass].objects != 0) on_.Free(state, kClass, objects[i]);
+    if (i % ShapeOf(kClass).objects != 0) on_.Free(state, kClass, objects[i]);
   }
   EXPECT_EQ(TryLarge(30), nullptr);
   EXPECT_TRUE(limits_.MakeRoom(30 * kPagesPerMiB, state));
@@ -294,7 +294,7 @@ TEST_F(MemoryLimitsTest, ItRefusesByWhatIsHeldAndNotByWhatWentBack) {
   void* alone = nullptr;  // in a huge page of its own
   ASSERT_EQ(on_.central.Remove(kOtherClass, &alone, 1), 1u);
   for (size_t i = 0; i < objects.size(); ++i) {
-    if (i % kSizeClassTable[kClass].objects != 0) on_.Free(state, kClass, objects[i]);
+    if (i % ShapeOf(kClass).objects != 0) on_.Free(state, kClass, objects[i]);
   }
   on_.Free(state, kOtherClass, alone);
   EXPECT_TRUE(limits_.MakeRoom(30 * kPagesPerMiB, state));

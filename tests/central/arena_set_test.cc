@@ -86,7 +86,7 @@ TEST_F(ArenaSetTest, ArenasShareNoSpan) {
 TEST_F(ArenaSetTest, ResetForgetsWhatTheKernelHasOfSpans) {
   const unsigned arena = Create();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    if (kSizeClassTable[c].objects < 2) continue;
+    if (ShapeOf(c).objects < 2) continue;
     bool zeroed;
     EXPECT_NE(arenas_.Allocate(arena, c, 1, 16, &zeroed), nullptr);
   }

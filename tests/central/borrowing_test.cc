@@ -16,7 +16,7 @@ namespace {
 
 const auto kLender = static_cast<SizeClass>(SizeClassOf(960));
 const auto kBorrower = static_cast<SizeClass>(SizeClassOf(704));
-const SizeClassInfo& kLent = kSizeClassTable[kLender];
+const SpanShape& kLent = ShapeOf(kLender);
 
 // What isn't lent: 64 KiB.
 constexpr size_t kKeptBytes = 64 * 1024;
@@ -77,7 +77,7 @@ TEST_F(BorrowingTest, IdleObjectsAreTakenBeforeTheHeapGrows) {
 TEST_F(BorrowingTest, NotBeforeTheyHaveBeenIdleForAWholeTick) {
   MakeHoles();
   EXPECT_EQ(TakenFrom(kBorrower), kBorrower);
-  on_.Take(kBorrower, kSizeClassTable[kBorrower].objects - 1);
+  on_.Take(kBorrower, ShapeOf(kBorrower).objects - 1);
   Tick(1);
   EXPECT_EQ(TakenFrom(kBorrower), kBorrower);
 }

@@ -209,7 +209,7 @@ class ExtentHooksTest : public testing::Test {
     const bool large = size > kMaxClassSize;
     const size_t c = large ? kNoSizeClass : kClass;
     void* block = arenas_.Allocate(arena, c, size, alignment, &zeroed_);
-    const size_t pages = large ? PagesFor(size) : kSizeClassTable[c].pages;
+    const size_t pages = large ? PagesFor(size) : ShapeOf(c).pages;
     for (int i = 0; block == nullptr && i < 3; ++i) {
       if (!arenas_.Provide(arena, pages, large ? alignment : 1)) break;
       block = arenas_.Allocate(arena, c, size, alignment, &zeroed_);

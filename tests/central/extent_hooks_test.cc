@@ -46,6 +46,44 @@ TEST_F(ExtentHooksTest, AllMemoryComesFromThemAndGoesBack) {
   EXPECT_TRUE(Destroy(arena));
 }
 
+TEST_F(ExtentHooksTest, HooksThatAreTriedGiveAnExtentAndGetItBack) {
+  for (const bool commits : {true, false}) {
+    provider_.commits = commits;
+    unsigned arena = 0;
+    ASSERT_TRUE(arenas_.Create({1000, 0, &provider_, true}, &arena));
+    Calls expected = {"alloc", "dalloc"};
+    if (!commits) expected.insert(expected.begin() + 1, "commit");
+    EXPECT_EQ(provider_.Take(), expected);
+    EXPECT_TRUE(provider_.extents.empty());
+    EXPECT_EQ(on_.node_heaps.ArenaStats(arena).mapped_pages, 0u);
+    Filled(arena, 100);
+    EXPECT_EQ(provider_.Count("alloc"), 1u) << "the next extent is another";
+    EXPECT_TRUE(Destroy(arena));
+    EXPECT_TRUE(provider_.extents.empty());
+    provider_.Take();
+  }
+  provider_.declined = {"dalloc"};
+  unsigned arena = 0;
+  ASSERT_TRUE(arenas_.Create({1000, 0, &provider_, true}, &arena));
+  EXPECT_EQ(provider_.Take(), Calls({"alloc", "commit", "dalloc", "destroy"}));
+  EXPECT_TRUE(Destroy(arena));
+}
+
+TEST_F(ExtentHooksTest, HooksThatAreTriedAndFailGetNoArena) {
+  unsigned arena = 0;
+  provider_.declined = {"alloc"};
+  EXPECT_FALSE(arenas_.Create({1000, 0, &provider_, true}, &arena));
+  EXPECT_EQ(provider_.Take(), Calls({"alloc"}));
+  EXPECT_FALSE(arenas_.Exists(1));
+  provider_.declined = {};
+  provider_.shift = kPageSize;
+  EXPECT_FALSE(arenas_.Create({1000, 0, &provider_, true}, &arena)) << "what can't be used";
+  EXPECT_TRUE(provider_.extents.empty());
+  provider_.shift = 0;
+  EXPECT_EQ(Create(&provider_), 1u) << "the index is free";
+  EXPECT_TRUE(Destroy(1));
+}
+
 TEST_F(ExtentHooksTest, WhatIsDeclinedIsOfferedToTheNextHook) {
   const unsigned arena = Create(&provider_);
   const auto purged_with = [&](std::set<std::string> declined) {

@@ -32,8 +32,7 @@ class PerCpuCentralTest : public testing::Test {
   void ExpectLive(SizeClass c, size_t live) {
     const CentralFreeListStats stats = central_.Stats(c);
     EXPECT_EQ(stats.taken - stats.returned, live);
-    EXPECT_EQ(stats.spans * kSizeClassTable[c].objects,
-              live + stats.array_objects + stats.span_objects);
+    EXPECT_EQ(stats.spans * ShapeOf(c).objects, live + stats.array_objects + stats.span_objects);
   }
 
   CentralOnFakes on_;
@@ -43,7 +42,7 @@ class PerCpuCentralTest : public testing::Test {
 TEST_F(PerCpuCentralTest, EveryClassGivesEachObjectOnceAndTakesItBack) {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     const auto size_class = static_cast<SizeClass>(c);
-    const size_t count = 2 * kSizeClassTable[c].objects + 3;
+    const size_t count = 2 * ShapeOf(c).objects + 3;
     const std::vector<void*> objects = on_.Take(size_class, count);
     ASSERT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), count);
     ExpectLive(size_class, count);
@@ -141,7 +140,7 @@ TEST_F(PerCpuCentralTest, ACpuTakesWhatAnotherHasToSpare) {
 }
 
 TEST_F(PerCpuCentralTest, ACpuThatHadNothingToSpareIsLookedAtAgainWhenItHas) {
-  const size_t in_span = kSizeClassTable[kClass].objects;
+  const size_t in_span = ShapeOf(kClass).objects;
   std::vector<void*> objects;
   {
     PinToCpu pin(0);

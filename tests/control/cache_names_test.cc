@@ -53,7 +53,7 @@ TEST_F(CacheNamesTest, ACpusListsHaveWhatWasPutThere) {
   for (const auto& at : {OnCpu(cpu, ""), OfClass(cpu, "")}) {
     EXPECT_EQ(Read<size_t>(at + "objects"), 7u);
     EXPECT_EQ(Read<size_t>(at + "bytes"), 7 * kSize);
-    EXPECT_EQ(Read<size_t>(at + "span_free"), (kSizeClassTable[kClass].objects - 8) * kSize);
+    EXPECT_EQ(Read<size_t>(at + "span_free"), (ShapeOf(kClass).objects - 8) * kSize);
     EXPECT_EQ(Read<size_t>(at + "spans"), 1u);
     EXPECT_EQ(Read<uint64_t>(at + "taken"), 8u);
     EXPECT_EQ(Read<uint64_t>(at + "returned"), 7u);

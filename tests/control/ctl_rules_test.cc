@@ -149,6 +149,7 @@ TEST_F(CtlRulesTest, ByAccess) {
         }
         break;
       case CtlAccess::kCreate:
+      case CtlAccess::kCreateBy:
       case CtlAccess::kMake:
         for (size_t length = 0; length <= 16; ++length) {
           if (length == size) continue;

@@ -160,6 +160,43 @@ TEST_F(GeneralNamesTest, AnArenaIsMadeOnlyForACallerThatTakesItsIndex) {
   EXPECT_EQ(Do("arena.4096.destroy"), EFAULT);
 }
 
+TEST_F(GeneralNamesTest, AnArenaIsMadeAsAConfigSays) {
+  const char* name = "experimental.arenas_create_ext";
+  unsigned index = 77;
+  size_t length = 8;
+  ExtentHooks hooks = {};
+  ArenaConfig config = {&hooks, 0};
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, &config, sizeof(config)), EINVAL);
+  EXPECT_EQ(length, 0u);
+  EXPECT_EQ(Do(name), EINVAL);
+  length = sizeof(index);
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, &config, sizeof(&hooks)), EINVAL);
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, &config, sizeof(config)), EINVAL)
+      << "hooks without alloc";
+  config.extent_hooks = nullptr;
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, &config, sizeof(config)), EINVAL);
+  EXPECT_EQ(index, 77u);
+  EXPECT_EQ(calls().arenas->end(), 1u);
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, nullptr, 0), 0);
+  EXPECT_EQ(index, 1u);
+  // Memory isn't asked for until it is needed, but with metadata_use_hooks.
+  static int asked;
+  asked = 0;
+  hooks.alloc = [](ExtentHooks*, void*, size_t, size_t, bool*, bool*, unsigned) -> void* {
+    ++asked;
+    return nullptr;
+  };
+  config.extent_hooks = &hooks;
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, &config, sizeof(config)), 0);
+  EXPECT_EQ(index, 2u);
+  EXPECT_EQ(asked, 0);
+  config.metadata_use_hooks = 1;
+  EXPECT_EQ(MallctlByName(control_, name, &index, &length, &config, sizeof(config)), EAGAIN);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(Do("arena.2.destroy"), 0);
+  EXPECT_EQ(Do("arena.1.destroy"), 0);
+}
+
 TEST_F(GeneralNamesTest, AnEntryFloorWithoutFeaturesAnswersSo) {
   auto numbers = std::make_unique<ControlNumbers>();
   Control bare({.sources = heap_->sources(), .options = options_}, *numbers);

@@ -52,6 +52,29 @@ def run(code, **conf):
 
 class OptionsTest(unittest.TestCase):
 
+    def test_slab_sizes_say_how_long_spans_are(self):
+        text = "1-4096:17|100-200:1|128-128:2"
+        code = (
+            "page = read(b'arenas.page', ctypes.c_size_t)\n"
+            "spans = {}\n"
+            "for i in range(read(b'arenas.nbins', ctypes.c_uint)):\n"
+            "    size, span = (read(f'arenas.bin.{i}.{part}'.encode(), ctypes.c_size_t)\n"
+            "                  for part in ('size', 'slab_size'))\n"
+            "    count = read(f'arenas.bin.{i}.nregs'.encode(), ctypes.c_uint32)\n"
+            "    assert count == (span // size if size <= 32768 else 1), (size, span, count)\n"
+            "    spans[size] = span // page\n"
+            "print(*(spans[size] for size in (16, 96, 112, 128, 192, 208, 4096, 65536)),\n"
+            "      read(b'opt.slab_sizes', ctypes.c_char_p).decode())"
+        )
+        self.assertEqual(run(code, MALLOC_CONF=f"slab_sizes:{text}").stdout,
+                         f"17 17 1 2 1 17 17 8 {text}\n")
+        usual = run(code)
+        self.assertTrue(usual.stdout.endswith(" default\n"), usual.stdout)
+        bad = run(code, MALLOC_CONF="slab_sizes:1-4096:17|100")
+        self.assertEqual(bad.stdout, usual.stdout)
+        self.assertEqual(bad.stderr.count("\n"), 1)
+        self.assertIn("bad value in option \"slab_sizes:1-4096:17|100\"", bad.stderr)
+
     def test_both_variables_are_read(self):
         made = run(
             "print(read(b'opt.dirty_decay_ms', ctypes.c_ssize_t),"

@@ -40,7 +40,8 @@ print(json.dumps({"rows": rows, "values": values}))
 """
 
 # Reading these makes something, or needs something to be given.
-NOT_JUST_READ = {"arena.<i>.name", "arenas.create", "arenas.lookup", "tcache.create"}
+NOT_JUST_READ = {"arena.<i>.name", "arenas.create", "arenas.lookup", "tcache.create",
+                 "experimental.arenas_create_ext"}
 
 
 class SchemaTest(unittest.TestCase):

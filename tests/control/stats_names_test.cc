@@ -15,8 +15,8 @@ TEST_F(StatsNamesTest, SizeClassesAreTheAllocators) {
   EXPECT_EQ(Read<size_t>("arenas.quantum"), kMinAlignment);
   EXPECT_EQ(Read<unsigned>("arenas.nbins"), kSizeClasses);
   EXPECT_EQ(Read<size_t>("arenas.bin.68.size"), kMaxClassSize);
-  EXPECT_EQ(Read<unsigned>("arenas.bin.0.nregs"), kSizeClassTable[1].objects);
-  EXPECT_EQ(Read<size_t>("arenas.bin.0.slab_size"), kSizeClassTable[1].pages * kPageSize);
+  EXPECT_EQ(Read<unsigned>("arenas.bin.0.nregs"), ShapeOf(1).objects);
+  EXPECT_EQ(Read<size_t>("arenas.bin.0.slab_size"), ShapeOf(1).pages * kPageSize);
   const auto large = Read<unsigned>("arenas.nlextents");
   size_t last = kMaxClassSize;
   for (unsigned k = 0; k < large; ++k) {

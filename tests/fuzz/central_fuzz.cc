@@ -178,7 +178,7 @@ class CentralFuzz {
       const CentralFreeListStats stats = central_.Stats(static_cast<SizeClass>(c));
       out += stats.taken - stats.returned + reported_[c];
       live += live_[c].size();
-      cut += stats.spans * kSizeClassTable[c].objects;
+      cut += stats.spans * ShapeOf(c).objects;
       free += stats.array_objects + stats.span_objects;
       // Until a class borrows from another, they agree for each.
       if (!borrowed_) {

@@ -261,7 +261,7 @@ class ExtentHooksFuzz {
                                             : choices_.Magnitude(kMaxClassSize);
     const size_t c = large ? kNoSizeClass : SizeClassOf(size);
     const size_t alignment = large && choices_.OneIn(4) ? kPageSize << choices_.Below(10) : 1;
-    const size_t pages = large ? PagesFor(size) : kSizeClassTable[c].pages;
+    const size_t pages = large ? PagesFor(size) : ShapeOf(c).pages;
     bool zeroed = false;
     void* block = arenas_.Allocate(arena_, c, size, alignment, &zeroed);
     for (int i = 0; block == nullptr && i < 3; ++i) {
@@ -328,7 +328,7 @@ class ExtentHooksFuzz {
     for (size_t c = 1; c < kSizeClassEnd; ++c) {
       CentralFreeListStats stats = {};
       arenas_.AddStats(arena_, static_cast<SizeClass>(c), &stats);
-      pages += stats.spans * kSizeClassTable[c].pages;
+      pages += stats.spans * ShapeOf(c).pages;
     }
     return pages;
   }

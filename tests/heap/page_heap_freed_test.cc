@@ -84,7 +84,7 @@ TEST_F(PageHeapFreedTest, AKeptSpanIsNoBlock) {
 
 TEST_F(PageHeapFreedTest, BlocksOfClassesAndLargeOnesTakeEachOthersPlaces) {
   const SizeClass size_class = kSizeClasses;  // the largest
-  const size_t pages = kSizeClassTable[size_class].pages;
+  const size_t pages = ShapeOf(size_class).pages;
   Span* object = page_heap_.AllocateShared(size_class, InPageMap::kYes);
   const uintptr_t start = object->start;
   page_heap_.FreeShared(object);

@@ -112,7 +112,7 @@ TEST_F(PageHeapReleaseTest, TellsWhatWasResident) {
 TEST_F(PageHeapReleaseTest, WhatTheKernelHasFarIntoALongSpanIsCleanToo) {
   Span* span = page_heap_.AllocateShared(static_cast<SizeClass>(SizeClassOf(8200)), InPageMap::kNo);
   ASSERT_NE(span, nullptr);
-  ASSERT_GT(span->pages, Span::kPagesOfFirst);
+  ASSERT_GT(span->pages, kPagesOfFirstParts);
   const size_t dirty = DirtyPages();
   size_t resident = 0;
   ASSERT_TRUE(page_heap_.ReleaseParts(span, 30, 20, &resident));

@@ -64,7 +64,7 @@ TEST_F(PageHeapResidencyTest, LargerPagesOfTheSystem) {
     EXPECT_LE(residency.large, 391 * kPageSize + 3 * slack);
     EXPECT_GE(residency.free + slack, 17 * kPageSize);
     EXPECT_LE(residency.free, 17 * kPageSize + slack);
-    EXPECT_EQ(residency.small, kSizeClassTable[kClass].pages * kPageSize);
+    EXPECT_EQ(residency.small, ShapeOf(kClass).pages * kPageSize);
   }
 }
 

@@ -41,8 +41,8 @@ TEST_F(PageHeapTest, SharedSpansAreCarvedAndShownInThePageMap) {
     Span* span = Shared(static_cast<SizeClass>(c));
     ASSERT_NE(span, nullptr);
     EXPECT_EQ(span->start % kPageSize, 0u);
-    EXPECT_EQ(span->pages, kSizeClassTable[c].pages);
-    EXPECT_EQ(span->free_objects, kSizeClassTable[c].objects);
+    EXPECT_EQ(span->pages, ShapeOf(c).pages);
+    EXPECT_EQ(span->free_objects, ShapeOf(c).objects);
     EXPECT_EQ(span->state, SpanState::kDetached);
     const uintptr_t end = span->start + span->bytes();
     EXPECT_EQ(heap_.page_map.ClassOf(Pointer(span->start)), c);

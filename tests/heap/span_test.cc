@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "allocator/params/size_class_table.h"
+#include "allocator/params/span_shapes.h"
 #include "gtest/gtest.h"
 #include "tests/support/object_state.h"
 
@@ -24,7 +25,7 @@ class SpanTest : public testing::TestWithParam<size_t> {
  protected:
   SpanTest() {
     span_.start = kStart;
-    span_.pages = info_.pages;
+    span_.pages = shape_.pages;
     span_.Carve(static_cast<SizeClass>(GetParam()), bitmap_.empty() ? nullptr : bitmap_.data());
   }
 
@@ -35,17 +36,17 @@ class SpanTest : public testing::TestWithParam<size_t> {
     return span_.PutObjects(objects.data(), objects.size());
   }
 
-  const SizeClassInfo& info_ = kSizeClassTable[GetParam()];
+  const SpanShape& shape_ = ShapeOf(GetParam());
   std::vector<uint64_t> bitmap_ = std::vector<uint64_t>(
       Span::LongBitmapBytes(static_cast<SizeClass>(GetParam())) / sizeof(uint64_t));
   Span span_ = {};
 };
 
 TEST_P(SpanTest, StartsWithAllObjectsFree) {
-  EXPECT_EQ(span_.free_objects, info_.objects);
-  EXPECT_EQ(span_.free().Count(), info_.objects);
+  EXPECT_EQ(span_.free_objects, shape_.objects);
+  EXPECT_EQ(span_.free().Count(), shape_.objects);
   EXPECT_EQ(span_.live_objects(), 0u);
-  EXPECT_EQ(span_.bytes(), info_.pages * kPageSize);
+  EXPECT_EQ(span_.bytes(), shape_.pages * kPageSize);
   EXPECT_TRUE(span_.Contains(kStart));
   EXPECT_TRUE(span_.Contains(kStart + span_.bytes() - 1));
   EXPECT_FALSE(span_.Contains(kStart + span_.bytes()));
@@ -55,15 +56,16 @@ TEST_P(SpanTest, StartsWithAllObjectsFree) {
 TEST_P(SpanTest, HandsOutEachObjectOnceInAscendingOrder) {
   void* out[kMaxObjectsPerSpan + 1];
   size_t taken = 0;
-  for (size_t want : {1u, 2u, 63u, 5u, 64u, 65u, 1600u}) {
+  for (size_t want :
+       {size_t{1}, size_t{2}, size_t{63}, size_t{5}, size_t{64}, size_t{65}, kMaxObjectsPerSpan}) {
     const size_t got = span_.TakeObjects(out + taken, want);
-    ASSERT_EQ(got, std::min<size_t>(want, info_.objects - taken));
+    ASSERT_EQ(got, std::min<size_t>(want, shape_.objects - taken));
     taken += got;
   }
-  ASSERT_EQ(taken, info_.objects);
+  ASSERT_EQ(taken, shape_.objects);
   EXPECT_EQ(span_.free_objects, 0u);
   for (size_t i = 0; i < taken; ++i) {
-    ASSERT_EQ(reinterpret_cast<uintptr_t>(out[i]), kStart + i * info_.size);
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(out[i]), kStart + i * shape_.size);
   }
   EXPECT_EQ(span_.TakeObjects(out, 1), 0u);
 }
@@ -71,11 +73,11 @@ TEST_P(SpanTest, HandsOutEachObjectOnceInAscendingOrder) {
 TEST_P(SpanTest, UntilAnObjectComesBackTheBitmapIsNotTouched) {
   void* out[kMaxObjectsPerSpan];
   const auto expect_in_order = [&](size_t live) {
-    for (size_t i = 0; i < info_.objects; ++i) {
-      ASSERT_EQ(StateOfObjectAt(span_, kStart + i * info_.size),
+    for (size_t i = 0; i < shape_.objects; ++i) {
+      ASSERT_EQ(StateOfObjectAt(span_, kStart + i * shape_.size),
                 i < live ? ObjectState::kLive : ObjectState::kFree);
     }
-    if (info_.objects > 1) span_.FreeParts();
+    if (shape_.objects > 1) span_.FreeParts();
     EXPECT_EQ(std::count(bitmap_.begin(), bitmap_.end(), 0u), std::ssize(bitmap_));
     for (uint64_t word : span_.free_words) {
       EXPECT_TRUE(word == 0 || !bitmap_.empty());
@@ -86,22 +88,22 @@ TEST_P(SpanTest, UntilAnObjectComesBackTheBitmapIsNotTouched) {
     expect_in_order(live);
     live += span_.TakeObjects(out, want);
   }
-  expect_in_order(info_.objects);
+  expect_in_order(shape_.objects);
   ASSERT_EQ(Put({kStart}), 1u);
   EXPECT_EQ(StateOfObjectAt(span_, kStart), ObjectState::kFree);
   EXPECT_EQ(span_.free().Count(), 1u);
 }
 
 TEST_P(SpanTest, AnObjectThatComesBackEarlyIsGivenOutFirst) {
-  if (info_.objects < 3) return;
+  if (shape_.objects < 3) return;
   void* out[kMaxObjectsPerSpan];
   span_.TakeObjects(out, 2);
   ASSERT_EQ(Put({kStart}), 1u);
-  EXPECT_EQ(Put({kStart + 2 * info_.size}), 0u) << "never given out";
-  EXPECT_EQ(span_.free().Count(), info_.objects - 1);
-  ASSERT_EQ(span_.TakeObjects(out, kMaxObjectsPerSpan), info_.objects - 1);
+  EXPECT_EQ(Put({kStart + 2 * shape_.size}), 0u) << "never given out";
+  EXPECT_EQ(span_.free().Count(), shape_.objects - 1);
+  ASSERT_EQ(span_.TakeObjects(out, kMaxObjectsPerSpan), shape_.objects - 1);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(out[0]), kStart);
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(out[1]), kStart + 2 * info_.size);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(out[1]), kStart + 2 * shape_.size);
 }
 
 // The parts that objects in use reach into, byte by byte.
@@ -117,27 +119,27 @@ uint64_t PartsInUse(Span& span) {
 }
 
 TEST_P(SpanTest, FreePartsAreThoseThatNoObjectInUseReaches) {
-  if (info_.objects == 1) return;  // empty, it goes back as a whole
+  if (shape_.objects == 1) return;  // empty, it goes back as a whole
   const size_t parts = span_.bytes() / kReleaseUnit;
   const uint64_t all = ~uint64_t{0} >> (64 - parts);
   EXPECT_EQ(span_.FreeParts(), all);
   std::mt19937 random(7);
   void* out[kMaxObjectsPerSpan];
   for (unsigned kept : {1u, 2u, 8u, 50u, 100u}) {
-    span_.TakeObjects(out, info_.objects);
+    span_.TakeObjects(out, shape_.objects);
     EXPECT_EQ(span_.FreeParts() & PartsInUse(span_), 0u);
-    for (size_t i = 0; i < info_.objects; ++i) {
-      if (random() % 100 >= kept) Put({kStart + i * info_.size});
+    for (size_t i = 0; i < shape_.objects; ++i) {
+      if (random() % 100 >= kept) Put({kStart + i * shape_.size});
     }
     EXPECT_EQ(span_.FreeParts(), all & ~PartsInUse(span_)) << kept;
-    for (size_t i = 0; i < info_.objects; ++i) {
-      if (!span_.free().Get(i)) Put({kStart + i * info_.size});
+    for (size_t i = 0; i < shape_.objects; ++i) {
+      if (!span_.free().Get(i)) Put({kStart + i * shape_.size});
     }
   }
 }
 
 TEST_P(SpanTest, WhatIsTouchedIsNoMoreReleased) {
-  if (info_.objects == 1) return;
+  if (shape_.objects == 1) return;
   void* out[kMaxObjectsPerSpan];
   span_.SetReleased(span_.FreeParts());
   while (const size_t taken = span_.TakeObjects(out, 3)) {
@@ -146,9 +148,22 @@ TEST_P(SpanTest, WhatIsTouchedIsNoMoreReleased) {
   }
 }
 
+TEST_P(SpanTest, WhatIsReleasedAndWhatIsFreeAreApart) {
+  if (shape_.objects == 1) return;
+  void* out[kMaxObjectsPerSpan];
+  ASSERT_EQ(span_.TakeObjects(out, shape_.objects), shape_.objects);
+  ASSERT_EQ(span_.PutObjects(out, shape_.objects), shape_.objects);
+  for (const uint64_t parts : {span_.FreeParts(), uint64_t{0}, span_.FreeParts()}) {
+    span_.SetReleased(parts);
+    EXPECT_EQ(span_.free().Count(), shape_.objects);
+  }
+  ASSERT_EQ(span_.TakeObjects(out, shape_.objects), shape_.objects);
+  EXPECT_EQ(span_.Released(), ~uint64_t{0} >> (64 - span_.bytes() / kReleaseUnit));
+}
+
 TEST_P(SpanTest, TellsStartsOfLiveObjectsFromAllOtherBytes) {
   void* out[kMaxObjectsPerSpan];
-  span_.TakeObjects(out, (info_.objects + 1) / 2);
+  span_.TakeObjects(out, (shape_.objects + 1) / 2);
   std::set<uintptr_t> live;
   for (size_t i = 0; i < span_.live_objects(); ++i) {
     live.insert(reinterpret_cast<uintptr_t>(out[i]));
@@ -160,7 +175,7 @@ TEST_P(SpanTest, TellsStartsOfLiveObjectsFromAllOtherBytes) {
     ObjectState expected = ObjectState::kNoObject;
     if (live.count(a) != 0) {
       expected = ObjectState::kLive;
-    } else if (offset % info_.size == 0 && offset / info_.size < info_.objects) {
+    } else if (offset % shape_.size == 0 && offset / shape_.size < shape_.objects) {
       expected = ObjectState::kFree;
     }
     ASSERT_EQ(StateOfObjectAt(span_, a), expected) << "offset " << offset;
@@ -182,7 +197,7 @@ TEST_P(SpanTest, TakesABatchBackUpToTheFirstFaultyPointer) {
 
 // Neighbours are taken in one go, and yet none that is free, or no object, is.
 TEST_P(SpanTest, TakesNeighboursUpToTheFirstFault) {
-  const size_t count = info_.objects;
+  const size_t count = shape_.objects;
   std::vector<void*> all(count);
   for (size_t faulty = 0; faulty <= count; faulty += count / 7 + 1) {
     for (bool ascending : {true, false}) {
@@ -199,9 +214,9 @@ TEST_P(SpanTest, TakesNeighboursUpToTheFirstFault) {
   }
   // Beyond either end nothing is an object, whatever follows from its neighbours.
   ASSERT_EQ(span_.TakeObjects(all.data(), count), count);
-  const uintptr_t end = kStart + count * info_.size;
-  EXPECT_EQ(Put({end - info_.size, end, end + info_.size}), 1u);
-  EXPECT_EQ(Put({kStart, kStart - info_.size, kStart - 2 * info_.size}), count == 1 ? 0u : 1u);
+  const uintptr_t end = kStart + count * shape_.size;
+  EXPECT_EQ(Put({end - shape_.size, end, end + shape_.size}), 1u);
+  EXPECT_EQ(Put({kStart, kStart - shape_.size, kStart - 2 * shape_.size}), count == 1 ? 0u : 1u);
   EXPECT_EQ(span_.free().Count(), span_.free_objects);
 }
 

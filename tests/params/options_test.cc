@@ -113,6 +113,23 @@ TEST(OptionsTest, EachFaultHasItsLineAndTheRestIsTaken) {
           "always or never (ignored)\n"));
 }
 
+TEST(OptionsTest, SpanLengthsAreKeptAsTheyWereGiven) {
+  EXPECT_STREQ(Options().slab_sizes.text, "default");
+  const Outcome outcome = Parse("slab_sizes:1-4096:17|100-200:1|128-128:2,tcache:false");
+  EXPECT_TRUE(outcome.good);
+  EXPECT_STREQ(outcome.options.slab_sizes.text, "1-4096:17|100-200:1|128-128:2");
+  EXPECT_FALSE(outcome.options.tcache);
+  EXPECT_THAT(
+      Parse("slab_sizes:1-4096").lines,
+      ElementsAre("spanmalloc: bad value in option \"slab_sizes:1-4096\" in "
+                  "SPANMALLOC_CONF, expected lowest-highest:pages, joined by vertical bars, "
+                  "or default (ignored)\n"));
+  std::string text;
+  while (text.size() + 6 <= OptionSpanLengths::kMaxSize) text += "1-2:3|";
+  EXPECT_TRUE(Parse("slab_sizes:" + text).good);
+  EXPECT_FALSE(Parse("slab_sizes:" + text + "1-2:3|").good);
+}
+
 TEST(OptionsTest, NumbersOutOfBoundsAreRefused) {
   for (const char* value : {"-2", "18446744072001", "9223372036854775807", "9223372036854775808",
                             "99999999999999999999999", "", "-", "1x", "0x10", " 1"}) {

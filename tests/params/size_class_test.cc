@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The size class table and the map from requests to it: every request up to the largest class, and
-// every byte of every span.
+// The size class table and the map from requests to it: every request up to the largest class.
 #include <cstddef>
 #include <cstdint>
 
@@ -41,31 +40,6 @@ TEST(SizeClassTableTest, RoundingWastesNoMoreThanPromised) {
   }
 }
 
-TEST(SizeClassTableTest, SpansHoldTheirObjects) {
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const SizeClassInfo& info = kSizeClassTable[c];
-    const size_t bytes = info.pages * kPageSize;
-    SCOPED_TRACE(testing::Message() << "size " << info.size);
-    EXPECT_GE(info.objects, 1u);
-    EXPECT_LE(info.objects, kMaxObjectsPerSpan);
-    EXPECT_LE(size_t{info.objects} * info.size, bytes);
-    EXPECT_LT(bytes, kHugePageSize);
-    const size_t used = size_t{info.objects} * info.size;
-    const size_t share = info.pages * 2 > kMaxSharedSpanPages ? 14 : 32;
-    EXPECT_LE((bytes - used) * share, used) << used << " bytes of objects in " << bytes;
-    if (info.objects > 1) EXPECT_LE(info.pages, kMaxSharedSpanPages);
-    if (info.size > kMaxSharedSpanSize) {
-      EXPECT_EQ(info.objects, 1u);
-      EXPECT_EQ(used, bytes);
-    } else if (info.size <= 64) {
-      EXPECT_GE(info.objects, 512u);
-      EXPECT_GE(used, 24u * 1024);
-    } else {
-      EXPECT_GE(info.objects, 16384 / info.size);
-    }
-  }
-}
-
 TEST(SizeClassTableTest, BatchesFitCachesAndLists) {
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     const SizeClassInfo& info = kSizeClassTable[c];
@@ -74,38 +48,6 @@ TEST(SizeClassTableTest, BatchesFitCachesAndLists) {
     EXPECT_LE(info.batch, 64u);
     EXPECT_LE(info.batch, info.cache_limit);
     EXPECT_LE(info.batch, info.central_limit);
-  }
-}
-
-// What a span makes of the byte at `offset`: the index of the object that starts there, or kNone.
-constexpr uint64_t kNone = ~uint64_t{0};
-uint64_t ObjectAt(const SizeClassInfo& info, uint64_t offset) {
-  const uint64_t index = (offset * info.reciprocal) >> 32;
-  return index < info.objects && index * info.size == offset ? index : kNone;
-}
-
-// Every byte of every span: starts of objects are found with their index, and no other byte (inside
-// an object or in the tail) is taken for one.
-TEST(SizeClassTableTest, ReciprocalTellsObjectStartsFromAllOtherBytes) {
-  for (size_t c = 1; c < kSizeClassEnd; ++c) {
-    const SizeClassInfo& info = kSizeClassTable[c];
-    size_t wrong = 0;
-    for (uint64_t offset = 0; offset < info.pages * kPageSize; ++offset) {
-      const bool is_start = offset % info.size == 0 && offset / info.size < info.objects;
-      wrong += ObjectAt(info, offset) != (is_start ? offset / info.size : kNone);
-    }
-    EXPECT_EQ(wrong, 0u) << "offsets of size " << info.size;
-  }
-}
-
-TEST(SizeClassTableTest, ReciprocalIsExactForEveryByteOfASharedSpan) {
-  for (size_t c = 1; c <= SizeClassOf(kMaxSharedSpanSize); ++c) {
-    const SizeClassInfo& info = kSizeClassTable[c];
-    size_t wrong = 0;
-    for (uint64_t offset = 0; offset < info.pages * kPageSize; ++offset) {
-      wrong += ((offset * info.reciprocal) >> 32) != offset / info.size;
-    }
-    EXPECT_EQ(wrong, 0u) << "offsets of size " << info.size;
   }
 }
 

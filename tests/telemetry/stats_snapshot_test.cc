@@ -118,7 +118,7 @@ void ExpectMatches(const StatsSnapshot& s, const std::vector<std::unique_ptr<Wor
     for (const auto& worker : workers) held += worker->held(c);
     const ClassStats& stats = s.classes[c];
     EXPECT_EQ(stats.live, held) << c;
-    EXPECT_EQ(stats.spans * kSizeClassTable[c].objects,
+    EXPECT_EQ(stats.spans * ShapeOf(c).objects,
               stats.live + stats.thread_cached + stats.central_cached + stats.span_free)
         << c;
   }

@@ -63,11 +63,18 @@ def with_prefix(prefix, header):
     header = header[:start] + INTRODUCTION + header[end:]
     start = header.index("/* ---- C23")
     header = header[:start] + C_FAMILY.lstrip() + "\n" + header[start:]
-    names = declared_names(COMMENT.sub("", header))
-    parts = COMMENT.split(header)  # every second one is a comment
+    return rename(prefix, header, {"SPANMALLOC_": f"{prefix.upper()}SPANMALLOC_"})
+
+
+def rename(prefix, text, replaced):
+    """The text of a header with the prefix before all names that it declares, and what is
+    replaced besides in its code."""
+    names = declared_names(COMMENT.sub("", text))
+    parts = COMMENT.split(text)  # every second one is a comment
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"\b(" + "|".join(names) + r")\b", prefix + r"\1", parts[i])
-        parts[i] = parts[i].replace("SPANMALLOC_", f"{prefix.upper()}SPANMALLOC_")
+        for word, other in replaced.items():
+            parts[i] = parts[i].replace(word, other)
     return "".join(parts)
 
 
@@ -81,7 +88,7 @@ def main(prefix, header, public_header):
     """Prints the header."""
     text = with_prefix(prefix, read(public_header))
     if header != public_header:
-        text = read(header).replace("#include <spanmalloc/spanmalloc.h>\n", text)
+        text = rename(prefix, read(header), {}).replace("#include <spanmalloc/spanmalloc.h>\n", text)
     sys.stdout.write(text)
 
 

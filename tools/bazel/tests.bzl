@@ -34,6 +34,44 @@ def component_test(name, srcs, deps = [], copts = [], **kwargs):
         **kwargs
     )
 
+# What the option slab_sizes may be set to.
+SPAN_LENGTHS = {
+    "longest": "1-32768:32",
+    "odd": "1-4096:17|100-200:1|128-128:2",
+    "shortest": "1-32768:1",
+}
+
+def span_lengths_tests(name, srcs, deps = [], copts = [], size = "small"):
+    """The same component test with spans of several other lengths: <name>_longest and so on.
+
+    Args:
+      name: as of the test with the usual lengths.
+      srcs: C++ sources.
+      deps: what is tested, and fakes.
+      copts: flags beyond SPAN_COPTS.
+      size: as of every test.
+    """
+    native.cc_library(
+        name = name + "_objects",
+        testonly = True,
+        srcs = srcs,
+        copts = SPAN_COPTS + copts,
+        linkstatic = True,
+        deps = deps + [_GTEST],
+        alwayslink = True,
+    )
+    for lengths, text in SPAN_LENGTHS.items():
+        native.cc_test(
+            name = name + "_" + lengths,
+            size = size,
+            env = {"SPAN_LENGTHS": text},
+            linkstatic = True,
+            deps = [
+                name + "_objects",
+                "//tests/support:span_lengths",
+            ],
+        )
+
 def preload_test(
         name,
         srcs = None,
