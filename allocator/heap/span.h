@@ -220,7 +220,7 @@ struct alignas(kCacheLine) Span {
   // The same for one object. Requires: `cut` is shape(), and not in_order.
   ALLOC_FAST_PATH bool PutObject(const void* pointer, const SpanShape& cut) {
     const size_t index = IndexOfStart(pointer, cut);
-    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index, words()))) return false;
+    if (ABSL_PREDICT_FALSE(index == kNoObject || !SetClear(index, WordsOf(cut)))) return false;
     ++free_objects;
     return true;
   }
@@ -307,6 +307,8 @@ struct alignas(kCacheLine) Span {
   }
 
   uint64_t* words() { return bitmap_apart ? long_bitmap : free_words; }
+  // The same for who has `cut`, the span's shape(), at hand.
+  uint64_t* WordsOf(const SpanShape& cut) { return cut.long_bitmap ? long_bitmap : free_words; }
   BitmapView bits() { return {words(), (objects() + 63) / 64 * 64}; }
 
   size_t IndexOf(uintptr_t address) const {
