@@ -33,13 +33,12 @@ inline constexpr size_t kShortBitmapWords = 3;
 inline constexpr size_t kPagesOfFirstParts = 32 * kReleaseUnit / kPageSize;
 
 struct SpanShape {
-  uint32_t size;        // bytes of an object
-  uint32_t reciprocal;  // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
-  uint32_t
-      fullness_scale;  // floor(2^32 / objects), a little less for one: of free objects, a share
-  uint16_t objects;    // objects in a span
-  uint8_t pages;       // pages of a span
-  bool long_bitmap;    // the bitmap of its free objects lies apart from its descriptor
+  uint32_t size;            // bytes of an object
+  uint32_t reciprocal;      // ceil(2^32 / size): offset * reciprocal >> 32 is the object's index
+  uint32_t fullness_scale;  // floor((2^32 - 1) / objects): times free objects, their share of 2^32
+  uint16_t objects;         // objects in a span
+  uint8_t pages;            // pages of a span
+  bool long_bitmap;         // the bitmap of its free objects lies apart from its descriptor
 };
 
 namespace span_shapes_internal {
