@@ -54,34 +54,27 @@ class Family {
  private:
   // The unit is the last word, and stands nowhere else.
   void MakeName() {
+    char unit_storage[24];
+    TextBuffer unit(unit_storage, sizeof(unit_storage));
+    if (!unit_.name.empty()) unit << '_';
+    for (const char c : unit_.name) unit << (c == ' ' ? '_' : c);
     char stem_storage[sizeof(storage_)];
     TextBuffer stem(stem_storage, sizeof(stem_storage));
     stem << "spanmalloc";
     for (size_t d = path_.Part(0) == "spanmalloc" ? 1 : 0; d < path_.depth; ++d) {
       if (!path_.IsIndex(d)) stem << '_' << WithoutUnit(path_.Part(d));
     }
-    TextBuffer name(storage_, sizeof(storage_));
-    name << stem.text();
-    name_ = name.text();
-    if (unit_.name.empty()) return;
-    char unit_storage[24];
-    TextBuffer unit(unit_storage, sizeof(unit_storage));
-    unit << '_';
-    for (const char c : unit_.name) unit << (c == ' ' ? '_' : c);
-    const std::string_view words = stem.text();
-    const size_t at = words.find(unit.text());
-    std::string_view rest;
-    if (at != words.npos) {
-      rest = words;
-      rest.remove_prefix(at + unit.size());
-    }
-    name.Clear();
-    if (at != words.npos && (rest.empty() || rest.front() == '_')) {
-      name << std::string_view(words.data(), at) << rest;
+    std::string_view before = stem.text();
+    std::string_view behind = before;
+    const size_t at = before.find(unit.text());
+    if (at != before.npos) behind.remove_prefix(at + unit.size());
+    if (at != before.npos && (behind.empty() || behind.front() == '_')) {
+      before.remove_suffix(before.size() - at);
     } else {
-      name << words;
+      behind = {};
     }
-    name << unit.text();
+    TextBuffer name(storage_, sizeof(storage_));
+    name << before << behind << unit.text();
     name_ = name.text();
   }
 

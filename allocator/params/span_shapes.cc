@@ -46,11 +46,11 @@ size_t PossiblePages(size_t size, size_t pages) {
 }  // namespace
 
 bool IsSpanLengths(std::string_view text) {
-  if (text.empty() || text == "default") return !text.empty();
+  if (text == "default") return true;
   Segment segment;
-  while (!text.empty()) {
+  do {
     if (!TakeSegment(&text, &segment)) return false;
-  }
+  } while (!text.empty());
   return true;
 }
 

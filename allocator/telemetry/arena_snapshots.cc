@@ -190,11 +190,11 @@ void ArenaSnapshots::MeasureHeaps(const StatsSources& sources, Figures Numbers::
                                   void (PageHeap::*add)(Figures*), Figures* all) const {
   *all = {};
   sources.page_heap.ForEachNode([=](PageHeap& heap) { (heap.*add)(all); });
-  for (size_t i = 0; i < count_; ++i) {
+  if (count_ != 0 && slots_[0].taken) slots_[0].numbers->*figures = *all;
+  for (size_t i = 1; i < count_; ++i) {
     if (!slots_[i].taken) continue;
     Figures& of = slots_[i].numbers->*figures;
-    of = i == 0 ? *all : Figures{};
-    if (i == 0) continue;
+    of = {};
     PageHeap* heap = sources.page_heap.ArenaHeapAt(static_cast<unsigned>(i));
     if (heap != nullptr) (heap->*add)(&of);
     all->Add(of);

@@ -62,6 +62,11 @@ struct Provider : ExtentHooks {
     ASSERT_NE(found, extents.end());
     EXPECT_EQ(found->second, size);
   }
+  void ExpectWhole(void* addr, size_t size, size_t offset, size_t length) {
+    ExpectExtent(addr, size);
+    EXPECT_EQ(offset, 0u);
+    EXPECT_EQ(length, size);
+  }
 
   static void* Alloc(ExtentHooks* hooks, void* new_addr, size_t size, size_t alignment, bool* zero,
                      bool* commit, unsigned in_arena) {
@@ -98,19 +103,13 @@ struct Provider : ExtentHooks {
   }
   static bool Commit(ExtentHooks* hooks, void* addr, size_t size, size_t offset, size_t length,
                      unsigned in_arena) {
-    Provider& own = Of(hooks);
-    own.ExpectExtent(addr, size);
-    EXPECT_EQ(offset, 0u);
-    EXPECT_EQ(length, size);
-    return own.Decline("commit", in_arena);
+    Of(hooks).ExpectWhole(addr, size, offset, length);
+    return Of(hooks).Decline("commit", in_arena);
   }
   static bool Decommit(ExtentHooks* hooks, void* addr, size_t size, size_t offset, size_t length,
                        unsigned in_arena) {
-    Provider& own = Of(hooks);
-    own.ExpectExtent(addr, size);
-    EXPECT_EQ(offset, 0u);
-    EXPECT_EQ(length, size);
-    if (own.Decline("decommit", in_arena)) return true;
+    Of(hooks).ExpectWhole(addr, size, offset, length);
+    if (Of(hooks).Decline("decommit", in_arena)) return true;
     madvise(addr, size, MADV_DONTNEED);
     return false;
   }

@@ -14,26 +14,6 @@ load("//tools/bazel:copts.bzl", "SPAN_COPTS")
 _GTEST = "@com_google_googletest//:gtest_main"
 _LIBRARY = "//:libspanmalloc.so"
 
-def component_test(name, srcs, deps = [], copts = [], **kwargs):
-    """A GoogleTest of some floors; it must not reach //allocator/api, which replaces malloc.
-
-    Args:
-      name: name of the target.
-      srcs: C++ sources.
-      deps: what is tested, and fakes.
-      copts: flags beyond SPAN_COPTS.
-      **kwargs: anything of cc_test.
-    """
-    native.cc_test(
-        name = name,
-        size = kwargs.pop("size", "small"),
-        srcs = srcs,
-        copts = SPAN_COPTS + copts,
-        linkstatic = True,
-        deps = deps + [_GTEST],
-        **kwargs
-    )
-
 # What the option slab_sizes may be set to.
 SPAN_LENGTHS = {
     "longest": "1-32768:32",
@@ -41,36 +21,50 @@ SPAN_LENGTHS = {
     "shortest": "1-32768:1",
 }
 
-def span_lengths_tests(name, srcs, deps = [], copts = [], size = "small"):
-    """The same component test with spans of several other lengths: <name>_longest and so on.
+def component_test(name, srcs, deps = [], copts = [], size = "small", span_lengths = False, **kwargs):
+    """A GoogleTest of some floors; it must not reach //allocator/api, which replaces malloc.
 
     Args:
-      name: as of the test with the usual lengths.
+      name: name of the target.
       srcs: C++ sources.
       deps: what is tested, and fakes.
       copts: flags beyond SPAN_COPTS.
       size: as of every test.
+      span_lengths: whether the same is run with spans of several other lengths, too: <name>_longest
+        and so on.
+      **kwargs: anything of cc_test.
     """
-    native.cc_library(
-        name = name + "_objects",
-        testonly = True,
+    if span_lengths:
+        objects = name + "_objects"
+        native.cc_library(
+            name = objects,
+            testonly = True,
+            srcs = srcs,
+            copts = SPAN_COPTS + copts,
+            linkstatic = True,
+            deps = deps + [_GTEST],
+            alwayslink = True,
+        )
+        srcs = []
+        deps = [objects]
+        for lengths, text in SPAN_LENGTHS.items():
+            native.cc_test(
+                name = name + "_" + lengths,
+                size = size,
+                env = {"SPAN_LENGTHS": text},
+                linkstatic = True,
+                deps = [objects, "//tests/support:span_lengths"],
+                **kwargs
+            )
+    native.cc_test(
+        name = name,
+        size = size,
         srcs = srcs,
         copts = SPAN_COPTS + copts,
         linkstatic = True,
         deps = deps + [_GTEST],
-        alwayslink = True,
+        **kwargs
     )
-    for lengths, text in SPAN_LENGTHS.items():
-        native.cc_test(
-            name = name + "_" + lengths,
-            size = size,
-            env = {"SPAN_LENGTHS": text},
-            linkstatic = True,
-            deps = [
-                name + "_objects",
-                "//tests/support:span_lengths",
-            ],
-        )
 
 def preload_test(
         name,
