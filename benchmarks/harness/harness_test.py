@@ -116,8 +116,18 @@ class SummaryTest(unittest.TestCase):
                            for number, time in enumerate(of_library)], "a")
         # Ratios 2, 1, 4; the ratio of the medians would be 8 / 2.
         self.assertEqual(summary.ratio("row", "b", "wall"), 2)
-        self.assertEqual(summary.median("row", "b", "wall"), 8)
+        self.assertEqual(summary.figure("row", "b", "wall"), 8)
         self.assertEqual(summary.ratio_to_best("row", "b", "wall"), 4)
+
+    def test_least_cpu_time_is_that_of_the_round_that_nothing_disturbed(self):
+        times = {"a": [2, 9, 9], "b": [3, 3, 8]}
+        summary = Summary([_sample("row", library, number, time)
+                           for library, of_library in times.items()
+                           for number, time in enumerate(of_library)], "a")
+        self.assertEqual(summary.figure("row", "a", "least_cpu"), 2)
+        self.assertEqual(summary.best("row", "least_cpu"), "a")
+        self.assertEqual(summary.ratio_to_best("row", "b", "least_cpu"), 1.5)
+        self.assertEqual(summary.best("row", "cpu"), "b")
 
     def test_geometric_mean_of_rows(self):
         summary = Summary([_sample("one", "a", 0, 1), _sample("one", "b", 0, 2),

@@ -9,7 +9,7 @@ from rich.text import Text
 import targets as targets_module
 from rows import GROUPS, SCALING
 
-_MEASURES = {"wall": "time", "cpu": "CPU", "rss": "peak RSS"}
+_MEASURES = {"wall": "time", "cpu": "CPU", "least_cpu": "least CPU", "rss": "peak RSS"}
 
 
 def _table(title, columns):
@@ -46,12 +46,12 @@ def workload_tables(summary):
                 continue
             table.add_row(
                 library,
-                f"{summary.median(row, library, 'wall'):.3f}",
+                f"{summary.figure(row, library, 'wall'):.3f}",
                 _ratio(summary.ratio(row, library, "wall")),
                 f"{summary.spread(row, library, 'wall'):.0%}",
-                f"{summary.median(row, library, 'cpu'):.3f}",
+                f"{summary.figure(row, library, 'cpu'):.3f}",
                 _ratio(summary.ratio(row, library, "cpu")),
-                f"{summary.median(row, library, 'rss') / 1024:.1f}",
+                f"{summary.figure(row, library, 'rss') / 1024:.1f}",
                 _ratio(summary.ratio(row, library, "rss")),
                 f"{summary.median_faults(row, library):.0f}",
             )
@@ -68,7 +68,7 @@ def best_tables(summary):
         for group in summary.groups(measure):
             for row in summary.rows(group, measure):
                 best = summary.best(row, measure)
-                value = summary.median(row, best, measure)
+                value = summary.figure(row, best, measure)
                 table.add_row(
                     row,
                     *(_to_best(summary.ratio_to_best(row, library, measure))
@@ -140,8 +140,8 @@ def scaling_tables(summary):
                 if not summary.ran(row, library) or not summary.ran(present[0], library):
                     cells.append("-")
                     continue
-                wall, cpu = (summary.median(row, library, measure)
-                             / summary.median(present[0], library, measure)
+                wall, cpu = (summary.figure(row, library, measure)
+                             / summary.figure(present[0], library, measure)
                              for measure in ("wall", "cpu"))
                 cells.append(f"{wall:.2f} ({cpu:.2f})")
             table.add_row(row, *cells)
@@ -201,14 +201,16 @@ def _distance_table(summary):
     """A line per library: means of the ratios to the best of each row, and rows lost."""
     slight, clear = ((limit - 1) * 100 for limit in targets_module.LOSSES)
     large = targets_module.LARGE_RSS
+    timed = [measure for measure in _MEASURES if measure != "rss"]
     table = _table("Ratios to the best of each row: geometric means, and rows above a limit", [
-        "allocator", "rows", "time", "CPU", "RSS",
-        f"time > {slight:.0f} %", f"> {clear:.0f} %",
-        f"CPU > {slight:.0f} %", f"> {clear:.0f} %", f"RSS > {large:g}"])
+        "allocator", "rows", *_MEASURES.values(), *(
+            head for measure in timed
+            for head in (f"{_MEASURES[measure]} > {slight:.0f} %", f"> {clear:.0f} %")),
+        f"RSS > {large:g}"])
     for library in summary.libraries:
         means = [summary.geometric_mean(library, measure, to_best=True) for measure in _MEASURES]
         counts = [targets_module.above(summary, library, measure, limit)
-                  for measure in ("wall", "cpu") for limit in targets_module.LOSSES]
+                  for measure in timed for limit in targets_module.LOSSES]
         counts.append(targets_module.above(summary, library, "rss", large))
         ran = len(summary.rows()) - len(summary.missing(library))
         table.add_row(library, f"{ran}/{len(summary.rows())}", *map(_to_best, means),

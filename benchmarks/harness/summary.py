@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From samples to figures: medians, ratios to a baseline, ratios to the best, geometric means.
+"""From samples to figures: of the rounds, ratios to a baseline, ratios to the best, geometric means.
+
+Other tenants of a machine can take its caches for seconds at a time. They only ever make a run
+longer: the least CPU time of many rounds is what is left without them, where a median of few rounds
+says who was disturbed more often.
 
 A ratio to the baseline is the median of the ratios of the single rounds: what disturbs a round
 disturbs both sides of its ratio. A row that a library did not finish has no figures under it, and
@@ -7,15 +11,32 @@ is missing from the means of that library only. Used by report.py, targets.py an
 """
 
 import collections
+import dataclasses
 import statistics
+from typing import Callable
 
 from rows import GROUPS, UNTIMED_GROUPS
 
-# What is compared, and the smallest value that is not taken as noise.
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What is compared."""
+
+    value: Callable  # Of a sample.
+    floor: float  # The smallest value that is not taken as noise.
+    of_rounds: Callable = statistics.median
+
+    def of(self, samples):
+        """The figure of these samples, one per round."""
+        return max(self.floor, self.of_rounds([self.value(sample) for sample in samples]))
+
+
 MEASURES = {
-    "wall": (lambda sample: sample.wall_s, 0.001),
-    "cpu": (lambda sample: sample.cpu_s, 0.001),
-    "rss": (lambda sample: sample.max_rss_kib, 1),
+    "wall": Measure(lambda sample: sample.wall_s, 0.001),
+    "cpu": Measure(lambda sample: sample.cpu_s, 0.001),
+    "least_cpu": Measure(lambda sample: sample.cpu_s, 0.001, min),
+    "rss": Measure(lambda sample: sample.max_rss_kib, 1),
 }
 
 
@@ -62,10 +83,9 @@ class Summary:
         """How many rounds were measured."""
         return len({sample.round for sample in self.samples})
 
-    def median(self, row, library, measure):
-        """The median of a measure over the rounds."""
-        value, floor = MEASURES[measure]
-        return max(floor, statistics.median(map(value, self._runs[row, library].values())))
+    def figure(self, row, library, measure):
+        """A measure over the rounds: the median of most."""
+        return MEASURES[measure].of(self._runs[row, library].values())
 
     def median_faults(self, row, library):
         """The median of the page faults over the rounds."""
@@ -74,23 +94,22 @@ class Summary:
             for sample in self._runs[row, library].values())
 
     def spread(self, row, library, measure):
-        """(Largest - smallest) / median of a measure over the rounds."""
-        value, _ = MEASURES[measure]
-        values = [value(sample) for sample in self._runs[row, library].values()]
-        return (max(values) - min(values)) / self.median(row, library, measure)
+        """(Largest - smallest) / the figure of a measure over the rounds."""
+        values = [MEASURES[measure].value(sample) for sample in self._runs[row, library].values()]
+        return (max(values) - min(values)) / self.figure(row, library, measure)
 
     def ratio(self, row, library, measure):
         """The ratio to the baseline: the median of the ratios of the rounds; None without one."""
         if not self.ran(row, library) or not self.ran(row, self.baseline):
             return None
-        value, floor = MEASURES[measure]
+        of_one = MEASURES[measure].of
         base = self._runs[row, self.baseline]
-        ratios = [max(floor, value(sample)) / max(floor, value(base[number]))
+        ratios = [of_one([sample]) / of_one([base[number]])
                   for number, sample in self._runs[row, library].items() if number in base]
         return statistics.median(ratios) if ratios else None
 
     def best(self, row, measure, among=None):
-        """The library with the smallest median of the row, or None.
+        """The library with the smallest figure of the row, or None.
 
         Args:
           row: the row.
@@ -98,14 +117,14 @@ class Summary:
           among: the libraries to choose from; all of them by default.
         """
         ran = [library for library in among or self.libraries if self.ran(row, library)]
-        return min(ran, key=lambda one: self.median(row, one, measure), default=None)
+        return min(ran, key=lambda one: self.figure(row, one, measure), default=None)
 
     def ratio_to_best(self, row, library, measure):
-        """The ratio of the median to the smallest median of the row; None without a median."""
+        """The ratio of the figure to the smallest of the row; None without a figure."""
         if not self.ran(row, library):
             return None
         best = self.best(row, measure)
-        return self.median(row, library, measure) / self.median(row, best, measure)
+        return self.figure(row, library, measure) / self.figure(row, best, measure)
 
     def geometric_mean(self, library, measure, group=None, to_best=False):
         """Of the ratios of all rows, or of those of a group; None if it has no such row."""

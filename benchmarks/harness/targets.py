@@ -36,7 +36,7 @@ def targets(summary, ours, measure):
             peer = summary.best(row, measure, peers) if peers else None
             if peer is None or not summary.ran(row, ours):
                 continue
-            ratio = summary.median(row, ours, measure) / summary.median(row, peer, measure)
+            ratio = summary.figure(row, ours, measure) / summary.figure(row, peer, measure)
             found.append(Target(row, measure, peer, ratio))
     return found
 
