@@ -14,10 +14,9 @@ namespace {
 // any lock, so none can be waited for. The parent isn't touched, and the child may only exec.
 bool InterruptedSlowPath() { return thread_locals.depth != 0; }
 
+// The tables' locks are held all the while: no list is made.
 template <typename Visit>
-void ForEachListLock(Visit visit) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  visit(runtime.central.table_lock());
-  visit(runtime.arenas.table_lock());
+void ForEachListLock(Visit visit) {
   runtime.central.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
   runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
 }
@@ -29,6 +28,8 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.limits.lock().Lock();
   runtime.registry.LockAll();
   runtime.explicit_caches.LockAll();
+  runtime.central.table_lock().Lock();
+  runtime.arenas.table_lock().Lock();
   ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); });
   runtime.page_heap.LockForFork();
   runtime.metadata.lock().Lock();
@@ -41,6 +42,8 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.metadata.lock().Unlock();
   runtime.page_heap.UnlockAfterFork();
   ForEachListLock([](os::RankedLock& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); });
+  runtime.arenas.table_lock().Unlock();
+  runtime.central.table_lock().Unlock();
   runtime.explicit_caches.UnlockAll();
   runtime.registry.UnlockAll();
   runtime.limits.lock().Unlock();
@@ -51,6 +54,8 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InterruptedSlowPath()) return;
   ForEachListLock([](os::RankedLock& lock) { lock.ResetAfterFork(); });
+  runtime.arenas.table_lock().ResetAfterFork();
+  runtime.central.table_lock().ResetAfterFork();
   runtime.page_heap.ResetAfterFork();
   ResetArenaHooksAfterFork();
   runtime.metadata.lock().ResetAfterFork();
