@@ -376,8 +376,9 @@ void CentralFreeList::ReportObject(Heap& heap, void* object, Span* span) const {
 // was given back.
 bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span) {
   const size_t before = span->free_objects;
-  // A span with nothing in use, given back meanwhile perhaps, has nothing put into it.
-  const bool in_use = span->live_objects() != 0;
+  // A span with nothing in use, given back meanwhile perhaps, has nothing put into it; nor has one
+  // that is of another class by now.
+  const bool in_use = span->size_class == size_class_ && span->live_objects() != 0;
   for (size_t i = 0; i < count; ++i) {
     if (ABSL_PREDICT_TRUE(in_use)) i += span->PutObjects(objects + i, count - i);
     if (ABSL_PREDICT_TRUE(i == count)) break;
@@ -399,13 +400,14 @@ bool CentralFreeList::PutInSpan(Heap& heap, void* const* objects, size_t count, 
 }
 
 // As PutInSpan for one object, if by that a bit changes and a count, and no list: most objects that
-// are freed in no order come back so. `cut`: the span's shape().
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool CentralFreeList::PutInPlace(const SpanShape& cut,
+// are freed in no order come back so. `cut`: the shape of spans of class `c`, the list's.
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline bool CentralFreeList::PutInPlace(SizeClass c,
+                                                                     const SpanShape& cut,
                                                                      const void* object,
                                                                      Span* span) {
   const uint32_t after = span->free_objects + 1u;
-  return span->state == SpanState::kListed && !span->in_order && after < cut.objects &&
-         ListOf(cut, after) == span->list && span->PutObject(object, cut);
+  return span->size_class == c && span->state == SpanState::kListed && !span->in_order &&
+         after < cut.objects && ListOf(cut, after) == span->list && span->PutObject(object, cut);
 }
 
 // Puts runs[0] back, whose span this list owns. If that became empty by it, any further object of
@@ -422,13 +424,14 @@ void CentralFreeList::PutRun(Heap& heap, void* const* objects, ObjectRun* runs, 
 
 void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count) {
   os::LockHolder hold(lock_);
-  const SpanShape cut = ShapeOf(size_class_);
+  const SizeClass size_class = size_class_;
+  const SpanShape cut = ShapeOf(size_class);
   const uint16_t own = shard_;
   size_t put = 0;
   for (size_t i = 0; i < count; ++i) {
     ObjectRun& run = runs[i];
     if (run.span == nullptr || run.span->shard.load(std::memory_order_relaxed) != own) continue;
-    if (run.end - run.begin == 1 && PutInPlace(cut, objects[run.begin], run.span)) {
+    if (run.end - run.begin == 1 && PutInPlace(size_class, cut, objects[run.begin], run.span)) {
       ++put;
     } else {
       PutRun(heap, objects, &run, count - i);

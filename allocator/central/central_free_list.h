@@ -225,7 +225,7 @@ class CentralFreeList {
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReportObject(Heap& heap, void* object, Span* span) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool PutInPlace(const SpanShape& cut, const void* object, Span* span);
+  static bool PutInPlace(SizeClass c, const SpanShape& cut, const void* object, Span* span);
   void PutRun(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool PutInSpan(Heap& heap, void* const* objects, size_t count, Span* span)

@@ -273,6 +273,13 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
        .block_start = nullptr});
 }
 
+// Deals with objects whose span was given back meanwhile, and serves others: they were free
+// already.
+ABSL_ATTRIBUTE_NOINLINE void PerCpuCentral::ReportFreed(SizeClass size_class, void* const* objects,
+                                                        const ObjectRun& run) {
+  for (size_t k = run.begin; k < run.end; ++k) PutElsewhere(size_class, objects[k], nullptr);
+}
+
 void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_t count) {
   ObjectRun runs[kMaxBatch];
   const size_t found = FindRuns(objects, count, runs);
@@ -297,9 +304,13 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_
   for (size_t i = 0; i < kept; ++i) {
     if (runs[i].span == nullptr) continue;
     const uint16_t shard = runs[i].span->shard.load(std::memory_order_relaxed);
-    CentralFreeList& list = *ListAt(shard, size_class);
-    list.PutOwned(heap_, objects, runs + i, kept - i);
-    NoteSurplus(list);
+    CentralFreeList* list = shard < kMaxShards ? ListAt(shard, size_class) : nullptr;
+    if (ABSL_PREDICT_FALSE(list == nullptr)) {
+      ReportFreed(size_class, objects, runs[i]);
+      continue;
+    }
+    list->PutOwned(heap_, objects, runs + i, kept - i);
+    NoteSurplus(*list);
   }
 }
 

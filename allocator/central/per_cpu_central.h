@@ -158,6 +158,7 @@ class PerCpuCentral {
   void InsertByNode(SizeClass size_class, void* const* objects, size_t count);
   size_t FindRuns(void* const* objects, size_t count, ObjectRun* runs) const;
   void PutElsewhere(SizeClass size_class, void* object, Span* span);
+  void ReportFreed(SizeClass size_class, void* const* objects, const ObjectRun& run);
   void PutInSpans(SizeClass size_class, void* const* objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
   void ReleaseOwnFree(SpanSearch* search);

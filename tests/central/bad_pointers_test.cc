@@ -3,6 +3,7 @@
 // What the central floor says of pointers that are no live objects of the class they are returned
 // as, and that the good ones beside them still go home.
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "allocator/central/per_cpu_central.h"
@@ -162,6 +163,96 @@ TEST_F(BadPointersTest, AnotherClassIsASizeMismatch) {
   EXPECT_EQ(faults[0].fault, Fault::kSizeMismatch);
   EXPECT_EQ(faults[0].claimed_size, kSize);
   EXPECT_EQ(faults[0].block_size, kSizeClassTable[kClass + 1].size);
+}
+
+// Meanwhile the span was given back, and its pages serve another class.
+TEST_F(BadPointersTest, AnArenasObjectOfAnOlderSpanIsADoubleFree) {
+  constexpr SizeClass kNext = kClass * 2;
+  ASSERT_EQ(ShapeOf(kNext).pages, ShapeOf(kClass).pages);
+  unsigned arena = 0;
+  ASSERT_TRUE(on_.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &arena));
+  bool zeroed;
+  void* freed = nullptr;
+  ASSERT_EQ(on_.arenas.AllocateBatch(arena, kClass, &freed, 1, &zeroed), 1u);
+  on_.arenas.FreeBatch(arena, kClass, &freed, 1);
+  on_.arenas.FreeEmptySpans();
+  void* used[2] = {};
+  ASSERT_EQ(on_.arenas.AllocateBatch(arena, kNext, used, 2, &zeroed), 2u);
+  ASSERT_EQ(used[0], freed);
+
+  on_.arenas.FreeBatch(arena, kClass, &freed, 1);
+  const auto faults = FaultLog::Take();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0].fault, Fault::kDoubleFree);
+  EXPECT_EQ(faults[0].pointer, freed);
+  on_.arenas.FreeBatch(arena, kNext, used, 2);
+  EXPECT_TRUE(FaultLog::Take().empty()) << "it was not freed under the wrong class";
+  on_.arenas.ForEachList([](CentralFreeList& list) { EXPECT_TRUE(list.CheckInvariants()); });
+}
+
+// The same in the common heap, where that happens between the look at the span and its list's lock.
+TEST_F(BadPointersTest, AnObjectWhoseSpanIsOfAnotherClassByNowIsADoubleFree) {
+  Take(kClass, 1);
+  const auto objects = Take(kClass + 1, 2);
+  CentralFreeList* list = nullptr;
+  central_.ForEachListOf(kClass, [&list](CentralFreeList& one) { list = &one; });
+  ASSERT_NE(list, nullptr);
+  Span* span = on_.page_map.SpanOf(objects[0]);
+  // Objects come back to it, and each but the last of them in place.
+  ASSERT_TRUE(Put(kClass + 1, {objects[1]}).empty());
+  const size_t free = span->free_objects;
+  void* batch[] = {objects[0], objects[0]};
+  for (uint32_t count : {1u, 2u}) {
+    ObjectRun run = {span, 0, count};
+    list->PutOwned(on_.heap, batch, &run, 1);
+    EXPECT_EQ(run.span, nullptr);
+    const auto faults = FaultLog::Take();
+    ASSERT_EQ(faults.size(), count);
+    EXPECT_EQ(faults[0].fault, Fault::kDoubleFree);
+    EXPECT_EQ(faults[0].pointer, objects[0]);
+    EXPECT_EQ(span->free_objects, free);
+  }
+}
+
+// As above, and the span's descriptor is an arena's by then: what the report of another pointer
+// does here, another thread may do at any moment.
+TEST_F(BadPointersTest, AnObjectWhoseSpanIsAnArenasByNowIsADoubleFree) {
+  static struct {
+    PerCpuCentral* central;
+    ArenaSet* arenas;
+    std::vector<char*> objects;
+    unsigned arena;
+    void* of_arena;
+  } race;
+  const auto free_all = [](const BadPointer& bad) {
+    FaultLog::Report(bad);
+    if (race.objects.empty()) return;
+    const std::vector<char*> objects = std::exchange(race.objects, {});
+    for (void* object : objects) race.central->InsertInSpans(kClass, &object, 1);
+    race.central->Drain();
+    bool zeroed;
+    race.arenas->AllocateBatch(race.arena, kClass, &race.of_arena, 1, &zeroed);
+  };
+  PerCpuCentral central(Heap{on_.metadata, on_.page_map, on_.node_heaps, free_all, &on_.arenas});
+  race = {&central, &on_.arenas, {}, 0, nullptr};
+  ASSERT_TRUE(on_.arenas.Create({.dirty_decay_ms = 1000, .muzzy_decay_ms = 0}, &race.arena));
+  // Of the two descriptors that become free the heap keeps the last; the other is anybody's.
+  for (size_t i = 0; i <= ShapeOf(kClass).objects; ++i) {
+    void* object = nullptr;
+    ASSERT_EQ(central.Remove(kClass, &object, 1), 1u);
+    race.objects.push_back(static_cast<char*>(object));
+  }
+  char* const object = race.objects.front();
+  Span* const span = on_.page_map.SpanOf(object);
+  char local[1];
+  void* batch[] = {object, local};
+  central.InsertInSpans(kClass, batch, 2);
+  ASSERT_EQ(on_.page_map.SpanOf(race.of_arena), span) << "the test is none";
+  const auto faults = FaultLog::Take();
+  ASSERT_EQ(faults.size(), 2u);
+  EXPECT_EQ(faults[1].fault, Fault::kDoubleFree);
+  EXPECT_EQ(faults[1].pointer, object);
+  EXPECT_TRUE(central.CheckInvariants());
 }
 
 TEST_F(BadPointersTest, GoodObjectsBesideBadOnesGoHome) {
