@@ -13,7 +13,9 @@ void* ReentrantHeap::Allocate(size_t size, size_t alignment) {
   Entry* entry = nullptr;
   for (Entry& candidate : entries_) {
     uintptr_t expected = 0;
-    if (candidate.start.compare_exchange_strong(expected, kClaimed, std::memory_order_relaxed)) {
+    // Acquire: pairs with the release in Free.
+    if (candidate.start.compare_exchange_strong(expected, kClaimed, std::memory_order_acquire,
+                                                std::memory_order_relaxed)) {
       entry = &candidate;
       break;
     }
@@ -49,9 +51,16 @@ const ReentrantHeap::Entry* ReentrantHeap::Find(const void* block) const {
 bool ReentrantHeap::Free(void* block) {
   auto* entry = const_cast<Entry*>(Find(block));
   if (entry == nullptr) return false;
-  memory_.Unmap(block, entry->size.load(std::memory_order_relaxed));
-  entry->start.store(0, std::memory_order_relaxed);
+  const size_t bytes = entry->size.load(std::memory_order_relaxed);
+  auto start = reinterpret_cast<uintptr_t>(block);
+  // Once it is unmapped the kernel may give its place to another block. Release: pairs with the
+  // acquire in Allocate.
+  if (!entry->start.compare_exchange_strong(start, 0, std::memory_order_release,
+                                            std::memory_order_relaxed)) {
+    return false;
+  }
   used_.fetch_sub(1, std::memory_order_relaxed);
+  memory_.Unmap(block, bytes);
   return true;
 }
 
