@@ -4,15 +4,19 @@
 #include "allocator/api/arena_hooks.h"
 #include "allocator/api/control_instance.h"
 #include "allocator/api/runtime.h"
+#include "allocator/api/thread_locals.h"
 #include "allocator/os/lock_stats.h"
 #include "allocator/os/thread.h"
 
 namespace spanmalloc {
 namespace {
 
+// From before the fork until after it the thread is in a slow path, so that a signal handler, or a
+// fork handler that runs between ours, waits for none of the locks.
+
 // Whether the fork comes from a signal handler that interrupted a slow path: its thread may hold
 // any lock, so none can be waited for. The parent isn't touched, and the child may only exec.
-bool InterruptedSlowPath() { return thread_locals.depth != 0; }
+bool InterruptedSlowPath() { return thread_locals.depth > 1; }
 
 // The tables' locks are held all the while: no list is made.
 template <typename Visit>
@@ -21,8 +25,7 @@ void ForEachListLock(Visit visit) {
   runtime.arenas.ForEachList([&visit](CentralFreeList& list) { visit(list.lock()); });
 }
 
-void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (InterruptedSlowPath()) return;
+void LockAll() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   HoldArenaHooks();
   control().LockForFork();
   runtime.limits.lock().Lock();
@@ -36,8 +39,7 @@ void BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.regions.lock().Lock();
 }
 
-void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (InterruptedSlowPath()) return;
+void UnlockAll() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.regions.lock().Unlock();
   runtime.metadata.lock().Unlock();
   runtime.page_heap.UnlockAfterFork();
@@ -51,8 +53,7 @@ void InParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   LetArenaHooks();
 }
 
-void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (InterruptedSlowPath()) return;
+void ResetAll() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   ForEachListLock([](os::RankedLock& lock) { lock.ResetAfterFork(); });
   runtime.arenas.table_lock().ResetAfterFork();
   runtime.central.table_lock().ResetAfterFork();
@@ -68,6 +69,21 @@ void InChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.limits.lock().ResetAfterFork();
   os::ResetLockWaitsAfterFork();
   control().ResetAfterFork();
+}
+
+void BeforeFork() {
+  BeginSlowPath(thread_locals, &empty_cache);
+  if (!InterruptedSlowPath()) LockAll();
+}
+
+void InParent() {
+  if (!InterruptedSlowPath()) UnlockAll();
+  EndSlowPath(thread_locals, &empty_cache);
+}
+
+void InChild() {
+  if (!InterruptedSlowPath()) ResetAll();
+  EndSlowPath(thread_locals, &empty_cache);
 }
 
 }  // namespace
