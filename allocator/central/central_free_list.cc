@@ -344,10 +344,15 @@ void CentralFreeList::BeginAnew(CentralFreeListStats* stats) {
   UpdateHint();
 }
 
-void CentralFreeList::NoteReturned(ptrdiff_t count) {
+void CentralFreeList::NoteReturned(size_t count) {
   os::LockHolder hold(lock_);
-  totals_.returned += static_cast<uint64_t>(count);
+  totals_.returned += count;
   ++totals_.flushes;
+}
+
+void CentralFreeList::NoteMisnamed() {
+  os::LockHolder hold(lock_);
+  --totals_.returned;
 }
 
 // Of a span that was given back nothing else is known.

@@ -160,9 +160,10 @@ class CentralFreeList {
   void PutBatch(Heap& heap, void* const* objects, size_t count, ArenaEpoch epoch)
       ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Counts objects that a thread returned past the array, straight to their spans. Fewer, if
-  // `count` is negative: some were of another class.
-  void NoteReturned(ptrdiff_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  // Counts objects that a thread returned past the array, straight to their spans.
+  void NoteReturned(size_t count) ABSL_LOCKS_EXCLUDED(lock_);
+  // One of those that count as returned, to whichever list of the class, was of another class.
+  void NoteMisnamed() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Gives empty spans back to the page heap.
   void FreeEmptySpans(Heap& heap) ABSL_LOCKS_EXCLUDED(lock_);

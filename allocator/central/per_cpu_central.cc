@@ -213,7 +213,7 @@ void PerCpuCentral::InsertByNode(SizeClass size_class, void* const* objects, siz
 
 void PerCpuCentral::InsertInSpans(SizeClass size_class, void* const* objects, size_t count) {
   CentralFreeList* home = HomeList(size_class);
-  if (home != nullptr) home->NoteReturned(static_cast<ptrdiff_t>(count));
+  if (home != nullptr) home->NoteReturned(count);
   PutInSpans(size_class, objects, count);
 }
 
@@ -262,7 +262,7 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
   }
   if (span != nullptr && span->MayHaveLentAs(size_class)) {
     // Or one that was borrowed. Until now it counted as returned to the class that was named.
-    if (CentralFreeList* list = HomeList(size_class)) list->NoteReturned(-1);
+    if (CentralFreeList* list = HomeList(size_class)) list->NoteMisnamed();
     return InsertInSpans(span->size_class, &object, 1);
   }
   heap_.report(

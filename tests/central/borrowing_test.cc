@@ -138,6 +138,7 @@ TEST_F(BorrowingTest, FreedAsWhatWasAskedFor) {
   central_.Insert(kBorrower, taken_.data(), 10);
   PutInSpans(kBorrower, std::vector<void*>(taken_.begin() + 10, taken_.end()));
   central_.Drain();
+  EXPECT_EQ(central_.Stats(kBorrower).flushes, 12u) << "each batch once";
   EXPECT_EQ(Live(kBorrower), 0u);
   EXPECT_EQ(Live(kLender), kept_.size());
   PutInSpans(kLender, kept_);
