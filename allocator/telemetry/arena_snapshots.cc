@@ -26,14 +26,7 @@ void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
     stats.deallocations -= less.deallocations;
     stats.live = stats.allocations - stats.deallocations;
     stats.requests -= less.requests < stats.requests ? less.requests : stats.requests;
-    stats.fills -= less.fills;
-    stats.flushes -= less.flushes;
-    stats.spans_made -= less.spans_made;
-    stats.spans_reused -= less.spans_reused;
-    stats.spans -= less.spans;
-    stats.nonfull_spans -= less.nonfull_spans;
-    stats.span_free -= less.span_free;
-    stats.released_parts -= less.released_parts;
+    stats.SubtractLists(less);
     stats.thread_cached -= less.thread_cached;
   }
   for (size_t k = 0; k < kLargeClasses; ++k) {
@@ -150,14 +143,7 @@ void ArenaSnapshots::AddClass(SizeClass c, CentralFreeListStats* stats) const {
     const ClassStats& more = arena.classes[c];
     stats->taken += more.allocations;
     stats->returned += more.deallocations;
-    stats->fills += more.fills;
-    stats->flushes += more.flushes;
-    stats->spans_made += more.spans_made;
-    stats->spans_reused += more.spans_reused;
-    stats->span_objects += more.span_free;
-    stats->spans += more.spans;
-    stats->nonfull_spans += more.nonfull_spans;
-    stats->released_parts += more.released_parts;
+    more.AddListsTo(stats);
   });
 }
 

@@ -5,6 +5,37 @@
 #include "allocator/telemetry/cpu_lists.h"
 
 namespace spanmalloc {
+namespace {
+
+// A figure of a class, and which of a list's it is.
+struct ListFigure {
+  uint64_t ClassStats::* of_class;
+  uint64_t CentralFreeListStats::* of_list;
+};
+constexpr ListFigure kListFigures[] = {
+    {&ClassStats::fills, &CentralFreeListStats::fills},
+    {&ClassStats::flushes, &CentralFreeListStats::flushes},
+    {&ClassStats::spans_made, &CentralFreeListStats::spans_made},
+    {&ClassStats::spans_reused, &CentralFreeListStats::spans_reused},
+    {&ClassStats::spans, &CentralFreeListStats::spans},
+    {&ClassStats::nonfull_spans, &CentralFreeListStats::nonfull_spans},
+    {&ClassStats::span_free, &CentralFreeListStats::span_objects},
+    {&ClassStats::released_parts, &CentralFreeListStats::released_parts},
+};
+
+}  // namespace
+
+void ClassStats::SetLists(const CentralFreeListStats& lists) {
+  for (const auto& [of_class, of_list] : kListFigures) this->*of_class = lists.*of_list;
+}
+
+void ClassStats::AddListsTo(CentralFreeListStats* lists) const {
+  for (const auto& [of_class, of_list] : kListFigures) lists->*of_list += this->*of_class;
+}
+
+void ClassStats::SubtractLists(const ClassStats& part) {
+  for (const auto& [of_class, of_list] : kListFigures) this->*of_class -= part.*of_class;
+}
 
 void StatsSnapshot::SumUp() {
   small_live = thread_cached = central_cached = span_free = span_released = 0;

@@ -66,17 +66,10 @@ struct ClassStats {
   size_t span_free;       // objects free in spans
   size_t released_parts;  // of those spans, parts of kReleaseUnit bytes given back to the kernel
 
-  // The central free lists' part, but for the CPUs' arrays.
-  void SetLists(const CentralFreeListStats& lists) {
-    fills = lists.fills;
-    flushes = lists.flushes;
-    spans_made = lists.spans_made;
-    spans_reused = lists.spans_reused;
-    spans = lists.spans;
-    nonfull_spans = lists.nonfull_spans;
-    span_free = lists.span_objects;
-    released_parts = lists.released_parts;
-  }
+  // Those that the central free lists count themselves, but for the CPUs' arrays.
+  void SetLists(const CentralFreeListStats& lists);
+  void AddListsTo(CentralFreeListStats* lists) const;
+  void SubtractLists(const ClassStats& part);
 };
 
 struct StatsSnapshot {
