@@ -181,24 +181,41 @@ int CpuClassStat(const CtlCall& call) {
 
 // spanmalloc.thread_caches and cpu_caches, and of the calling thread spanmalloc.thread.cache.
 enum class CacheFigure : uint8_t { kObjects, kBytes, kLimit, kLimitBytes };
-enum class CacheOwner : uint8_t { kAllThreads, kCpus, kThisThread };
 
-int ReadCaches(const CtlCall& call, CacheOwner owner, CacheFigure figure, size_t first, size_t end);
+// Sums over classes [first, end).
+uint64_t SumOf(const CacheDepth& caches, CacheFigure figure, size_t first, size_t end);
 
-template <CacheOwner kOwner, CacheFigure kFigure>
+// Of the class that a name has.
+inline uint64_t SumOf(const CtlCall& call, const CacheDepth& caches, CacheFigure figure) {
+  return SumOf(caches, figure, call.indices[0] + 1, call.indices[0] + 2);
+}
+
+template <CacheDepth ControlState::* kCaches, CacheFigure kFigure>
 int CachesStat(const CtlCall& call) {
-  return ReadCaches(call, kOwner, kFigure, 1, kSizeClassEnd);
+  call.value->number = SumOf(call.state->*kCaches, kFigure, 1, kSizeClassEnd);
+  return 0;
 }
-template <CacheOwner kOwner, CacheFigure kFigure>
+template <CacheDepth ControlState::* kCaches, CacheFigure kFigure>
 int CachesClassStat(const CtlCall& call) {
-  return ReadCaches(call, kOwner, kFigure, call.indices[0] + 1, call.indices[0] + 2);
+  call.value->number = SumOf(call, call.state->*kCaches, kFigure);
+  return 0;
+}
+template <CacheDepth ControlState::* kCaches, auto kMember>
+int CacheBudgetStat(const CtlCall& call) {
+  call.value->number = static_cast<uint64_t>((call.state->*kCaches).*kMember);
+  return 0;
 }
 
-template <CacheOwner kOwner, auto kMember>
-int CacheBudgetStat(const CtlCall& call) {
-  const CacheDepth& depth =
-      kOwner == CacheOwner::kCpus ? call.state->cpu_caches : call.state->caches;
-  call.value->number = static_cast<uint64_t>(depth.*kMember);
+CacheDepth ReadOwnCache(const CtlCall& call);
+
+template <CacheFigure kFigure>
+int OwnCacheStat(const CtlCall& call) {
+  call.value->number = SumOf(ReadOwnCache(call), kFigure, 1, kSizeClassEnd);
+  return 0;
+}
+template <CacheFigure kFigure>
+int OwnCacheClassStat(const CtlCall& call) {
+  call.value->number = SumOf(call, ReadOwnCache(call), kFigure);
   return 0;
 }
 

@@ -72,22 +72,23 @@ int ReadCpuLists(const CtlCall& call, size_t first, size_t end,
   return 0;
 }
 
-int ReadCaches(const CtlCall& call, CacheOwner owner, CacheFigure figure, size_t first,
-               size_t end) {
-  CacheDepth own = {};
-  if (owner == CacheOwner::kThisThread && call.target().thread_cache_depth != nullptr) {
-    call.target().thread_cache_depth(own.objects, own.limits);
-  }
-  const CacheDepth& depth = owner == CacheOwner::kThisThread ? own
-                            : owner == CacheOwner::kCpus     ? call.state->cpu_caches
-                                                             : call.state->caches;
+uint64_t SumOf(const CacheDepth& caches, CacheFigure figure, size_t first, size_t end) {
   const bool limits = figure == CacheFigure::kLimit || figure == CacheFigure::kLimitBytes;
   const bool bytes = figure == CacheFigure::kBytes || figure == CacheFigure::kLimitBytes;
+  uint64_t sum = 0;
   for (size_t c = first; c < end; ++c) {
-    const size_t objects = limits ? depth.limits[c] : depth.objects[c];
-    call.value->number += bytes ? objects * kSizeClassTable[c].size : objects;
+    const size_t objects = limits ? caches.limits[c] : caches.objects[c];
+    sum += bytes ? objects * kSizeClassTable[c].size : objects;
   }
-  return 0;
+  return sum;
+}
+
+CacheDepth ReadOwnCache(const CtlCall& call) {
+  CacheDepth own = {};
+  if (call.target().thread_cache_depth != nullptr) {
+    call.target().thread_cache_depth(own.objects, own.limits);
+  }
+  return own;
 }
 
 HugePageCounts ReadHugePages(const CtlCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
