@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads of glibc's rseq area. Reading is all we do: the registration and the critical-section
-// field stay glibc's.
+// Reads of glibc's rseq area, whose registration stays glibc's. (Only cpu_stacks_linux.cc writes to
+// it.)
 #include <sched.h>
 #include <stddef.h>
 #include <sys/auxv.h>
