@@ -110,14 +110,20 @@ int DestroyCache(unsigned index) {
 // Inside the allocator (see ControlTarget::run_inside).
 int BindThread(unsigned index) { return runtime.BindThread(index) ? 0 : EFAULT; }
 
-HugePageWish WishFor(std::string_view thp) {
-  if (thp == "never") return HugePageWish::kNever;
-  return thp == "always" ? HugePageWish::kAlways : HugePageWish::kOnEvidence;
+// Without libc's strlen: at the start no page is touched for it.
+bool Is(const char* text, const char* wanted) {
+  while (*text == *wanted && *text != '\0') ++text, ++wanted;
+  return *text == *wanted;
 }
 
-GroupLimits UseOfGroups(std::string_view cgroup_memory) {
-  if (cgroup_memory == "ignore") return GroupLimits::kIgnore;
-  return cgroup_memory == "refuse" ? GroupLimits::kRefuse : GroupLimits::kReclaim;
+HugePageWish WishFor(const char* thp) {
+  if (Is(thp, "never")) return HugePageWish::kNever;
+  return Is(thp, "always") ? HugePageWish::kAlways : HugePageWish::kOnEvidence;
+}
+
+GroupLimits UseOfGroups(const char* cgroup_memory) {
+  if (Is(cgroup_memory, "ignore")) return GroupLimits::kIgnore;
+  return Is(cgroup_memory, "refuse") ? GroupLimits::kRefuse : GroupLimits::kReclaim;
 }
 
 constinit ControlNumbers numbers;
@@ -160,8 +166,7 @@ Control& control() { return instance; }
 
 void LoadControl() {
   LoadOptions(NamesOfSources(), malloc_conf, malloc_conf_2_conf_harder, &options);
-  const std::string_view lengths = options.slab_sizes.text;
-  if (lengths != "default") SetSpanLengths(lengths);
+  if (!Is(options.slab_sizes.text, "default")) SetSpanLengths(options.slab_sizes.text);
   SetAbortOnError(options.abort_on_error);
   runtime.page_heap.SetDirtyLimit(options.dirty_limit, options.dirty_limit_percent);
   runtime.page_heap.SetHugePageWish(WishFor(options.thp));

@@ -112,8 +112,6 @@ bool Runtime::AdvanceTo(int goal) {
     background.idle_caches().SetWanted(options.idle_caches);
     if (options.count_requests) counts.SetAll(true);
     StartControl();
-    // A program that ends soon needs no maintenance.
-    next_maintenance_ms.store(clock.NowMs() + kMaintenanceMs, std::memory_order_relaxed);
     reached = kReady;
   }
   // Release: pairs with the acquires above and in EnsureInitialized.
@@ -157,7 +155,7 @@ ThreadState* Runtime::MakeThreadState() {
   thread_locals.state = own;
   if (HidesCache()) own->SetHidden(true);
   thread_exit.Arm(own);
-  cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
+  if (registry.threads() > 1) cpu_limit.Follow(clock.NowMs(), registry.threads(), limits.lock());
   return own;
 }
 
@@ -264,6 +262,18 @@ void Runtime::EndGrowth(ThreadState* own) {
   if (own->growing.block == nullptr) return;
   page_heap.ReturnReserve(own->growing.block, own);
   own->growing = GrowingBlock();
+}
+
+void Runtime::MaintainFirst(uint64_t slow_paths) {
+  CountEvent(CountedEvent::kMaintenanceWrite);
+  const bool grown = page_heap.HasGrown();
+  if (slow_paths + 1 < kUntimed && !grown) {
+    next_maintenance_ms.store(slow_paths + 1, std::memory_order_relaxed);
+    return;
+  }
+  const uint64_t now = clock.NowMs();
+  next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
+  if (grown) MaintainNow(now);
 }
 
 void Runtime::MaintainNow(uint64_t now) {

@@ -125,11 +125,10 @@ struct Runtime {
   // What slow paths do in passing, some times a second: gives idle memory back. Cheap when it isn't
   // time yet.
   void Maintain() {
+    const uint64_t next = next_maintenance_ms.load(std::memory_order_relaxed);
+    if (ABSL_PREDICT_FALSE(next < kUntimed)) return MaintainFirst(next);
     const uint64_t now = clock.NowMs();
-    if (ABSL_PREDICT_FALSE(now >= next_maintenance_ms.load(std::memory_order_relaxed) ||
-                           page_heap.HasGrown())) {
-      MaintainNow(now);
-    }
+    if (ABSL_PREDICT_FALSE(now >= next || page_heap.HasGrown())) MaintainNow(now);
   }
 
   // Starts the background thread if it is wanted; called at the end of allocations, but not of free
@@ -170,6 +169,7 @@ struct Runtime {
   os::ThreadExitHook thread_exit;
   os::KernelNodeFacts node_facts;
 
+  // Below kUntimed: how many slow paths there were.
   alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
   std::atomic<uint64_t> next_idle_ms{0};
   std::atomic<uint64_t> next_span_release_ms{0};
@@ -190,6 +190,9 @@ struct Runtime {
   static constexpr int kReady = 2;
 
   static constexpr uint64_t kMaintenanceMs = 50;
+  // A program that ends soon needs no maintenance: while its heap is small, the first slow paths
+  // are counted, and no clock is read.
+  static constexpr uint64_t kUntimed = 64;
   static constexpr uint64_t kIdleMs = 250;
   // While the heap grows beyond its peak: time between ticks of the spans, and how many times the
   // growth is given back of what lay idle in them.
@@ -209,6 +212,7 @@ struct Runtime {
   ThreadCounts* DecideCounting();
   bool Load();
   bool PlaceHeap();
+  ALLOC_SLOW_PATH void MaintainFirst(uint64_t slow_paths);
   void MaintainNow(uint64_t now);
   bool PayForGrowth(uint64_t now);
   void FollowLimits(uint64_t now);

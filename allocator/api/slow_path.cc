@@ -56,7 +56,7 @@ void* TakeObject(size_t c, bool* zeroed) {
   return TakeWithoutCache(c, zeroed);
 }
 
-void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
+ALLOC_SLOW_PATH void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
   Span* span = runtime.page_heap.AllocateLarge(PagesFor(size), alignment);
   if (span == nullptr) return nullptr;
   if (FillsBlocks()) FillLarge(span);
@@ -120,8 +120,8 @@ void* TakeFromArena(unsigned arena, size_t c, size_t size, size_t alignment, boo
 }
 
 // As Take, in an explicit arena.
-void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment, bool* zeroed,
-                  ArenaCaching caching = ArenaCaching::kUsual) {
+ALLOC_SLOW_PATH void* TakeInArena(unsigned arena, size_t c, size_t size, size_t alignment,
+                                  bool* zeroed, ArenaCaching caching = ArenaCaching::kUsual) {
   if (size > kMaxRequest) return nullptr;
   SlowPathScope scope;
   if (scope.nested() || !runtime.EnsureInitialized()) {

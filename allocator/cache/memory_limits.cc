@@ -22,15 +22,16 @@ void MemoryLimits::Start(size_t soft, size_t hard, GroupLimits groups) {
   soft_ = soft;
   hard_ = hard;
   use_ = groups;
-  if (soft != 0 || hard != 0) {
-    Watch();
-    next_check_ms_.store(NextCheck(Missing(), clock_.NowMs()), std::memory_order_relaxed);
-    return;
-  }
+  if (soft != 0 || hard != 0) return StartWatching();
   const bool ignore = groups == GroupLimits::kIgnore;
   page_heap_.SetLimits(ignore ? PageHeap::kNoLimit : kFirstReading >> kPageShift,
                        PageHeap::kNoLimit);
   next_check_ms_.store(kNever, std::memory_order_relaxed);
+}
+
+void MemoryLimits::StartWatching() {
+  Watch();
+  next_check_ms_.store(NextCheck(Missing(), clock_.NowMs()), std::memory_order_relaxed);
 }
 
 void MemoryLimits::SetSoft(size_t bytes) {

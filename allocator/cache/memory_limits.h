@@ -149,6 +149,7 @@ class MemoryLimits {
   void PassAndPlan(size_t bytes, uint64_t now_ms, ThreadState* own)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t ReleasePages(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  ALLOC_SLOW_PATH void StartWatching() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Watch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t HiddenBytes() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t NoticeBytes() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

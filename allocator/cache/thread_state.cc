@@ -50,7 +50,7 @@ bool ThreadState::Reserve(size_t c, size_t capacity) {
   if (storage == nullptr) return false;
   void** base = storage + 1;  // storage[0], zero, is the sentinel
   const size_t held = Held(c);
-  memcpy(base, Base(c), held * sizeof(void*));
+  if (held != 0) memcpy(base, Base(c), held * sizeof(void*));
   if (bin.array_log != 0) context_.metadata.Free(Base(c) - 1, bin.array_bytes());
   bin = grown;
   SetTop(c, base + held);

@@ -9,7 +9,7 @@ namespace spanmalloc {
 ArenaSet::Table* ArenaSet::MakeTable() {
   Table* table = table_.load(std::memory_order_relaxed);
   if (table != nullptr) return table;
-  table = heap_.metadata.New<Table>();
+  table = heap_.metadata.NewZero<Table>();
   // Release: pairs with the acquire in At.
   table_.store(table, std::memory_order_release);
   return table;

@@ -42,7 +42,7 @@ CentralFreeList* PerCpuCentral::MakeList(size_t index, SizeClass size_class) {
 PerCpuCentral::Shard* PerCpuCentral::MakeShard(size_t index) {
   Shard* shard = shards_[index].load(std::memory_order_relaxed);
   if (shard != nullptr) return shard;
-  shard = heap_.metadata.New<Shard>();
+  shard = heap_.metadata.NewZero<Shard>();
   if (shard == nullptr) return nullptr;
   // Release: pairs with the acquire in ListAt.
   shards_[index].store(shard, std::memory_order_release);

@@ -22,13 +22,19 @@ const Figures& OfArena(const Figures& all, const Figures* own, size_t arena) {
 
 void Control::Start() {
   os::LockHolder hold(lock_);
-  ControlState& state = numbers_.state;
-  state.start_ns = os::MonotonicNs();
-  state.dirty_decay_ms = target_.options.dirty_decay_ms;
-  state.default_dirty_decay_ms = target_.options.dirty_decay_ms;
-  state.muzzy_decay_ms = target_.options.muzzy_decay_ms;
-  state.default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
-  if (target_.set_dirty_decay_ms != nullptr) target_.set_dirty_decay_ms(state.dirty_decay_ms);
+  start_ns_ = os::MonotonicNsOfKernel();
+  if (target_.set_dirty_decay_ms != nullptr) {
+    target_.set_dirty_decay_ms(target_.options.dirty_decay_ms);
+  }
+}
+
+void Control::FirstEpoch(ControlState* state) {
+  state->start_ns = start_ns_;
+  state->dirty_decay_ms = target_.options.dirty_decay_ms;
+  state->default_dirty_decay_ms = target_.options.dirty_decay_ms;
+  state->muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  state->default_muzzy_decay_ms = target_.options.muzzy_decay_ms;
+  NextEpoch(state);
 }
 
 void Control::NextEpoch(ControlState* state) {

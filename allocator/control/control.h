@@ -24,7 +24,6 @@ namespace spanmalloc {
 inline constexpr char kVersion[] = "5.3.0-spanmalloc-0.1";
 
 struct ControlState {
-  // First what is written at the start, in one page.
   uint64_t start_ns = 0;  // 0: not started
   int64_t dirty_decay_ms = 0;
   int64_t muzzy_decay_ms = 0;
@@ -73,8 +72,9 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // Takes over the options, once they are loaded. Call once, before the other calls, inside the
-  // allocator (see ControlTarget::run_inside).
+  // Puts the options into force, once they are loaded. The numbers take them over when they are
+  // first asked for, and most programs don't touch them. Call once, before the other calls, inside
+  // the allocator (see ControlTarget::run_inside).
   void Start() ABSL_LOCKS_EXCLUDED(lock_);
 
   const ControlTarget& target() const { return target_; }
@@ -87,7 +87,7 @@ class Control {
     int result = EAGAIN;
     target_.RunInside([&] {
       os::LockHolder hold(lock_);
-      if (numbers_.state.epoch == 0) NextEpoch(&numbers_.state);
+      if (numbers_.state.epoch == 0) FirstEpoch(&numbers_.state);
       result = use(numbers_.state);
     });
     return result;
@@ -141,8 +141,11 @@ class Control {
   void ResetAfterFork() ABSL_UNLOCK_FUNCTION(lock_) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
+  void FirstEpoch(ControlState* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
   const ControlTarget target_;
   os::RankedLock lock_{LockRank::kControl};
+  uint64_t start_ns_ ABSL_GUARDED_BY(lock_) = 0;
   ControlNumbers& numbers_ ABSL_GUARDED_BY(lock_);
 };
 

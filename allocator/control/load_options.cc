@@ -5,6 +5,7 @@
 
 #include "allocator/os/process.h"
 #include "allocator/os/raw_output.h"
+#include "allocator/util/attributes.h"
 #include "allocator/util/text_parts.h"
 
 namespace spanmalloc {
@@ -13,20 +14,28 @@ namespace {
 // Longer ones are ignored. (It is on the stack of whatever thread allocates first.)
 constexpr size_t kMaxLinkTarget = 1024;
 
-void LoadFrom(const char* text, const char* source, Options* options) {
-  if (text == nullptr) return;
+ALLOC_SLOW_PATH void ParseFrom(const char* text, const char* source, Options* options) {
   if (!ParseOptions(text, source, options, os::WriteToStderr) && options->abort_conf) {
     os::DieWith("spanmalloc: aborting, since abort_conf is true\n");
   }
 }
 
-// The number that a variable of glibc's starts with; false if it is absent or empty.
+void LoadFrom(const char* text, const char* source, Options* options) {
+  if (text != nullptr) ParseFrom(text, source, options);
+}
+
+// The number that a text starts with.
+ALLOC_SLOW_PATH int64_t SignedNumber(const char* text) {
+  const bool negative = *text == '-';
+  const auto value = static_cast<int64_t>(LeadingNumber(negative ? text + 1 : text));
+  return negative ? -value : value;
+}
+
+// That of a variable of glibc's; false if it is absent or empty.
 bool ReadVariable(const char* name, int64_t* number) {
   const char* text = os::Environment(name);
   if (text == nullptr || *text == '\0') return false;
-  const bool negative = *text == '-';
-  const auto value = static_cast<int64_t>(LeadingNumber(negative ? text + 1 : text));
-  *number = negative ? -value : value;
+  *number = SignedNumber(text);
   return true;
 }
 

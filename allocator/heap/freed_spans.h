@@ -63,6 +63,8 @@ class FreedSpans {
     return nullptr;
   }
 
+  bool empty() const { return nonempty_ == 0; }
+
   // Any kept span; nullptr if there is none.
   Span* TakeAny() {
     if (nonempty_ == 0) return nullptr;

@@ -142,7 +142,10 @@ void HugePageAdvice::OnCut(size_t index, SpanKind kind, size_t cut) {
     if (MayAsk()) pool_.Advise(index, 1);
     return;
   }
-  if (cut < kMinCut) return;
+  if (cut >= kMinCut) ContinueSeries(index, kind);
+}
+
+void HugePageAdvice::ContinueSeries(size_t index, SpanKind kind) {
   Series& series = series_[static_cast<size_t>(kind)];
   if (series.probe == 0 || ++series.age == kPeriod) {
     series.dense =

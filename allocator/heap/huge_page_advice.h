@@ -21,6 +21,7 @@
 #include "allocator/heap/span.h"
 #include "allocator/os/clock.h"
 #include "allocator/os/virtual_memory.h"
+#include "allocator/util/attributes.h"
 
 namespace spanmalloc {
 
@@ -75,7 +76,8 @@ class HugePageAdvice {
   void Conclude(Probe* probe);
   void AddProbe(const Span* span, size_t unasked_pages);
   bool HasOpenProbes();
-  bool MayAsk();
+  ALLOC_SLOW_PATH bool MayAsk();
+  ALLOC_SLOW_PATH void ContinueSeries(size_t index, SpanKind kind);
   void AskAndTry(size_t index, size_t count);
 
   os::VirtualMemory& memory_;

@@ -63,21 +63,29 @@ size_t HugePagePool::FindRun(size_t count, size_t alignment, Choice choice, size
 }
 
 HugeRun HugePagePool::Claim(size_t index, size_t count) {
-  // Most programs never have a dirty one; then its map isn't even touched.
-  const size_t dirty = dirty_count_ == 0 ? 0 : maps_->dirty.CountRange(index, count);
-  size_t clean_tail = dirty == 0 ? count : 0;
-  while (clean_tail < count && !maps_->dirty.Get(index + count - 1 - clean_tail)) ++clean_tail;
   maps_->free.ClearRange(index, count);
-  if (dirty != 0) maps_->dirty.ClearRange(index, count);
   free_count_ -= count;
+  HugeRun run = {index, count, /*dirty=*/false, /*clean_tail=*/count, /*released=*/0};
+  // Many programs never have such ones; then their maps aren't even touched.
+  if (dirty_count_ != 0) ClaimDirty(&run);
+  if (released_count_ != 0) ClaimReleased(&run);
+  return run;
+}
+
+void HugePagePool::ClaimDirty(HugeRun* run) {
+  const size_t dirty = maps_->dirty.CountRange(run->index, run->count);
+  if (dirty == 0) return;
+  run->dirty = true;
+  run->clean_tail = 0;
+  while (!maps_->dirty.Get(run->index + run->count - 1 - run->clean_tail)) ++run->clean_tail;
+  maps_->dirty.ClearRange(run->index, run->count);
   dirty_count_ -= dirty;
-  size_t released = 0;
-  if (released_count_ != 0) {
-    released = maps_->released.CountRange(index, count);
-    if (released != 0) maps_->released.ClearRange(index, count);
-    released_count_ -= released;
-  }
-  return {index, count, dirty != 0, clean_tail, released};
+}
+
+void HugePagePool::ClaimReleased(HugeRun* run) {
+  run->released = maps_->released.CountRange(run->index, run->count);
+  if (run->released != 0) maps_->released.ClearRange(run->index, run->count);
+  released_count_ -= run->released;
 }
 
 HugeRun HugePagePool::Take(size_t count, size_t alignment) {
@@ -86,16 +94,17 @@ HugeRun HugePagePool::Take(size_t count, size_t alignment) {
   if (index == kWindowHugePages) index = FindRun(count, alignment, Choice::kFree);
   if (index == kWindowHugePages) {
     if (has_source()) return Adopt(source_->Acquire(count, alignment));
-    if (Grow(count, alignment)) {
-      index = FindRun(count, alignment, Choice::kFree);
-    } else {
-      // The end can't grow. Holes left by earlier returns may still be mapped again.
-      index = FindRun(count, alignment, Choice::kHolesToo);
-      if (index != kWindowHugePages && !FillHoles(index, count)) index = kWindowHugePages;
-    }
+    if (!Grow(count, alignment)) return TakeHoles(count, alignment);
+    index = FindRun(count, alignment, Choice::kFree);
+    if (index == kWindowHugePages) return {};
   }
-  if (index == kWindowHugePages) return {};
   return Claim(index, count);
+}
+
+// The end can't grow. Holes left by earlier returns may still be mapped again.
+HugeRun HugePagePool::TakeHoles(size_t count, size_t alignment) {
+  const size_t index = FindRun(count, alignment, Choice::kHolesToo);
+  return index != kWindowHugePages && FillHoles(index, count) ? Claim(index, count) : HugeRun();
 }
 
 HugeRun HugePagePool::TakeAt(size_t index, size_t count) {
@@ -251,8 +260,7 @@ void HugePagePool::Put(size_t index, size_t count, bool dirty) {
   dirty_count_ += count;
 }
 
-HugeRun HugePagePool::TakeDirty(size_t max_count) {
-  if (dirty_count_ == 0) return {};
+HugeRun HugePagePool::TakeLastDirty(size_t max_count) {
   size_t last = end_ - 1;
   while (!maps_->dirty.Get(last)) {
     if (last % 64 == 63 && maps_->dirty.word(last / 64) == 0) {
@@ -295,6 +303,10 @@ void HugePagePool::AdviseAgainst(size_t index) {
   size_t end = index + 1;
   while (end < end_ && maps_->advised.Get(end)) ++end;
   memory_.AdviseHugePages(AddressOf(first), (end - first) << kHugePageShift, /*wanted=*/false);
+}
+
+bool HugePagePool::IsAdvised(size_t index, size_t count) const {
+  return maps_->advised.CountRange(index, count) != 0;
 }
 
 // The places before, in and behind a run where advice begins or ends.
@@ -381,7 +393,10 @@ bool HugePagePool::Grow(size_t count, size_t alignment) {
   if (wish < kMinGrowth) wish = kMinGrowth;
   if (wish > kMaxGrowth) wish = kMaxGrowth;
   if (wish > need && MapAtEnd(wish)) return true;
-  if (MapAtEnd(need)) return true;
+  return MapAtEnd(need) || GrowBeyond(count, alignment);
+}
+
+bool HugePagePool::GrowBeyond(size_t count, size_t alignment) {
   // Somebody else's mapping may be in the way, or the kernel is out of memory. Probing a single
   // huge page farther on tells which.
   for (size_t skip = 1, tries = 0; tries < kMaxSkips; ++tries, skip *= 2) {

@@ -20,6 +20,7 @@
 #include "allocator/heap/page_map.h"
 #include "allocator/os/virtual_memory.h"
 #include "allocator/params/memory_geometry.h"
+#include "allocator/util/attributes.h"
 #include "allocator/util/bitmap.h"
 
 namespace spanmalloc {
@@ -84,7 +85,9 @@ class HugePagePool {
 
   // Takes the longest dirty free run of at most `max_count`, the highest addresses first; empty if
   // none is dirty. The caller releases its memory and puts it back clean.
-  HugeRun TakeDirty(size_t max_count);
+  HugeRun TakeDirty(size_t max_count) {
+    return dirty_count_ == 0 ? HugeRun() : TakeLastDirty(max_count);
+  }
 
   // Notes that a run, which is free now, was given back to the kernel. What was noted until
   // ForgetReleased shows in HugeRun::released.
@@ -109,9 +112,7 @@ class HugePagePool {
   void AdviseAgainst(size_t index);
 
   // Whether there was advice about any of a run since it was mapped.
-  bool IsAdvised(size_t index, size_t count) const {
-    return maps_->advised.CountRange(index, count) != 0;
-  }
+  bool IsAdvised(size_t index, size_t count) const;
 
   // Notes that advised pages were moved to a run.
   void NoteAdvised(size_t index, size_t count);
@@ -174,19 +175,25 @@ class HugePagePool {
   // Which huge pages a run may be made of.
   enum class Choice { kResident, kFree, kHolesToo, kAcrossExtents };
 
-  size_t FindRun(size_t count, size_t alignment, Choice choice, size_t from = 0) const;
+  HugeRun TakeLastDirty(size_t max_count);
+  ALLOC_SLOW_PATH size_t FindRun(size_t count, size_t alignment, Choice choice,
+                                 size_t from = 0) const;
   bool RunIsFree(size_t index, size_t count, Choice choice, size_t* busy_at) const;
+  ALLOC_SLOW_PATH HugeRun TakeHoles(size_t count, size_t alignment);
   bool FillHoles(size_t index, size_t count);
   HugeRun Claim(size_t index, size_t count);
-  void ForgetAdvice(size_t index, size_t count);
+  ALLOC_SLOW_PATH void ClaimDirty(HugeRun* run);
+  ALLOC_SLOW_PATH void ClaimReleased(HugeRun* run);
+  ALLOC_SLOW_PATH void ForgetAdvice(size_t index, size_t count);
   size_t AdviceEdges(size_t index, size_t count) const;
   void NoteAdviceEdges(size_t before, size_t after);
   bool Grow(size_t count, size_t alignment);
+  ALLOC_SLOW_PATH bool GrowBeyond(size_t count, size_t alignment);
   bool MapAtEnd(size_t count);
   bool CoverTo(size_t end);
   HugeRun NoteLent(HugeRun run);
-  HugeRun Adopt(const HugeRun& run);
-  void ReturnRun(size_t index, size_t count, bool dirty);
+  ALLOC_SLOW_PATH HugeRun Adopt(const HugeRun& run);
+  ALLOC_SLOW_PATH void ReturnRun(size_t index, size_t count, bool dirty);
   void Leave(size_t index, size_t count);
   bool IsForeign(size_t index) const { return foreign_ != 0 && page_map_.foreign()->Has(index); }
   // Whether a run may reach from the huge page before `index` to it.

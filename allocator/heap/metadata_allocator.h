@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <type_traits>
 
 #include "allocator/os/ranked_lock.h"
 #include "allocator/os/virtual_memory.h"
@@ -38,6 +39,12 @@ class MetadataAllocator {
     static_assert(alignof(T) <= 64);
     void* block = Allocate(sizeof(T));
     return block == nullptr ? nullptr : new (block) T();
+  }
+  // The same of a T that is all zero by default, as the block is: no page of it is touched.
+  template <typename T>
+  T* NewZero() {
+    static_assert(alignof(T) <= 64 && std::is_trivially_destructible_v<T>);
+    return static_cast<T*>(Allocate(sizeof(T)));
   }
   template <typename T>
   void Delete(T* object) {

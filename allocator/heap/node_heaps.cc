@@ -113,6 +113,11 @@ void NodeHeaps::SetLimits(size_t notice, size_t refuse) {
 
 // What may be held beyond what is held now goes to the favoured heap, or to all in equal parts.
 void NodeHeaps::ShareLimits(const PageHeap* favoured) {
+  if (Several()) return ShareLimitsOfSeveral(favoured);
+  first_.SetLimits(notice_pages_, refuse_pages_);
+}
+
+void NodeHeaps::ShareLimitsOfSeveral(const PageHeap* favoured) {
   size_t count = 0;
   size_t sum = 0;
   ForEachOwn([&](PageHeap& heap) {

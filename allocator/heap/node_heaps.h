@@ -192,8 +192,8 @@ class NodeHeaps {
   // For all, the arenas' included. What those give back to the nodes' heaps is found there.
   template <typename Visit>
   void ForEach(Visit visit) {
-    ForEachArena(visit);
-    ForEachNode(visit);
+    if (ABSL_PREDICT_FALSE(Several())) return ForEachOfSeveral(visit);
+    visit(first_);
   }
 
   // Calls visit(os::RankedLock&) for all locks.
@@ -333,6 +333,11 @@ class NodeHeaps {
     heap.SetDirtyLimit(dirty_bytes_ / parts_, dirty_percent_);
   }
 
+  template <typename Visit>
+  ALLOC_SLOW_PATH void ForEachOfSeveral(Visit visit) {
+    ForEachArena(visit);
+    ForEachNode(visit);
+  }
   // As ForEachNode, for the arenas' heaps.
   template <typename Visit>
   void ForEachArena(Visit visit) {
@@ -363,6 +368,8 @@ class NodeHeaps {
   }
 
   void ShareLimits(const PageHeap* favoured) ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_);
+  ALLOC_SLOW_PATH void ShareLimitsOfSeveral(const PageHeap* favoured)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_);
   bool GiveRoomTo(PageHeap& heap) ABSL_LOCKS_EXCLUDED(making_);
 
   template <typename Allocate>

@@ -28,7 +28,7 @@ bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
 }
 
 HugePage* PageHeap::CutHugePage(SpanKind kind) {
-  auto* huge_page = metadata_.New<HugePage>();
+  auto* huge_page = metadata_.NewZero<HugePage>();
   if (huge_page == nullptr) return nullptr;
   const HugeRun run = pool_.Take(1, 1);
   if (run.count == 0) {
@@ -181,7 +181,7 @@ void PageHeap::HoldPeak() {
     return;
   }
   DropFreed();
-  if (ReleaseHugePages(1, 1) == 0) NotePeak();
+  if (pool_.dirty() == 0 || ReleaseHugePages(1, 1) == 0) NotePeak();
 }
 
 // Whether it is time for caches to return what they hold idle.

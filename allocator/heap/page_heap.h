@@ -403,7 +403,13 @@ class PageHeap {
   Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void KeepFreed(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool DropFreed(size_t most = FreedSpans::kMaxSpans) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Makes the pages of kept spans free for everybody, of all if there are no more than `most`.
+  // Returns whether there were any.
+  bool DropFreed(size_t most = FreedSpans::kMaxSpans) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    freed_grown_pages_ = 0;
+    return !freed_.empty() && DropKept(most);
+  }
+  bool DropKept(size_t most) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // Notes mappings that mremap made, or that are merged again.
   void NoteMoved(ptrdiff_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     moved_mappings_ += static_cast<size_t>(change);

@@ -55,10 +55,7 @@ Span* PageHeap::ReuseFreed(size_t pages, size_t written, size_t huge_pages, size
   return span;
 }
 
-// Makes the pages of kept spans free for everybody, of all if there are no more than `most`.
-// Returns whether there were any.
-bool PageHeap::DropFreed(size_t most) {
-  freed_grown_pages_ = 0;
+bool PageHeap::DropKept(size_t most) {
   bool any = false;
   for (size_t i = 0; i < most; ++i) {
     Span* span = freed_.TakeAny();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/heap/page_map.h"
 
-#include <string.h>
+#include "allocator/util/relaxed.h"
 
 namespace spanmalloc {
 namespace {
@@ -92,7 +92,8 @@ Span* PageMap::SpanAt(const void* start) const {
 }
 
 void PageMap::SetClasses(uintptr_t start, size_t pages, SizeClass size_class) {
-  memset(classes_ + PageIndex(start), size_class, pages);
+  uint8_t* classes = classes_ + PageIndex(start);
+  for (size_t i = 0; i < pages; ++i) RelaxedStore(classes[i], size_class);
 }
 
 void PageMap::SetHugePage(size_t index, HugePage* huge_page) {

@@ -26,6 +26,9 @@ class MonotonicClock final : public Clock {
 // Nanoseconds since an arbitrary start, precise.
 uint64_t MonotonicNs();
 
+// The same by a system call; 0 if it is refused. Slower, but touches no page of libc's.
+uint64_t MonotonicNsOfKernel();
+
 }  // namespace spanmalloc::os
 
 #endif  // SPANMALLOC_ALLOCATOR_OS_CLOCK_H_

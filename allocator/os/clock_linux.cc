@@ -4,8 +4,16 @@
 #include <time.h>
 
 #include "allocator/os/clock.h"
+#include "allocator/os/system_call.h"
 
 namespace spanmalloc::os {
+namespace {
+
+uint64_t Nanoseconds(const timespec& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1000000000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
 
 uint64_t MonotonicClock::NowMs() {
   timespec now = {};
@@ -16,7 +24,13 @@ uint64_t MonotonicClock::NowMs() {
 uint64_t MonotonicNs() {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+  return Nanoseconds(now);
+}
+
+uint64_t MonotonicNsOfKernel() {
+  timespec now = {};
+  const long result = SystemCall(SYS_clock_gettime, CLOCK_MONOTONIC, AsArgument(&now));
+  return IsError(result) ? 0 : Nanoseconds(now);
 }
 
 }  // namespace spanmalloc::os

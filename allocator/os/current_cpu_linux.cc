@@ -106,7 +106,7 @@ uint32_t CpuNumber() {
 }
 
 uint32_t UsableCpus() {
-  unsigned long mask[1024 / sizeof(unsigned long)] = {};
+  unsigned long mask[1024 / sizeof(unsigned long)];  // as far as the kernel fills it
   const long bytes = SystemCall(SYS_sched_getaffinity, 0, sizeof(mask), AsArgument(mask));
   uint32_t count = 0;
   for (long i = 0; i < bytes / static_cast<long>(sizeof(mask[0])); ++i) {

@@ -51,7 +51,9 @@ class NumaNodes {
 
   // Finds out how many nodes there are, at least 1, at most kMaxNodes. Reads a file, unless it is
   // known that the process's memory comes from one. Call once, before Current.
-  uint32_t Count(TextFiles& files, size_t memory_nodes);
+  uint32_t Count(TextFiles& files, size_t memory_nodes) {
+    return memory_nodes == 1 ? count_ : ReadCount(files);
+  }
 
   // The number, below what Count returned, of the calling thread's node.
   uint32_t Current() {
@@ -65,6 +67,7 @@ class NumaNodes {
   static constexpr uint32_t kCpus = 1024;
   static constexpr size_t kNodeIds = 1024;
 
+  uint32_t ReadCount(TextFiles& files);
   uint32_t Ask();
   uint32_t NumberOf(uint32_t id) const;
 

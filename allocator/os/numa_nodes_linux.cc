@@ -50,8 +50,7 @@ bool KernelNodeFacts::CpuAndNode(uint32_t* cpu, uint32_t* node) {
 }
 
 // The file has numbers and ranges: "0-1,4".
-uint32_t NumaNodes::Count(TextFiles& files, size_t memory_nodes) {
-  if (memory_nodes == 1) return count_;
+uint32_t NumaNodes::ReadCount(TextFiles& files) {
   char buffer[512];
   std::string_view text(buffer,
                         files.Read("/sys/devices/system/node/has_cpu", buffer, sizeof(buffer)));

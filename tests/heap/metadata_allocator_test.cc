@@ -145,6 +145,19 @@ TEST_F(MetadataAllocatorTest, NewConstructsAndDeleteDestroys) {
   EXPECT_EQ(metadata_.New<Big>(), nullptr);
 }
 
+TEST_F(MetadataAllocatorTest, NewZeroIsZeroWhateverWasThereBefore) {
+  struct Numbers {
+    uint64_t values[300] = {};
+  };
+  auto* first = metadata_.NewZero<Numbers>();
+  ASSERT_NE(first, nullptr);
+  EXPECT_TRUE(IsZero(first, sizeof(Numbers)));
+  memset(static_cast<void*>(first), 0xab, sizeof(Numbers));
+  metadata_.Delete(first);
+  EXPECT_EQ(metadata_.NewZero<Numbers>(), first);
+  EXPECT_TRUE(IsZero(first, sizeof(Numbers)));
+}
+
 TEST_F(MetadataAllocatorTest, ThreadsNeverShareABlock) {
   std::vector<std::thread> threads;
   for (int t = 1; t <= 4; ++t) {

@@ -37,5 +37,12 @@ TEST(ClockTest, NanosecondsLieBetweenTwoReadings) {
   }
 }
 
+TEST(ClockTest, TheKernelTellsTheSameTime) {
+  const uint64_t before = MonotonicNs();
+  const uint64_t now = MonotonicNsOfKernel();
+  EXPECT_GE(now, before);
+  EXPECT_LE(now, MonotonicNs());
+}
+
 }  // namespace
 }  // namespace spanmalloc::os
