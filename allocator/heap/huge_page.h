@@ -17,14 +17,19 @@
 
 namespace spanmalloc {
 
-// Spans that live long and small together (objects sharing a span) are packed apart from spans of
-// one block, so that both kinds leave whole huge pages free more often.
+// Spans of objects that share them and spans of one block are packed apart, so that both kinds
+// leave whole huge pages free more often; but before the heap grows, a span takes what room there
+// is.
 enum class SpanKind : uint8_t { kShared, kSingle };
 inline constexpr size_t kSpanKinds = 2;
 
+constexpr SpanKind Other(SpanKind kind) {
+  return kind == SpanKind::kShared ? SpanKind::kSingle : SpanKind::kShared;
+}
+
 struct HugePage {
-  size_t index;  // within the window
-  SpanKind kind;
+  size_t index;   // within the window
+  SpanKind kind;  // of the spans that it was cut for
   bool advised;  // the kernel was asked for a huge page here, so that it may be resident throughout
   bool thinned;  // some of it was given back to the kernel since it was cut
   uint16_t used_pages;
@@ -35,7 +40,7 @@ struct HugePage {
   uint64_t released_ms;                // when any of them last was; 0: none is
   HugePage* previous;
   HugePage* next;
-  // The span that starts at each page; for spans of many objects, which are looked up by any of
+  // The span that starts at each page; of spans of many objects, which are looked up by any of
   // them, the span that covers it.
   std::atomic<Span*> spans[kPagesPerHugePage];
 

@@ -161,7 +161,8 @@ HugePage* PageHeap::GrowFiller(SpanKind kind) {
 }
 
 // Makes a span of pages [first, first + pages), and keeps `reserve` more behind it.
-Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve) {
+Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve,
+                          SpanKind kind) {
   Span* span = NewSpan();
   if (span == nullptr) return nullptr;
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
@@ -169,7 +170,7 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   span->reserve = static_cast<uint32_t>(reserve);
   if (huge_page->released_ms != 0) NoteReuse(huge_page, first, pages + reserve);
   span->zeroed = UsePages(huge_page, first, pages + reserve, pages);
-  huge_page->SetSpans(first, huge_page->kind == SpanKind::kShared ? pages : 1, span);
+  huge_page->SetSpans(first, EntriesOf(kind, pages), span);
   return span;
 }
 
@@ -201,13 +202,14 @@ void PageHeap::NotePeak() {
   }
 }
 
-// A huge page with room for `pages` pages, one of kept spans or a new one if need be; nullptr if
-// out of memory.
+// A huge page with room for `pages` pages: rather one of its kind, made of kept spans if need be,
+// then one of the other kind, then a new one; nullptr if out of memory.
 HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
   if (pages > kPagesPerHugePage) return GrowFiller(kind);
   const HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
   HugePage* huge_page = filler.Find(pages);
   while (huge_page == nullptr && DropFreed(kDroppedAtOnce)) huge_page = filler.Find(pages);
+  if (huge_page == nullptr) huge_page = fillers_[static_cast<size_t>(Other(kind))].Find(pages);
   return huge_page != nullptr ? huge_page : GrowFiller(kind);
 }
 
@@ -220,7 +222,7 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass siz
   HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
   const size_t dirty = DirtyPages();
-  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0);
+  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0, kind);
   if (dirty - DirtyPages() < pages) HoldPeak();
   return span;
 }
@@ -317,7 +319,7 @@ void PageHeap::RemoveSpan(Span* span) {
     HugePage* huge_page = HugePageOf(span);
     const size_t first = FirstPage(span);
     fresh = span->moved && Merge(span->start, span->bytes());
-    huge_page->SetSpans(first, huge_page->kind == SpanKind::kShared ? span->pages : 1, nullptr);
+    huge_page->SetSpans(first, EntriesOf(KindOf(span->size_class), span->pages), nullptr);
     huge_page->dirty.SetRange(first, span->pages);
     FreePages(huge_page, first, span->pages + span->reserve);
     if (fresh) CleanPages(huge_page, first, span->pages);

@@ -397,7 +397,7 @@ class PageHeap {
   void ForgetObjects(Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReleaseForGrowth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* GrowFiller(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve)
+  Span* PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_t reserve, SpanKind kind)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateWithReserve(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* ReuseFreed(size_t pages, size_t written, size_t huge_pages, size_t alignment)
@@ -516,6 +516,10 @@ class PageHeap {
   }
   static SpanKind KindOf(SizeClass c) {
     return ShapeOf(c).objects > 1 ? SpanKind::kShared : SpanKind::kSingle;
+  }
+  // How many entries a span of `pages` pages has among its huge page's.
+  static size_t EntriesOf(SpanKind kind, size_t pages) {
+    return kind == SpanKind::kShared ? pages : 1;
   }
   static size_t FirstPage(const Span* span) { return PageIndex(span->start) % kPagesPerHugePage; }
 

@@ -30,12 +30,13 @@ PageHeap::HugePageUse PageHeap::UseOf(size_t index) {
     return use;
   }
   use.used = huge_page->used;
-  if (huge_page->kind == SpanKind::kShared) {
-    use.small = use.used;
-    return use;
-  }
+  // A freed span that is kept has no entry: it counts as the one before it.
+  const Span* last = nullptr;
   for (size_t page = 0; page < kPagesPerHugePage; ++page) {
-    if (page_map_.ClassOf(use.start + page * kPageSize) != kNoSizeClass) use.small.Set(page);
+    if (const Span* span = huge_page->SpanAt(page)) last = span;
+    if (last != nullptr && last->size_class != kNoSizeClass && use.used.Get(page)) {
+      use.small.Set(page);
+    }
   }
   return use;
 }

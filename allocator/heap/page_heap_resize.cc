@@ -21,7 +21,8 @@ Span* PageHeap::AllocateWithReserve(size_t pages) {
   }
   if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;
   const size_t count = wish < huge_page->longest_free ? wish : huge_page->longest_free;
-  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages);
+  return PlaceSpan(huge_page, huge_page->used.FindClearRun(count), pages, count - pages,
+                   SpanKind::kSingle);
 }
 
 Span* PageHeap::AllocateGrowing(size_t pages, const void* grower) {

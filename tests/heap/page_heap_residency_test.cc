@@ -3,6 +3,7 @@
 // What the page heap finds resident: pages of small and of large spans, free ones, and nothing that
 // was never written or was given back.
 #include <cstring>
+#include <map>
 #include <memory>
 
 #include "gtest/gtest.h"
@@ -16,6 +17,7 @@ constexpr SizeClass kClass = 8;
 class PageHeapResidencyTest : public testing::Test {
  protected:
   PageHeap& heap() { return fakes_->page_heap; }
+  enum class Use { kFree, kSmall, kLarge };
   static void Write(const Span* span) {
     memset(reinterpret_cast<void*>(span->start), 1, span->bytes());
   }
@@ -53,25 +55,44 @@ TEST_F(PageHeapResidencyTest, WrittenPagesCountWhereTheyLie) {
 TEST_F(PageHeapResidencyTest, LargerPagesOfTheSystem) {
   for (const size_t page_size : {size_t{16384}, size_t{65536}}) {
     fakes_ = std::make_unique<HeapOnFakes>(size_t{1} << 30, page_size);
-    for (size_t pages : {3, 40, 7, 41, 300}) Write(heap().AllocateLarge(pages, kPageSize));
+    std::map<size_t, Use> written;
+    const auto write = [&written](const Span* span, Use use) {
+      Write(span);
+      for (size_t page = 0; page < span->pages; ++page) {
+        written[PageIndex(span->start) + page] = use;
+      }
+    };
+    for (size_t pages : {3, 40, 7, 41, 300}) {
+      write(heap().AllocateLarge(pages, kPageSize), Use::kLarge);
+    }
     Span* freed = heap().AllocateLarge(17, kPageSize);
-    Write(freed);
+    write(freed, Use::kFree);
     heap().FreeLarge(reinterpret_cast<void*>(freed->start));
-    Write(heap().AllocateShared(kClass, InPageMap::kYes));
+    write(heap().AllocateShared(kClass, InPageMap::kYes), Use::kSmall);
+    write(heap().AllocateShared(kClass, InPageMap::kYes), Use::kSmall);
+    std::map<size_t, Use> first;  // by pages of the system
+    for (const auto& [page, use] : written) {
+      Use& of_first = first[page * kPageSize / page_size];
+      if (of_first == Use::kFree) of_first = use;
+    }
+    std::map<Use, size_t> expected;
+    for (const auto& [page, use] : written) {
+      expected[first[page * kPageSize / page_size]] += kPageSize;
+    }
     const PageHeapResidency residency = heap().MeasureResidency();
-    const size_t slack = page_size - kPageSize;
-    EXPECT_GE(residency.large, 391 * kPageSize);
-    EXPECT_LE(residency.large, 391 * kPageSize + 3 * slack);
-    EXPECT_GE(residency.free + slack, 17 * kPageSize);
-    EXPECT_LE(residency.free, 17 * kPageSize + slack);
-    EXPECT_EQ(residency.small, ShapeOf(kClass).pages * kPageSize);
+    EXPECT_EQ(residency.small, expected[Use::kSmall]);
+    EXPECT_EQ(residency.large, expected[Use::kLarge]);
+    EXPECT_EQ(residency.free, expected[Use::kFree]);
+    EXPECT_GT(residency.free, 0u);
   }
 }
 
 TEST_F(PageHeapResidencyTest, ASpanOfOneObjectIsSmall) {
   Span* single = heap().AllocateShared(static_cast<SizeClass>(kSizeClasses), InPageMap::kYes);
   Write(single);
-  EXPECT_EQ(heap().MeasureResidency().small, single->bytes());
+  Span* of_an_arena = heap().AllocateShared(static_cast<SizeClass>(kSizeClasses), InPageMap::kNo);
+  Write(of_an_arena);
+  EXPECT_EQ(heap().MeasureResidency().small, single->bytes() + of_an_arena->bytes());
   EXPECT_EQ(heap().MeasureResidency().large, 0u);
 }
 

@@ -92,6 +92,36 @@ TEST_F(PageHeapTest, LargeSpansOfEverySizeAndAlignment) {
   EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
 }
 
+TEST_F(PageHeapTest, SpansOfBothKindsShareAHugePageBeforeTheHeapGrows) {
+  std::vector<Span*> shared = {Shared(1)};
+  Span* in_first = Large(200);
+  EXPECT_EQ(HugePageIndex(in_first->start), HugePageIndex(shared[0]->start));
+  EXPECT_EQ(page_heap_.Stats().huge_pages_cut, 1u);
+
+  Span* in_second = Large(200);
+  EXPECT_EQ(page_heap_.Stats().huge_pages_cut, 2u);
+  const size_t room = kPagesPerHugePage - 200;
+  while (shared.size() < 2 * (room / shared[0]->pages)) {
+    shared.push_back(Shared(1));
+    ASSERT_EQ(page_heap_.Stats().huge_pages_cut, 2u) << shared.size();
+  }
+  EXPECT_EQ(HugePageIndex(in_second->start), HugePageIndex(shared.back()->start));
+
+  EXPECT_EQ(heap_.page_map.SpanOf(Pointer(in_first->start + in_first->bytes() - 1)), in_first);
+  for (Span* span : shared) {
+    EXPECT_EQ(heap_.page_map.SpanOf(Pointer(span->start + span->bytes() - 1)), span);
+  }
+  EXPECT_EQ(Free(in_first->start + kPageSize), LargeFault::kInterior);
+  EXPECT_EQ(Free(in_first->start), LargeFault::kNone);
+  EXPECT_EQ(Free(in_second->start), LargeFault::kNone);
+  for (Span* span : shared) {
+    const uintptr_t end = span->start + span->bytes();
+    page_heap_.FreeShared(span);
+    EXPECT_EQ(heap_.page_map.SpanOf(Pointer(end - 1)), nullptr);
+  }
+  EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
+}
+
 TEST_F(PageHeapTest, ImpossibleRequestsAreRefused) {
   EXPECT_EQ(Large(kWindowPages + 1), nullptr);
   EXPECT_EQ(Large(~size_t{0}), nullptr);
