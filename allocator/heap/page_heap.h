@@ -75,7 +75,7 @@ struct PageHeapStats {
 // What of the heap is resident, in bytes.
 struct PageHeapResidency {
   size_t small;   // in spans of size classes
-  size_t large;   // in large spans; those of explicit arenas that hold one object, too
+  size_t large;   // in large spans
   size_t free;    // in no span
   size_t tables;  // of the page map and of what the page heap notes about huge pages
 
@@ -375,8 +375,8 @@ class PageHeap {
   // Pages given back that are wanted again within this time count as reused.
   static constexpr uint64_t kReuseMs = 10'000;
 
-  // Growth beyond the peak is told in steps of at least this: 1 MiB.
-  static constexpr size_t kGrowthStep = 128;
+  // Growth beyond the peak is told in steps of at least this: 512 KiB.
+  static constexpr size_t kGrowthStep = 64;
 
   // Huge pages released under one madvise, at most: 64 MiB.
   static constexpr size_t kMaxReleaseBatch = 32;
@@ -559,6 +559,7 @@ class PageHeap {
   uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   size_t peak_at_growth_ ABSL_GUARDED_BY(lock_) = 0;      // pages, at TakeGrowth
+  size_t peak_at_release_ ABSL_GUARDED_BY(lock_) = 0;     // pages, at the last ReleaseForGrowth
   std::atomic<size_t> peak_resident_{0};  // pages held, the most that HoldPeak has allowed
   size_t notice_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
   size_t refuse_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;

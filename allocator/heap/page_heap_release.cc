@@ -16,8 +16,13 @@ constexpr size_t kBearableDirtyPagesIfSmall = 64;
 // Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
 constexpr size_t kMaxReleasesAtGrowth = 32;
 
-// Between two releases of such runs.
+// Between two releases of such runs for which the peak needn't have risen.
 constexpr uint64_t kGrowthReleaseMs = 100;
+
+// Sooner than that, how many times the pages are released by which the peak has risen; and the peak
+// from which on that is done, 64 MiB: in a small heap they would soon be taken again.
+constexpr size_t kReleasedForGrowth = 2;
+constexpr size_t kPeakToHold = 8192;
 
 // By how much what is free and dirty passes the limit that was set for it before it goes back: an
 // eighth, at most 16 MiB.
@@ -53,8 +58,8 @@ void PageHeap::TakeBackAdvice(HugePage* huge_page) {
 }
 
 // The heap is about to be larger than ever although many free pages are resident, in runs too
-// short: lets most of those go, over several growths if they are many. Not often: what a steady
-// program gives back so it soon takes again.
+// short: lets most of those go, over several growths if they are many. Not often, unless the peak
+// rises: what a steady program gives back so it soon takes again.
 void PageHeap::ReleaseForGrowth() {
   size_t bearable = used_pages_ / 32;
   if (bearable < kBearableDirtyPagesIfSmall) bearable = kBearableDirtyPagesIfSmall;
@@ -65,10 +70,17 @@ void PageHeap::ReleaseForGrowth() {
       Held() + kPagesPerHugePage <= peak) {
     return;
   }
+  size_t pages = dirty_in_cut_ - bearable / 4;
   const uint64_t now = clock_.NowMs();
-  if (now < next_growth_release_ms_) return;
-  next_growth_release_ms_ = now + kGrowthReleaseMs;
-  ReleaseInside(dirty_in_cut_ - bearable / 4, kMaxReleasesAtGrowth);
+  if (now >= next_growth_release_ms_) {
+    next_growth_release_ms_ = now + kGrowthReleaseMs;
+  } else {
+    const size_t risen = peak - peak_at_release_;
+    if (peak < kPeakToHold || risen < kGrowthStep) return;
+    if (pages > kReleasedForGrowth * risen) pages = kReleasedForGrowth * risen;
+  }
+  peak_at_release_ = peak;
+  ReleaseInside(pages, kMaxReleasesAtGrowth);
 }
 
 // Whole huge pages are known by a bit each, and all forgotten after a while.

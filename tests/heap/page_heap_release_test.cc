@@ -153,7 +153,7 @@ TEST_F(PageHeapReleaseTest, LimitsAreNoticedOnceAndRefuse) {
   EXPECT_TRUE(page_heap_.HasGrown());
   page_heap_.TakeGrowth();
   page_heap_.NoteIdleReturned();
-  Written(100);
+  Written(50);
   EXPECT_FALSE(page_heap_.HasGrown()) << "told twice";
   EXPECT_EQ(page_heap_.AllocateLarge(1000, kPageSize), nullptr);
   EXPECT_TRUE(page_heap_.RefusesForLimit(1000));
@@ -404,11 +404,40 @@ TEST_F(PageHeapReleaseTest, OneGrowthReleasesABoundedNumberOfShortRuns) {
     const size_t calls = heap_.memory.calls(Call::kRelease);
     EXPECT_LE(calls - last, 32u);
     last = calls;
-    page_heap_.AllocateLarge(kPagesPerHugePage - 1, kPageSize);
-    EXPECT_EQ(heap_.memory.calls(Call::kRelease), last) << "soon again";
     heap_.clock.Advance(100);
   }
   EXPECT_LT(DirtyPages(), dirty / 2) << "many growths release much all the same";
+}
+
+// By many growths in no time, short runs go back in a large heap if its peak rises by them.
+TEST_F(PageHeapReleaseTest, ALargeHeapWhosePeakRisesReleasesShortRunsAtOnce) {
+  for (const size_t others : {size_t{0}, size_t{80} * kPagesPerHugePage}) {
+    HeapOnFakes on;
+    PageHeap& heap = on.page_heap;
+    if (others != 0) heap.AllocateLarge(others, kPageSize);
+    std::vector<Span*> freed;
+    for (size_t i = 0; i < 8 * kPagesPerHugePage; ++i) {
+      Span* span = heap.AllocateLarge(1, kPageSize);
+      if (i % 2 != 0) freed.push_back(span);
+    }
+    for (Span* span : freed) heap.FreeLarge(reinterpret_cast<void*>(span->start));
+    on.clock.Advance(100);
+    std::vector<Span*> grown;
+    const auto grow = [&](size_t count) {
+      const size_t calls = on.memory.calls(Call::kRelease);
+      for (size_t i = 0; i < count; ++i) {
+        grown.push_back(heap.AllocateLarge(kPagesPerHugePage - 1, kPageSize));
+        EXPECT_LE(on.memory.calls(Call::kRelease) - calls, (i + 1) * 32);
+      }
+      return on.memory.calls(Call::kRelease) - calls;
+    };
+    EXPECT_EQ(grow(1), 32u) << "the first is due";
+    EXPECT_EQ(grow(10), others == 0 ? 0u : 320u);
+    for (Span* span : grown) heap.FreeLarge(reinterpret_cast<void*>(span->start));
+    heap.Release(10 * kPagesPerHugePage);
+    EXPECT_EQ(grow(9), 0u) << "no more than was held before";
+    EXPECT_TRUE(heap.CheckInvariants());
+  }
 }
 
 // 256 free pages in runs too short: little for a heap of 160 MiB, half of one of 4 MiB.
