@@ -313,7 +313,7 @@ bool Runtime::PayForGrowth(uint64_t now) {
     next_span_tick_ms.store(now + kSpanTickMs, std::memory_order_relaxed);
     central.TickSpans();
   }
-  central.ReleaseIdle(IdleSince::kTick, kPaidForGrowth * growth.pages * kPageSize);
+  central.ReleaseIdleSinceTick(kPaidForGrowth * growth.pages * kPageSize);
   return growth.much;
 }
 
@@ -329,8 +329,7 @@ void Runtime::EndSpanPeriod(uint64_t now) {
   const bool first = next_span_release_ms.load(std::memory_order_relaxed) == 0;
   // The background thread may have brought it to its end.
   const bool ended = in_span_pass.load(std::memory_order_relaxed) && !central.InPass();
-  const bool done =
-      first || decay < 0 || ended || central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  const bool done = first || decay < 0 || ended || central.ReleaseIdleSincePeriod();
   in_span_pass.store(!done, std::memory_order_relaxed);
   const auto period = static_cast<uint64_t>(decay > 0 && done ? decay : 0);
   next_span_release_ms.store(now + period, std::memory_order_relaxed);

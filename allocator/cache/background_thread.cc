@@ -51,7 +51,7 @@ bool BackgroundThread::Step(uint64_t* sleep_ms) {
     central_.ServeAllHooked(now);
     // Slow paths that come seldom would take long over it.
     for (int i = 0; i < kPassesWhileActive && central_.InPass(); ++i) {
-      central_.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+      central_.ReleaseIdleSincePeriod();
     }
   } else if (const uint64_t rest = DoQuietStep(now)) {
     int quiet = kQuiet;

@@ -167,7 +167,7 @@ void CentralFreeList::TickSpans() {
 void CentralFreeList::EndSpanTick() {
   spans_low_before_ = spans_low_;
   if (spans_low_ < spans_low_in_period_) spans_low_in_period_ = spans_low_;
-  lends_.store(IdleBytes() >= kMinIdleBytes, std::memory_order_relaxed);
+  NoteIdleBytes();
   spans_low_ = static_cast<uint32_t>(totals_.span_objects);
 }
 
@@ -179,9 +179,14 @@ size_t CentralFreeList::IdleBytes() const {
   return idle > released ? idle - released : 0;
 }
 
+void CentralFreeList::NoteIdleBytes() {
+  const size_t idle = Between(0, IdleBytes() / kMinIdleBytesIfSmall, kIdleToLend);
+  idle_hint_.store(static_cast<uint8_t>(idle), std::memory_order_relaxed);
+}
+
 void* CentralFreeList::Lend() {
   os::LockHolder hold(lock_);
-  lends_.store(IdleBytes() >= kMinIdleBytes, std::memory_order_relaxed);
+  NoteIdleBytes();
   if (!lends()) return nullptr;
   for (size_t list = 0; list <= kSearched; ++list) {
     Span* span = nonfull_[list].front();
@@ -284,6 +289,7 @@ void CentralFreeList::ReleaseSpans(Heap& heap, size_t bytes, SpanSearch* search)
 }
 
 void CentralFreeList::ReleaseIdle(Heap& heap, IdleSince since, SpanSearch* search) {
+  if (since == IdleSince::kTick && !may_release()) return;
   os::LockHolder hold(lock_);
   uint32_t least = since == IdleSince::kTick ? spans_low_before_ : spans_low_in_period_;
   if (spans_low_ < least) least = spans_low_;

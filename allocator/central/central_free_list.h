@@ -142,7 +142,11 @@ class CentralFreeList {
   void* Lend() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Whether, at the last tick, there were enough of them. Reads one variable.
-  bool lends() const { return lends_.load(std::memory_order_relaxed); }
+  bool lends() const { return idle_hint_.load(std::memory_order_relaxed) >= kIdleToLend; }
+
+  // Whether, at the last tick, there were enough of them for ReleaseIdle to be worth a call. Reads
+  // one variable.
+  bool may_release() const { return idle_hint_.load(std::memory_order_relaxed) != 0; }
 
   // A tick: the number of objects that lay in the array untouched since the last one.
   size_t TakeLowWater() ABSL_LOCKS_EXCLUDED(lock_);
@@ -209,6 +213,7 @@ class CentralFreeList {
   static constexpr size_t kMinIdleBytesIfSmall = 8 * 1024;
   // Small: less than 128 MiB at its largest. Then a share of that counts.
   static constexpr size_t kIdleShare = 2048;
+  static constexpr uint8_t kIdleToLend = kMinIdleBytes / kMinIdleBytesIfSmall;
   static constexpr uint32_t kFirstCapacity = 32;
 
   const SizeClassInfo& info() const { return kSizeClassTable[size_class_]; }
@@ -220,6 +225,7 @@ class CentralFreeList {
   size_t Take(Heap& heap, void** out, size_t want, size_t reserve)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   size_t IdleBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteIdleBytes() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void EndSpanTick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool GrowArray(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -246,7 +252,8 @@ class CentralFreeList {
 
   os::RankedLock lock_{LockRank::kCentralFreeList};
   std::atomic<uint32_t> held_hint_{0};
-  std::atomic<bool> lends_{false};
+  // IdleBytes at the last tick in multiples of kMinIdleBytesIfSmall, at most kIdleToLend.
+  std::atomic<uint8_t> idle_hint_{0};
   SizeClass size_class_ = kNoSizeClass;
   uint16_t shard_ = 0;
   uint32_t count_ ABSL_GUARDED_BY(lock_) = 0;      // objects in the array

@@ -104,19 +104,10 @@ size_t PerCpuCentral::RemoveFromOthers(const CentralFreeList& home, uint64_t gro
   return 0;
 }
 
-bool PerCpuCentral::AnyLends() const {
-  uint64_t any = 0;
-  for (const std::atomic<uint64_t>& word : lenders_) any |= word.load(std::memory_order_relaxed);
-  return any != 0;
-}
-
-// Notes after a tick whether a list has objects to lend.
-void PerCpuCentral::NoteLender(const CentralFreeList& list) {
-  const SizeClass c = list.size_class();
-  std::atomic<uint64_t>& word = lenders_[c / 64];
-  const uint64_t bit = uint64_t{1} << (c % 64);
-  if (!list.lends() || (word.load(std::memory_order_relaxed) & bit) != 0) return;
-  word.fetch_or(bit, std::memory_order_relaxed);
+// Notes after a tick whether a list has idle objects to release, or even to lend.
+void PerCpuCentral::NoteIdle(const CentralFreeList& list) {
+  if (list.may_release()) idle_.Set(list.size_class());
+  if (list.lends()) lenders_.Set(list.size_class());
 }
 
 // An object that a list of `lender` and of `node` has idle.
@@ -137,12 +128,10 @@ bool PerCpuCentral::Borrow(const CentralFreeList& home, void** out) {
   const SizeClass c = home.size_class();
   const uint32_t node = CentralFreeList::NodeOfShard(heap_.page_heap, home.shard());
   for (size_t lender = c + size_t{1}; lender < kSizeClassEnd && HoldsOne(lender, c); ++lender) {
-    std::atomic<uint64_t>& word = lenders_[lender / 64];
-    const uint64_t bit = uint64_t{1} << (lender % 64);
-    if ((word.load(std::memory_order_relaxed) & bit) == 0 || !MayLend(lender, c)) continue;
+    if (!lenders_.Has(lender) || !MayLend(lender, c)) continue;
     if (!heap_.page_heap.WouldGrow(ShapeOf(c).pages, node)) return false;
     if ((*out = BorrowFrom(static_cast<SizeClass>(lender), node)) != nullptr) return true;
-    word.fetch_and(~bit, std::memory_order_relaxed);
+    lenders_.Clear(lender);
   }
   return false;
 }
@@ -160,7 +149,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   const uint64_t groups = GroupsOf(CentralFreeList::NodeOfShard(heap_.page_heap, home->shard()));
   size_t taken = RemoveFromOthers(*home, groups, out, want);
   if (taken != 0) return taken;
-  if (ABSL_PREDICT_FALSE(AnyLends()) && Borrow(*home, out)) return 1;
+  if (ABSL_PREDICT_FALSE(lenders_.Any()) && Borrow(*home, out)) return 1;
   taken = home->RemoveOrCarve(heap_, out, want, zeroed);
   NoteSurplus(*home);
   return taken != 0 ? taken : RemoveFromOthers(*home, ~groups, out, want);
@@ -334,7 +323,7 @@ void PerCpuCentral::ReturnIdle() {
   ForEachList([this](CentralFreeList& list) {
     if (list.held_hint() == 0) return;
     DrainList(list, list.TakeLowWater());
-    NoteLender(list);
+    NoteIdle(list);
   });
 }
 
@@ -342,28 +331,41 @@ void PerCpuCentral::TickSpans() {
   ForEachList([this](CentralFreeList& list) {
     if (list.held_hint() == 0) return;
     list.TickSpans();
-    NoteLender(list);
+    NoteIdle(list);
   });
   if (heap_.arenas != nullptr) heap_.arenas->TickSpans();
 }
 
-bool PerCpuCentral::ReleaseIdle(IdleSince since, size_t bytes) {
+// A class whose search wasn't brought to its end keeps its hint; the others wait for the next tick.
+void PerCpuCentral::ReleaseIdleSinceTick(size_t bytes) {
   SpanSearch search = {.bytes = bytes, .spans = kMaxSearched};
-  // A period ends for each list once: a pass that was cut short goes on where it was.
-  const bool in_passes = since == IdleSince::kPeriod;
-  const size_t begin = in_passes ? pass_at_.load(std::memory_order_relaxed) : 0;
+  for (size_t c = kSizeClassEnd - 1; c != 0 && search.spans != 0 && search.bytes != 0; --c) {
+    if (ABSL_PREDICT_TRUE(!idle_.Has(c))) continue;
+    idle_.Clear(c);
+    ForEachListOf(static_cast<SizeClass>(c), [this, &search](CentralFreeList& list) {
+      list.ReleaseIdle(heap_, IdleSince::kTick, &search);
+    });
+    if (search.spans == 0 || search.bytes == 0) idle_.Set(c);
+  }
+  if (heap_.arenas != nullptr) heap_.arenas->ReleaseIdle(IdleSince::kTick, &search);
+}
+
+// A period ends for each list once: a pass that was cut short goes on where it was.
+bool PerCpuCentral::ReleaseIdleSincePeriod() {
+  SpanSearch search = {.bytes = ~size_t{0}, .spans = kMaxSearched};
   const size_t count = shards();
   const size_t end = count * kSizeClassEnd;
-  size_t at = begin;
+  size_t at = pass_at_.load(std::memory_order_relaxed);
   while (at < end && search.spans != 0 && search.bytes != 0) {
     // Large objects first: between those that live, more is free throughout.
     CentralFreeList* list = ListAt(at % count, kSizeClassEnd - 1 - at / count);
-    if (list != nullptr && list->held_hint() != 0) list->ReleaseIdle(heap_, since, &search);
+    if (list != nullptr && list->held_hint() != 0)
+      list->ReleaseIdle(heap_, IdleSince::kPeriod, &search);
     // A list that took the search to its end has more, perhaps.
     if (search.spans != 0) ++at;
   }
-  if (at >= end && heap_.arenas != nullptr) heap_.arenas->ReleaseIdle(since, &search);
-  if (in_passes) pass_at_.store(at < end ? at : 0, std::memory_order_relaxed);
+  if (at >= end && heap_.arenas != nullptr) heap_.arenas->ReleaseIdle(IdleSince::kPeriod, &search);
+  pass_at_.store(at < end ? at : 0, std::memory_order_relaxed);
   return at >= end;
 }
 

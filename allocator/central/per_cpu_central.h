@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "allocator/central/central_free_list.h"
+#include "allocator/central/class_hints.h"
 #include "allocator/os/ranked_lock.h"
 #include "allocator/params/size_class_table.h"
 
@@ -52,10 +53,14 @@ class PerCpuCentral {
   // A tick for the spans alone, while the heap grows.
   void TickSpans();
 
-  // Gives up to `bytes` inside spans back to the kernel, out of what no list wanted of late (see
-  // CentralFreeList::ReleaseIdle). Searches a limited number of spans. Returns false if it was cut
+  // Gives up to `bytes` inside spans back to the kernel, out of what no list wanted since the tick
+  // before the last (see CentralFreeList::ReleaseIdle). Searches a limited number of spans. Where
+  // nothing was idle at the last tick, takes no lock.
+  void ReleaseIdleSinceTick(size_t bytes);
+
+  // The same at the end of a period, without a limit to the bytes. Returns false if it was cut
   // short; the next call then goes on from there.
-  bool ReleaseIdle(IdleSince since, size_t bytes);
+  bool ReleaseIdleSincePeriod();
 
   // Whether a pass at the end of a period was cut short, and not gone on with to its end.
   bool InPass() const { return pass_at_.load(std::memory_order_relaxed) != 0; }
@@ -150,8 +155,7 @@ class PerCpuCentral {
                          void** out, size_t want);
   uint64_t GroupsOf(uint32_t node) const;
   size_t RemoveFromOthers(const CentralFreeList& home, uint64_t groups, void** out, size_t want);
-  bool AnyLends() const;
-  void NoteLender(const CentralFreeList& list);
+  void NoteIdle(const CentralFreeList& list);
   bool Borrow(const CentralFreeList& home, void** out);
   void* BorrowFrom(SizeClass lender, uint32_t node);
   void InsertAt(CentralFreeList* list, SizeClass size_class, void* const* objects, size_t count);
@@ -170,9 +174,9 @@ class PerCpuCentral {
   // come to a list, cleared by whoever looks in vain, who may lose what is set meanwhile until more
   // objects come.
   std::atomic<uint64_t> surplus_[kSizeClassEnd] = {};
-  // Bit c is set if a list of class c may lend.
-  std::atomic<uint64_t> lenders_[(kSizeClassEnd + 63) / 64] = {};
-  std::atomic<size_t> pass_at_{0};  // the list at which ReleaseIdle goes on
+  ClassHints lenders_;              // the classes of which a list may lend
+  ClassHints idle_;                 // those of which one may release something since the last tick
+  std::atomic<size_t> pass_at_{0};  // the list at which ReleaseIdleSincePeriod goes on
   std::atomic<size_t> shard_end_{0};
   std::atomic<size_t> shard_limit_{kMaxShards};
   std::atomic<Shard*> shards_[kMaxShards] = {};

@@ -89,10 +89,10 @@ TEST_F(BackgroundThreadTest, GoesOnWithAPassThroughTheSpansOfAProgramThatRuns) {
   StepAndSleep();
   // What is idle for two ticks and a period.
   for (int tick = 0; tick < 2; ++tick) on_.central.ReturnIdle();
-  on_.central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
-  while (on_.central.InPass()) on_.central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0});
+  on_.central.ReleaseIdleSincePeriod();
+  while (on_.central.InPass()) on_.central.ReleaseIdleSincePeriod();
   const size_t before = on_.central.Stats(c).released_parts;
-  EXPECT_FALSE(on_.central.ReleaseIdle(IdleSince::kPeriod, ~size_t{0}));
+  EXPECT_FALSE(on_.central.ReleaseIdleSincePeriod());
   ASSERT_TRUE(on_.central.InPass());
   thread_.NoteActivity();
   StepAndSleep();

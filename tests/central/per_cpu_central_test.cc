@@ -74,6 +74,36 @@ TEST_F(PerCpuCentralTest, AListTakesMemoryWhenItsClassIsFirstUsed) {
   EXPECT_EQ(count_lists(), 2u);
 }
 
+TEST_F(PerCpuCentralTest, WhatGrowthPaysForTakesLocksOnlyWhereObjectsWereIdle) {
+  const auto locks_taken = [this](SizeClass c) {
+    uint64_t taken = 0;
+    central_.ForEachListOf(
+        c, [&taken](CentralFreeList& list) { taken += list.lock().acquisitions().all; });
+    return taken;
+  };
+  const auto released = [this] { return central_.Stats(kClass).released_parts; };
+  PinToCpu pin(0);
+  constexpr SizeClass kBusy = kClass + 1;
+  const size_t count = 40 * ShapeOf(kClass).objects;
+  const std::vector<void*> objects = on_.Take(kClass, count);
+  // A few are free there, too.
+  const std::vector<void*> busy = on_.Take(kBusy, 2 * ShapeOf(kBusy).objects - 3);
+  for (size_t i = 0; i < count; ++i) {
+    if (i % ShapeOf(kClass).objects != 0) central_.InsertInSpans(kClass, &objects[i], 1);
+  }
+  for (int i = 0; i < 2; ++i) central_.TickSpans();
+  const uint64_t before = locks_taken(kBusy);
+  central_.ReleaseIdleSinceTick(1);
+  const size_t first = released();
+  EXPECT_GT(first, 0u);
+  central_.ReleaseIdleSinceTick(~size_t{0});
+  EXPECT_GT(released(), first) << "the first search wasn't brought to its end";
+  EXPECT_EQ(locks_taken(kBusy), before);
+  const uint64_t searched = locks_taken(kClass);
+  central_.ReleaseIdleSinceTick(~size_t{0});
+  EXPECT_EQ(locks_taken(kClass), searched) << "the second was";
+}
+
 TEST_F(PerCpuCentralTest, MoreThanABatchIsInsertedWhole) {
   const size_t count = 3000;
   const std::vector<void*> objects = on_.Take(kClass, count);
