@@ -176,13 +176,16 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
 
 // Clean pages were given away. Those of a huge page in use are preferred to the dirty ones of an
 // empty huge page: that packs the heap. Lest more be resident for it than ever before, an empty one
-// is released then.
+// is released then; not often: in a steady program it isn't empty for long.
 void PageHeap::HoldPeak() {
   if (Held() <= peak_resident_.load(std::memory_order_relaxed) || policy_.keeps_all() || hooked()) {
     return;
   }
   DropFreed();
-  if (pool_.dirty() == 0 || ReleaseHugePages(1, 1) == 0) NotePeak();
+  if (pool_.dirty() == 0) return NotePeak();
+  const uint64_t now = clock_.NowMs();
+  if (now < next_peak_release_ms_ || ReleaseHugePages(1, 1) == 0) return NotePeak();
+  next_peak_release_ms_ = now + kGrowthReleaseMs;
 }
 
 // Whether it is time for caches to return what they hold idle.

@@ -375,6 +375,10 @@ class PageHeap {
   // Pages given back that are wanted again within this time count as reused.
   static constexpr uint64_t kReuseMs = 10'000;
 
+  // Between two releases by which the heap makes room for growth: of short runs, and of an empty
+  // huge page.
+  static constexpr uint64_t kGrowthReleaseMs = 100;
+
   // Growth beyond the peak is told in steps of at least this: 512 KiB.
   static constexpr size_t kGrowthStep = 64;
 
@@ -557,6 +561,7 @@ class PageHeap {
   uint64_t runs_released_ms_ ABSL_GUARDED_BY(lock_) = 0;
   uint64_t runs_released_since_ms_ ABSL_GUARDED_BY(lock_) = 0;
   uint64_t next_growth_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
+  uint64_t next_peak_release_ms_ ABSL_GUARDED_BY(lock_) = 0;
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   size_t peak_at_growth_ ABSL_GUARDED_BY(lock_) = 0;      // pages, at TakeGrowth
   size_t peak_at_release_ ABSL_GUARDED_BY(lock_) = 0;     // pages, at the last ReleaseForGrowth

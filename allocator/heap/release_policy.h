@@ -48,7 +48,12 @@ class ReleasePolicy {
     const uint64_t window = now_ms / WindowMs();
     if (window != current_window_) Advance(window, used_pages);
     size_t& peak = peaks_[current_window_ % kWindows];
-    if (used_pages > peak) peak = used_pages;
+    size_t& low = lows_[current_window_ % kWindows];
+    if (used_pages < low) low = used_pages;
+    if (used_pages < peak) return;
+    peak = used_pages;
+    if (used_pages != RecentPeak()) return;
+    for (size_t& since_peak : lows_) since_peak = used_pages;
   }
 
   // How many of `dirty_pages` free pages are to be returned now, with `used_pages` in use.
@@ -56,7 +61,7 @@ class ReleasePolicy {
     size_t keep = Limit(used_pages);
     if (decay_ms_ == 0) keep = 0;
     if (decay_ms_ > 0) {
-      const size_t kept = Kept(RecentPeak(), used_pages);
+      const size_t kept = Kept(RecentPeak(), RecentLow(), used_pages);
       if (kept < keep) keep = kept;
     }
     return dirty_pages > keep ? dirty_pages - keep : 0;
@@ -77,7 +82,7 @@ class ReleasePolicy {
   // Whether some of `dirty_pages` free pages are to be returned later, if nothing changes.
   bool Decays(size_t used_pages, size_t dirty_pages) const {
     return decay_ms_ > 0 && Excess(used_pages, dirty_pages) == 0 &&
-           dirty_pages > Kept(used_pages, used_pages);
+           dirty_pages > Kept(used_pages, used_pages, used_pages);
   }
 
   size_t RecentPeak() const {
@@ -88,12 +93,22 @@ class ReleasePolicy {
     return peak;
   }
 
+  // The least that was in use since then.
+  size_t RecentLow() const {
+    size_t low = ~size_t{0};
+    for (size_t l : lows_) {
+      if (l < low) low = l;
+    }
+    return low;
+  }
+
  private:
   static constexpr size_t kWindows = 4;
 
-  size_t Kept(size_t peak, size_t used_pages) const {
-    // An eighth more than the peak: large blocks of changing sizes don't fit each other's places.
-    const size_t wanted = peak + peak / 8;
+  size_t Kept(size_t peak, size_t low, size_t used_pages) const {
+    // An eighth more than the peak, and half of what use went up and down by: blocks of changing
+    // sizes don't fit each other's places.
+    const size_t wanted = peak + peak / 8 + (peak - low) / 2;
     const size_t keep = wanted > used_pages ? wanted - used_pages : 0;
     return keep < floor_pages_ ? floor_pages_ : keep;
   }
@@ -106,7 +121,10 @@ class ReleasePolicy {
   void Advance(uint64_t window, size_t used_pages) {
     uint64_t passed = window - current_window_;
     if (passed > kWindows) passed = kWindows;
-    for (uint64_t i = 1; i <= passed; ++i) peaks_[(window - passed + i) % kWindows] = used_pages;
+    for (uint64_t i = 1; i <= passed; ++i) {
+      peaks_[(window - passed + i) % kWindows] = used_pages;
+      lows_[(window - passed + i) % kWindows] = used_pages;
+    }
     current_window_ = window;
   }
 
@@ -117,6 +135,7 @@ class ReleasePolicy {
   size_t limit_percent_ = 0;
   uint64_t current_window_ = 0;
   size_t peaks_[kWindows] = {};
+  size_t lows_[kWindows] = {};  // since RecentPeak
 };
 
 }  // namespace spanmalloc

@@ -383,6 +383,23 @@ TEST_F(PageHeapPeakTest, CleanPagesAreTakenInsteadOfDirtyOnesNotBesideThem) {
   EXPECT_EQ(stats.release_calls, heap_.memory.calls(Call::kRelease));
 }
 
+TEST_F(PageHeapReleaseTest, CleanPagesAreMadeRoomForOnceInATenthOfASecond) {
+  // Three huge pages with clean room, and many that are empty and dirty.
+  std::vector<Span*> spans;
+  for (int i = 0; i < 20; ++i) spans.push_back(Written(kPagesPerHugePage - 6));
+  for (int i = 0; i < 3; ++i) Written(6);
+  for (Span* span : spans) Free(span);
+  page_heap_.Release(~size_t{0});
+  for (Span*& span : spans) span = Written(kPagesPerHugePage);
+  for (Span* span : spans) Free(span);
+  const size_t calls = heap_.memory.calls(Call::kRelease);
+  for (int i = 0; i < 400; ++i) Written(1);
+  EXPECT_EQ(heap_.memory.calls(Call::kRelease), calls + 1);
+  heap_.clock.Advance(100);
+  Written(1);
+  EXPECT_EQ(heap_.memory.calls(Call::kRelease), calls + 2);
+}
+
 TEST_F(PageHeapPeakTest, WhoWantsToKeepAllKeepsAll) {
   page_heap_.SetDecay(-1);
   const size_t calls = heap_.memory.calls(Call::kRelease);

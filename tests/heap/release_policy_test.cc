@@ -26,12 +26,31 @@ TEST(ReleasePolicyTest, KeepsTheFloorWhateverWasUsed) {
 TEST(ReleasePolicyTest, KeepsThePeakAndAnEighthForAWhile) {
   ReleasePolicy policy;
   policy.Note(80000, 10000);
-  policy.Note(0, 10001);
   EXPECT_EQ(policy.RecentPeak(), 80000u);
   EXPECT_EQ(policy.Excess(0, 90000), 0u);
   EXPECT_EQ(policy.Excess(0, 90001), 1u);
   // What is in use again needs no free pages held for it.
   EXPECT_EQ(policy.Excess(70000, 90000), 70000u);
+}
+
+TEST(ReleasePolicyTest, KeepsHalfOfWhatUseFellByBesides) {
+  ReleasePolicy policy;
+  policy.Note(1000, 9999);
+  policy.Note(80000, 10000);
+  policy.Note(60000, 10001);
+  policy.Note(70000, 10002);
+  EXPECT_EQ(policy.RecentLow(), 60000u) << "before the peak doesn't count";
+  EXPECT_EQ(policy.Excess(70000, 30000), 0u);
+  EXPECT_EQ(policy.Excess(70000, 30001), 1u);
+  policy.Note(81000, 10003);
+  EXPECT_EQ(policy.RecentLow(), 81000u) << "a new peak";
+  // As long as the peak counts, and no longer.
+  policy.Note(40000, 10500);
+  EXPECT_EQ(policy.Excess(40000, 71625), 0u);
+  EXPECT_EQ(policy.Excess(40000, 71626), 1u);
+  policy.Note(40000, 10000 + kMemoryMs + 500);
+  EXPECT_EQ(policy.Excess(40000, 5000), 0u);
+  EXPECT_EQ(policy.Excess(40000, 5001), 1u);
 }
 
 TEST(ReleasePolicyTest, ForgetsAPeakAfterItsTime) {
