@@ -13,6 +13,9 @@ namespace {
 // kept: 32 MiB.
 constexpr size_t kReleaseAtOnce = 16;
 
+// Between two releases of an empty huge page for the sake of the peak.
+constexpr uint64_t kPeakReleaseMs = 25;
+
 }  // namespace
 
 bool PageHeap::Init(uintptr_t base, uintptr_t limit) {
@@ -185,7 +188,7 @@ void PageHeap::HoldPeak() {
   if (pool_.dirty() == 0) return NotePeak();
   const uint64_t now = clock_.NowMs();
   if (now < next_peak_release_ms_ || ReleaseHugePages(1, 1) == 0) return NotePeak();
-  next_peak_release_ms_ = now + kGrowthReleaseMs;
+  next_peak_release_ms_ = now + kPeakReleaseMs;
 }
 
 // Whether it is time for caches to return what they hold idle.

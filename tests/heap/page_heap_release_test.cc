@@ -383,7 +383,7 @@ TEST_F(PageHeapPeakTest, CleanPagesAreTakenInsteadOfDirtyOnesNotBesideThem) {
   EXPECT_EQ(stats.release_calls, heap_.memory.calls(Call::kRelease));
 }
 
-TEST_F(PageHeapReleaseTest, CleanPagesAreMadeRoomForOnceInATenthOfASecond) {
+TEST_F(PageHeapReleaseTest, RoomForCleanPagesIsMadeOnceInAFortiethOfASecond) {
   // Three huge pages with clean room, and many that are empty and dirty.
   std::vector<Span*> spans;
   for (int i = 0; i < 20; ++i) spans.push_back(Written(kPagesPerHugePage - 6));
@@ -395,7 +395,7 @@ TEST_F(PageHeapReleaseTest, CleanPagesAreMadeRoomForOnceInATenthOfASecond) {
   const size_t calls = heap_.memory.calls(Call::kRelease);
   for (int i = 0; i < 400; ++i) Written(1);
   EXPECT_EQ(heap_.memory.calls(Call::kRelease), calls + 1);
-  heap_.clock.Advance(100);
+  heap_.clock.Advance(25);
   Written(1);
   EXPECT_EQ(heap_.memory.calls(Call::kRelease), calls + 2);
 }
