@@ -375,8 +375,7 @@ class PageHeap {
   // Pages given back that are wanted again within this time count as reused.
   static constexpr uint64_t kReuseMs = 10'000;
 
-  // Between two releases by which the heap makes room for growth: of short runs, and of an empty
-  // huge page.
+  // Between two releases of short runs for growth.
   static constexpr uint64_t kGrowthReleaseMs = 100;
 
   // Growth beyond the peak is told in steps of at least this: 512 KiB.
