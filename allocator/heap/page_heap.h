@@ -375,9 +375,6 @@ class PageHeap {
   // Pages given back that are wanted again within this time count as reused.
   static constexpr uint64_t kReuseMs = 10'000;
 
-  // Between two releases of short runs for growth.
-  static constexpr uint64_t kGrowthReleaseMs = 100;
-
   // Growth beyond the peak is told in steps of at least this: 512 KiB.
   static constexpr size_t kGrowthStep = 64;
 

@@ -16,6 +16,9 @@ constexpr size_t kBearableDirtyPagesIfSmall = 64;
 // Such runs released at one growth, by as many madvise calls: what a single allocation waits for.
 constexpr size_t kMaxReleasesAtGrowth = 32;
 
+// Between two releases of such runs for which the peak needn't have risen.
+constexpr uint64_t kGrowthReleaseMs = 100;
+
 // Sooner than that, how many times the pages are released by which the peak has risen; and the peak
 // from which on that is done, 64 MiB: in a small heap they would soon be taken again.
 constexpr size_t kReleasedForGrowth = 2;
