@@ -35,7 +35,9 @@ struct HugePage {
   uint16_t used_pages;
   uint16_t longest_free;  // the longest run of free pages
   Bitmap<kPagesPerHugePage> used;
-  Bitmap<kPagesPerHugePage> dirty;     // written since the kernel last gave the page, perhaps
+  // Written since the kernel last gave the page, perhaps. Those of spans are, but where a large
+  // span may have grown since.
+  Bitmap<kPagesPerHugePage> dirty;
   Bitmap<kPagesPerHugePage> released;  // free, and given back to the kernel not long ago
   uint64_t released_ms;                // when any of them last was; 0: none is
   HugePage* previous;
@@ -58,6 +60,8 @@ struct HugePage {
   void SetSpans(size_t first, size_t count, Span* span) {
     for (size_t i = first; i < first + count; ++i) spans[i].store(span, std::memory_order_relaxed);
   }
+
+  size_t FreePages() const { return kPagesPerHugePage - used_pages; }
 
   // The number of pages that are free and may be resident.
   size_t FreeDirtyPages() const {

@@ -30,6 +30,15 @@ class HugePageFiller {
     return longest == nonempty_.kSize ? nullptr : lists_[longest].front();
   }
 
+  // Notes how long the longest free run of a huge page is now; among those with as long a one it
+  // comes first.
+  void Update(HugePage* huge_page, size_t longest) {
+    if (longest == huge_page->longest_free && lists_[longest].front() == huge_page) return;
+    Remove(huge_page);
+    huge_page->longest_free = static_cast<uint16_t>(longest);
+    Insert(huge_page);
+  }
+
   void Insert(HugePage* huge_page) {
     lists_[huge_page->longest_free].PushFront(huge_page);
     nonempty_.Set(huge_page->longest_free);

@@ -58,41 +58,45 @@ HugePage* PageHeap::CutHugePage(SpanKind kind) {
   return huge_page;
 }
 
-// The longest free run of a huge page whose longest one was used up to page `end`. What is left of
-// it is the longest still if no more is free elsewhere; else all runs are looked at.
-uint16_t PageHeap::LongestAfter(const HugePage* huge_page, size_t end) {
-  const size_t left = huge_page->used.FindSet(end) - end;
-  const size_t free = kPagesPerHugePage - huge_page->used_pages;
-  return static_cast<uint16_t>(free <= 2 * left ? left : huge_page->used.LongestClearRun());
+// Notes that all of a span was written to, perhaps. Returns how many pages of its extent are dirty.
+size_t PageHeap::NoteWritten(HugePage* huge_page, const Span* span) {
+  if (ABSL_PREDICT_TRUE(span->grower == nullptr)) return span->pages;
+  const size_t first = FirstPage(span);
+  huge_page->dirty.SetRange(first, span->pages);
+  return huge_page->dirty.CountRange(first, FreedSpans::Extent(span));
 }
 
-// Gives pages away: the first `written` of them to be written to, the rest a reserve. Returns
-// whether they were all clean.
-bool PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, size_t written) {
-  FillerOf(huge_page).Remove(huge_page);
-  const size_t dirty = huge_page->dirty.CountRange(first, count);
+// Gives pages away: the first `written` of them to be written to, the rest a reserve. Returns how
+// many of them were dirty.
+size_t PageHeap::UsePages(HugePage* huge_page, size_t first, size_t count, size_t written) {
+  size_t dirty = count;
+  if (!huge_page->dirty.AllSet(first, count)) {
+    dirty = huge_page->dirty.CountRange(first, count);
+    huge_page->dirty.SetRange(first, written);
+  }
   dirty_in_cut_ -= dirty;
   used_pages_ += count;
-  const size_t run = huge_page->used.ClearRunAround(first);
-  huge_page->used.SetRange(first, count);
-  huge_page->dirty.SetRange(first, written);
   huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages + count);
-  if (run == huge_page->longest_free)
-    huge_page->longest_free = LongestAfter(huge_page, first + count);
-  FillerOf(huge_page).Insert(huge_page);
-  return dirty == 0;
+  const auto run = huge_page->used.ClearRunAround(first);
+  huge_page->used.SetRange(first, count);
+  size_t longest = huge_page->longest_free;
+  if (run.length() == longest) {
+    const size_t left = run.end - (first + count);
+    longest = huge_page->used.LongestClearRun(huge_page->FreePages(), left);
+  }
+  FillerOf(huge_page).Update(huge_page, longest);
+  return dirty;
 }
 
-// Takes pages back; the huge page may be left empty.
-void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count) {
-  FillerOf(huge_page).Remove(huge_page);
+// Takes pages back, `dirty` of which are dirty; the huge page may be left empty.
+void PageHeap::FreePages(HugePage* huge_page, size_t first, size_t count, size_t dirty) {
   huge_page->used.ClearRange(first, count);
-  dirty_in_cut_ += huge_page->dirty.CountRange(first, count);
+  dirty_in_cut_ += dirty;
   used_pages_ -= count;
   huge_page->used_pages = static_cast<uint16_t>(huge_page->used_pages - count);
-  const auto run = static_cast<uint16_t>(huge_page->used.ClearRunAround(first));
-  if (run > huge_page->longest_free) huge_page->longest_free = run;
-  FillerOf(huge_page).Insert(huge_page);
+  const size_t run = huge_page->used.ClearRunAround(first).length();
+  FillerOf(huge_page).Update(huge_page,
+                             run > huge_page->longest_free ? run : huge_page->longest_free);
 }
 
 // One empty huge page of each kind stays cut: the next span is likely to want it.
@@ -171,8 +175,11 @@ Span* PageHeap::PlaceSpan(HugePage* huge_page, size_t first, size_t pages, size_
   span->start = reinterpret_cast<uintptr_t>(pool_.AddressOf(huge_page->index)) + first * kPageSize;
   span->pages = static_cast<uint32_t>(pages);
   span->reserve = static_cast<uint32_t>(reserve);
-  if (huge_page->released_ms != 0) NoteReuse(huge_page, first, pages + reserve);
-  span->zeroed = UsePages(huge_page, first, pages + reserve, pages);
+  const size_t dirty = UsePages(huge_page, first, pages + reserve, pages);
+  span->zeroed = dirty == 0;
+  if (dirty != pages + reserve && huge_page->released_ms != 0) {
+    NoteReuse(huge_page, first, pages + reserve);
+  }
   huge_page->SetSpans(first, EntriesOf(kind, pages), span);
   return span;
 }
@@ -227,9 +234,9 @@ Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass siz
   const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
   HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
   if (huge_page == nullptr) return nullptr;
-  const size_t dirty = DirtyPages();
+  const size_t dirty = dirty_in_cut_;
   span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0, kind);
-  if (dirty - DirtyPages() < pages) HoldPeak();
+  if (dirty - dirty_in_cut_ < pages) HoldPeak();
   return span;
 }
 
@@ -326,8 +333,8 @@ void PageHeap::RemoveSpan(Span* span) {
     const size_t first = FirstPage(span);
     fresh = span->moved && Merge(span->start, span->bytes());
     huge_page->SetSpans(first, EntriesOf(KindOf(span->size_class), span->pages), nullptr);
-    huge_page->dirty.SetRange(first, span->pages);
-    FreePages(huge_page, first, span->pages + span->reserve);
+    const size_t extent = FreedSpans::Extent(span);
+    FreePages(huge_page, first, extent, NoteWritten(huge_page, span));
     if (fresh) CleanPages(huge_page, first, span->pages);
     if (released != 0) CleanParts(huge_page, *span, released);
     UncutIfEmpty(huge_page);
@@ -426,6 +433,17 @@ size_t PageHeap::ReleasedParts(const HugePage& huge_page) {
   return parts;
 }
 
+// Whether those pages of spans that are surely written to are noted as that.
+bool PageHeap::SpansAreDirty(const HugePage& huge_page) {
+  for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+    const Span* span = huge_page.SpanAt(page);
+    if (span == nullptr || FirstPage(span) != page) continue;
+    if (span->size_class == kNoSizeClass && span->grower != nullptr) continue;
+    if (!huge_page.dirty.AllSet(page, span->pages)) return false;
+  }
+  return true;
+}
+
 bool PageHeap::CheckInvariants() {
   os::LockHolder hold(lock_);
   bool good = pool_.CheckInvariants() && freed_.CheckInvariants();
@@ -438,8 +456,8 @@ bool PageHeap::CheckInvariants() {
       dirty += huge_page->FreeDirtyPages();
       parts += ReleasedParts(*huge_page);
       good = good && huge_page->used.Count() == huge_page->used_pages &&
-             huge_page->used.LongestClearRun() == huge_page->longest_free &&
-             page_map_.HugePageAt(huge_page->index) == huge_page;
+             huge_page->used.LongestClearRun(huge_page->FreePages()) == huge_page->longest_free &&
+             SpansAreDirty(*huge_page) && page_map_.HugePageAt(huge_page->index) == huge_page;
     });
   }
   return good && dirty == dirty_in_cut_ && cut == cut_ && parts == released_parts_;

@@ -426,10 +426,11 @@ class PageHeap {
   bool GrowHugeRun(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ShrinkInHugePage(Span* span, size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static size_t ReleasedParts(const HugePage& huge_page);
-  static uint16_t LongestAfter(const HugePage* huge_page, size_t end);
-  bool UsePages(HugePage* huge_page, size_t first, size_t count, size_t written)
+  static bool SpansAreDirty(const HugePage& huge_page);
+  static size_t NoteWritten(HugePage* huge_page, const Span* span);
+  size_t UsePages(HugePage* huge_page, size_t first, size_t count, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void FreePages(HugePage* huge_page, size_t first, size_t count)
+  void FreePages(HugePage* huge_page, size_t first, size_t count, size_t dirty)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool FreeHugePages(size_t index, size_t count, bool moved) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Merge(uintptr_t start, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -20,9 +20,9 @@ void PageHeap::KeepFreed(Span* span) {
     advice_.OnFree(span);
     page_map_.ClearDirectory(HugePageIndex(span->start), span->huge_pages);
   } else {
-    const size_t first = FirstPage(span);
-    HugePageOf(span)->SetSpans(first, 1, nullptr);
-    HugePageOf(span)->dirty.SetRange(first, span->pages);
+    HugePage* huge_page = HugePageOf(span);
+    huge_page->SetSpans(FirstPage(span), 1, nullptr);
+    NoteWritten(huge_page, span);
     if (grown) freed_grown_pages_ = pages;
   }
   used_pages_ -= pages;
@@ -39,6 +39,7 @@ Span* PageHeap::ReuseFreed(size_t pages, size_t written, size_t huge_pages, size
     return nullptr;
   }
   const uintptr_t start = span->start;
+  const bool all_dirty = span->reserve == 0;
   new (span) Span();
   span->start = start;
   span->pages = static_cast<uint32_t>(written);
@@ -48,9 +49,10 @@ Span* PageHeap::ReuseFreed(size_t pages, size_t written, size_t huge_pages, size
   if (huge_pages != 0) {
     page_map_.SetLargeSpan(HugePageIndex(start), huge_pages, span);
   } else {
+    HugePage* huge_page = HugePageOf(span);
     const size_t first = FirstPage(span);
-    HugePageOf(span)->dirty.SetRange(first, written);
-    HugePageOf(span)->SetSpans(first, 1, span);
+    if (!all_dirty) huge_page->dirty.SetRange(first, written);
+    huge_page->SetSpans(first, 1, span);
   }
   return span;
 }

@@ -102,6 +102,7 @@ void PageHeap::NoteReleased(HugePage* huge_page, size_t first, size_t count) {
 }
 
 void PageHeap::NoteReuse(HugePage* huge_page, size_t first, size_t count) {
+  if (huge_page->released_ms == 0) return;
   const size_t released = huge_page->released.CountRange(first, count);
   if (released == 0) return;
   huge_page->released.ClearRange(first, count);
@@ -207,7 +208,7 @@ size_t PageHeap::ReleaseRunsOf(HugePage* huge_page, size_t min_run, size_t* call
       used_pages_ += count;
       ++totals_.release_calls;
       --*calls;
-      FreePages(huge_page, first, count);
+      FreePages(huge_page, first, count, count);
       if (!done) break;
       CleanPages(huge_page, first, count);
       huge_page->thinned = true;

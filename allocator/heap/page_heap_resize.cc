@@ -72,10 +72,10 @@ bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
   if (first + pages > room) return false;
   if (wish < first + held) wish = first + held;
   const size_t end = wish < room ? wish : room;
-  // What is written to is dirty from here on; the rest as it was.
-  huge_page->dirty.SetRange(first, span->pages);
-  if (huge_page->released_ms != 0) NoteReuse(huge_page, first + held, end - (first + held));
+  NoteReuse(huge_page, first + held, end - (first + held));
   UsePages(huge_page, first + held, end - (first + held), 0);
+  // What is written to is dirty from here on; the rest as it was.
+  huge_page->dirty.SetRange(first, pages);
   span->reserve = static_cast<uint32_t>(end - first - pages);
   span->grower = grower;
   large_pages_ += end - (first + held);
@@ -131,11 +131,12 @@ void PageHeap::ShrinkInHugePage(Span* span, size_t pages) {
   const size_t fewer = span->pages + span->reserve - pages;
   NoteGrowths(span);
   huge_page->dirty.SetRange(first, span->pages);
+  const size_t dirty = huge_page->dirty.CountRange(first + pages, fewer);
   span->pages = static_cast<uint32_t>(pages);
   NoteExtent(span);
   span->reserve = 0;
   span->grower = nullptr;
-  FreePages(huge_page, first + pages, fewer);
+  FreePages(huge_page, first + pages, fewer, dirty);
   large_pages_ -= fewer;
 }
 

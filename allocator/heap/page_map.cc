@@ -113,9 +113,4 @@ void PageMap::ClearDirectory(size_t index, size_t huge_pages) {
   }
 }
 
-HugePage* PageMap::HugePageAt(size_t index) const {
-  const uintptr_t entry = directory_[index].load(std::memory_order_relaxed);
-  return (entry & kLargeSpanTag) != 0 ? nullptr : reinterpret_cast<HugePage*>(entry);
-}
-
 }  // namespace spanmalloc

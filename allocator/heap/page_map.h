@@ -78,7 +78,10 @@ class PageMap {
   }
 
   // The huge page at `index` if it is cut into spans, else nullptr.
-  HugePage* HugePageAt(size_t index) const;
+  HugePage* HugePageAt(size_t index) const {
+    const uintptr_t entry = directory_[index].load(std::memory_order_relaxed);
+    return (entry & kLargeSpanTag) != 0 ? nullptr : reinterpret_cast<HugePage*>(entry);
+  }
 
   // Bytes of table entries that were made writable.
   size_t covered_bytes() const { return covered_bytes_.load(std::memory_order_relaxed); }

@@ -15,16 +15,18 @@ namespace spanmalloc {
 // The searches, on the words of a bitmap of any length.
 namespace bitmap_internal {
 
+// Calls apply(word, mask) for the words that bits [begin, begin + count) are part of.
 template <typename Apply>
 void ForRange(uint64_t* words, size_t begin, size_t count, Apply apply) {
-  const size_t end = begin + count;
-  while (begin < end) {
-    const size_t offset = begin % 64;
-    const size_t length = end - begin < 64 - offset ? end - begin : 64 - offset;
-    const uint64_t mask = (length == 64 ? ~uint64_t{0} : (uint64_t{1} << length) - 1) << offset;
-    apply(words[begin / 64], mask);
-    begin += length;
-  }
+  if (count == 0) return;
+  const size_t last = begin + count - 1;
+  const uint64_t from_begin = ~uint64_t{0} << (begin % 64);
+  const uint64_t to_last = ~uint64_t{0} >> (63 - last % 64);
+  size_t i = begin / 64;
+  if (i == last / 64) return apply(words[i], from_begin & to_last);
+  apply(words[i], from_begin);
+  while (++i != last / 64) apply(words[i], ~uint64_t{0});
+  apply(words[i], to_last);
 }
 
 // The first bit at or after `from` that differs from those of `invert`; `bits` if there is none.
@@ -84,12 +86,12 @@ class Bitmap {
     return kBits;
   }
 
-  // The start of the first run of `count` clear bits that begins at a multiple of `alignment`;
-  // kBits if there is none.
+  // The start of the first run of `count` clear bits that begins at a multiple of `alignment`, a
+  // power of two; kBits if there is none.
   size_t FindClearRun(size_t count, size_t alignment = 1) const {
     size_t begin = FindClear(0);
     while (begin + count <= kBits) {
-      begin = (begin + alignment - 1) / alignment * alignment;
+      begin = (begin + alignment - 1) & ~(alignment - 1);
       if (begin + count > kBits) break;
       const size_t end = FindSet(begin);
       if (end - begin >= count) return begin;
@@ -98,19 +100,35 @@ class Bitmap {
     return kBits;
   }
 
-  // The length of the longest run of clear bits.
-  size_t LongestClearRun() const {
-    size_t longest = 0;
-    for (size_t begin = FindClear(0); begin < kBits;) {
-      const size_t end = FindSet(begin);
+  // The length of the longest run of clear bits. `clear`: how many there are; `known`: the length
+  // of one of the runs. The search ends where no other can be longer.
+  size_t LongestClearRun(size_t clear, size_t known = 0) const {
+    size_t longest = known;
+    for (size_t end = 0; clear > longest;) {
+      const size_t begin = FindClear(end);
+      end = FindSet(begin);
       if (end - begin > longest) longest = end - begin;
-      begin = end < kBits ? FindClear(end) : kBits;
+      clear -= end - begin;
     }
     return longest;
   }
 
-  // The length of the run of clear bits that bit `i`, which is clear, belongs to.
-  size_t ClearRunAround(size_t i) const { return FindSet(i) - FindSetBefore(i); }
+  // Whether all of [begin, begin + count) are set.
+  bool AllSet(size_t begin, size_t count) const {
+    bool all = true;
+    const_cast<Bitmap*>(this)->ForRange(begin, count, [&all](uint64_t& word, uint64_t mask) {
+      all = all && (word & mask) == mask;
+    });
+    return all;
+  }
+
+  // The run of clear bits that bit `i`, which is clear, belongs to.
+  struct Run {
+    size_t begin;
+    size_t end;
+    size_t length() const { return end - begin; }
+  };
+  Run ClearRunAround(size_t i) const { return {FindSetBefore(i), FindSet(i)}; }
 
   uint64_t word(size_t i) const { return words_[i]; }
 

@@ -50,6 +50,25 @@ TEST(HugePageFillerTest, FindsTheTightestFit) {
   }
 }
 
+TEST(HugePageFillerTest, WhatIsUpdatedComesFirst) {
+  auto filler = std::make_unique<HugePageFiller>();
+  std::vector<HugePage> pages(3);
+  for (HugePage& page : pages) {
+    page.longest_free = 5;
+    filler->Insert(&page);
+  }
+  EXPECT_EQ(filler->Find(5), &pages[2]);
+  filler->Update(&pages[0], 5);
+  EXPECT_EQ(filler->Find(5), &pages[0]);
+  filler->Update(&pages[0], 5);
+  EXPECT_EQ(filler->Find(5), &pages[0]);
+  filler->Update(&pages[0], 4);
+  EXPECT_EQ(filler->Find(5), &pages[2]);
+  EXPECT_EQ(filler->Find(4), &pages[0]);
+  filler->Update(&pages[1], 9);
+  EXPECT_EQ(filler->Roomiest(), &pages[1]);
+}
+
 TEST(HugePageFillerTest, VisitsEachPageOnceLongestRunsFirst) {
   auto filler = std::make_unique<HugePageFiller>();
   std::vector<HugePage> pages(kPagesPerHugePage + 1);

@@ -57,14 +57,19 @@ class Model {
 };
 
 void ExpectSame(const Bitmap<kBits>& bitmap, const Model& model) {
+  const size_t clear = kBits - bitmap.Count();
+  const size_t longest = model.LongestClearRun();
   for (size_t i = 0; i < kBits; ++i) {
     ASSERT_EQ(bitmap.Get(i), model.Get(i)) << i;
     ASSERT_EQ(bitmap.FindSet(i), model.Find(i, true)) << i;
     ASSERT_EQ(bitmap.FindClear(i), model.Find(i, false)) << i;
-    if (!bitmap.Get(i)) ASSERT_EQ(bitmap.ClearRunAround(i), model.ClearRunAround(i)) << i;
+    if (bitmap.Get(i)) continue;
+    const auto run = bitmap.ClearRunAround(i);
+    ASSERT_EQ(run.length(), model.ClearRunAround(i)) << i;
+    ASSERT_EQ(bitmap.LongestClearRun(clear, run.length()), longest);
   }
   ASSERT_EQ(bitmap.Count(), model.Count(0, kBits));
-  ASSERT_EQ(bitmap.LongestClearRun(), model.LongestClearRun());
+  ASSERT_EQ(bitmap.LongestClearRun(clear), longest);
 }
 
 TEST(BitmapTest, StartsClear) { ExpectSame({}, {}); }
@@ -77,7 +82,7 @@ TEST(BitmapTest, FindsNothingPastTheEnd) {
   EXPECT_EQ(bitmap.FindClear(0), kBits);
   EXPECT_EQ(bitmap.FindClearRun(1), kBits);
   EXPECT_EQ(Bitmap<kBits>().FindLastSet(), kBits);
-  EXPECT_EQ(bitmap.LongestClearRun(), 0u);
+  EXPECT_EQ(bitmap.LongestClearRun(0), 0u);
 }
 
 TEST(BitmapTest, EmptyRangesChangeNothing) {
@@ -103,7 +108,7 @@ TEST(BitmapTest, EveryRangeIsSetCountedAndCleared) {
       ASSERT_EQ(bitmap.Count(), kBits - count);
       ASSERT_EQ(bitmap.FindClear(0), begin);
       ASSERT_EQ(bitmap.FindClearRun(count), begin);
-      ASSERT_EQ(bitmap.LongestClearRun(), count);
+      ASSERT_EQ(bitmap.LongestClearRun(count), count);
     }
   }
 }
@@ -128,6 +133,7 @@ TEST_P(RandomBitmapTest, AgreesWithTheModel) {
     model.Fill(begin, count, value);
     ASSERT_NO_FATAL_FAILURE(ExpectSame(bitmap, model)) << "step " << step;
     ASSERT_EQ(bitmap.CountRange(begin, count), model.Count(begin, count));
+    ASSERT_EQ(bitmap.AllSet(begin, count), model.Count(begin, count) == count);
     const size_t run = 1 + random() % 70;
     const size_t alignment = size_t{1} << random() % 8;
     ASSERT_EQ(bitmap.FindClearRun(run, alignment), model.FindClearRun(run, alignment))
