@@ -87,8 +87,7 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
   const size_t want = NextRefill(info, &bin.history);
   // Twice as many may stay, or, with the sentinel, what fills an array of a power of two.
   const size_t wish = want < 4 ? 2 * want : 2 * want - 1;
-  if (Limit(c) < wish) {
-    RaiseLimit(c, want, /*within_budget=*/info.size > kMaxOverdrawnSize);
+  if (Limit(c) < wish && RaiseLimit(c, want, /*within_budget=*/info.size > kMaxOverdrawnSize)) {
     RaiseLimit(c, wish < info.cache_limit ? wish : info.cache_limit, /*within_budget=*/true);
   }
   void* batch[PerCpuCentral::kMaxBatch];

@@ -86,21 +86,44 @@ size_t CentralFreeList::RemoveAway(Heap& heap, void** out, size_t want, size_t r
   return taken;
 }
 
-size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed) {
-  os::LockHolder hold(lock_);
-  *zeroed = false;
-  const size_t held = Take(heap, out, want, 0);
-  if (held != 0) return held;
+// nullptr if out of memory.
+Span* CentralFreeList::MakeSpan(Heap& heap) {
   Span* span =
       ABSL_PREDICT_TRUE(shard_ < kFirstArenaShard)
           ? heap.page_heap.AllocateShared(size_class_, InPageMap::kYes,
                                           NodeOfShard(heap.page_heap, shard_))
           : heap.page_heap.AllocateSharedIn(shard_ - unsigned{kFirstArenaShard}, size_class_);
-  if (span == nullptr) return 0;
+  if (span == nullptr) return nullptr;
   span->shard.store(shard_, std::memory_order_relaxed);
-  *zeroed = span->zeroed;
   ++totals_.spans;
   ++totals_.spans_made;
+  return span;
+}
+
+// As many new spans as are wanted, of one object each.
+size_t CentralFreeList::TakeWholeSpans(Heap& heap, void** out, size_t want, bool* zeroed) {
+  size_t taken = 0;
+  *zeroed = true;
+  while (taken < want) {
+    Span* span = MakeSpan(heap);
+    if (ABSL_PREDICT_FALSE(span == nullptr)) break;
+    span->free_objects = 0;
+    out[taken++] = reinterpret_cast<void*>(span->start);
+    *zeroed = *zeroed && span->zeroed;
+  }
+  if (taken != 0) NoteTaken(taken);
+  return taken;
+}
+
+size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed) {
+  os::LockHolder hold(lock_);
+  *zeroed = false;
+  const size_t held = Take(heap, out, want, 0);
+  if (held != 0) return held;
+  if (IsWholeSpan(size_class_)) return TakeWholeSpans(heap, out, want, zeroed);
+  Span* span = MakeSpan(heap);
+  if (span == nullptr) return 0;
+  *zeroed = span->zeroed;
   const size_t taken = span->TakeObjects(out, want);
   totals_.span_objects += span->free_objects;
   Relist(span);
@@ -451,6 +474,20 @@ void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs
   }
   totals_.span_objects += put;
   UpdateHint();
+}
+
+void CentralFreeList::PutWholeSpan(Heap& heap, void* object, Span* span) {
+  os::LockHolder hold(lock_);
+  if (ABSL_PREDICT_FALSE(span->start != reinterpret_cast<uintptr_t>(object) ||
+                         span->shard.load(std::memory_order_relaxed) != shard_ ||
+                         span->size_class != size_class_ || span->free_objects != 0)) {
+    return ReportObject(heap, object, span);
+  }
+  span->free_objects = 1;
+  --totals_.spans;
+  ++totals_.spans_freed;
+  ++totals_.spans_reused;
+  heap.page_heap.FreeShared(span);
 }
 
 // The arena's epoch ends before the list forgets its spans: while it lasts, and the lock is held,

@@ -124,7 +124,8 @@ class CentralFreeList {
   // As above, for a thread of another CPU.
   size_t RemoveAway(Heap& heap, void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // As Remove with a new span carved if the list holds nothing. 0 if out of memory. `*zeroed` is
+  // As Remove with a new span carved if the list holds nothing, or several if they hold a single
+  // object. 0 if out of memory. `*zeroed` is
   // set to whether the objects read as zeros.
   size_t RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed)
       ABSL_LOCKS_EXCLUDED(lock_);
@@ -158,6 +159,10 @@ class CentralFreeList {
   // back into it, and marks them as done. Faulty objects are reported and dropped.
   void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Takes back the object of a span of this class, which holds no other. A faulty one is reported
+  // and dropped.
+  void PutWholeSpan(Heap& heap, void* object, Span* span) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Takes back objects[0, count) of an explicit arena, unless `epoch` is over. Faulty objects are
   // reported and dropped.
@@ -231,6 +236,9 @@ class CentralFreeList {
   void FreeSpan(Heap& heap, Span* span) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReportObject(Heap& heap, void* object, Span* span) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* MakeSpan(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t TakeWholeSpans(Heap& heap, void** out, size_t want, bool* zeroed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool PutInPlace(SizeClass c, const SpanShape& cut, const void* object, Span* span);
   void PutRun(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)

@@ -91,6 +91,8 @@ size_t PerCpuCentral::RemoveFromOthers(const CentralFreeList& home, uint64_t gro
   const SizeClass c = home.size_class();
   // From the next CPU on, so that not all look at the same one first.
   const size_t own = home.shard() % kSurplusGroups;
+  // While there are few shards, the own group is `home` alone.
+  if (shards() <= kSurplusGroups) groups &= ~(uint64_t{1} << own);
   const int rotated = static_cast<int>((own + 1) % kSurplusGroups);
   uint64_t left = absl::rotr(surplus_[c].load(std::memory_order_relaxed) & groups, rotated);
   for (; left != 0; left &= left - 1) {
@@ -149,7 +151,9 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   const uint64_t groups = GroupsOf(CentralFreeList::NodeOfShard(heap_.page_heap, home->shard()));
   size_t taken = RemoveFromOthers(*home, groups, out, want);
   if (taken != 0) return taken;
-  if (ABSL_PREDICT_FALSE(lenders_.Any()) && Borrow(*home, out)) return 1;
+  // The classes beyond have whole spans, which are never idle in a list.
+  const bool may_borrow = kSizeClassTable[size_class].size < kMaxSharedSpanSize;
+  if (ABSL_PREDICT_FALSE(lenders_.Any()) && may_borrow && Borrow(*home, out)) return 1;
   taken = home->RemoveOrCarve(heap_, out, want, zeroed);
   NoteSurplus(*home);
   return taken != 0 ? taken : RemoveFromOthers(*home, ~groups, out, want);
@@ -269,7 +273,27 @@ ABSL_ATTRIBUTE_NOINLINE void PerCpuCentral::ReportFreed(SizeClass size_class, vo
   for (size_t k = run.begin; k < run.end; ++k) PutElsewhere(size_class, objects[k], nullptr);
 }
 
+// As PutInSpans for objects that have a span each.
+void PerCpuCentral::PutWholeSpans(SizeClass size_class, void* const* objects, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    Span* span = heap_.page_map.SpanOf(objects[i]);
+    if (ABSL_PREDICT_FALSE(span == nullptr || span->size_class != size_class ||
+                           (ArenaSet::Owns(span) && heap_.arenas != nullptr))) {
+      PutElsewhere(size_class, objects[i], span);
+      continue;
+    }
+    const uint16_t shard = span->shard.load(std::memory_order_relaxed);
+    CentralFreeList* list = shard < kMaxShards ? ListAt(shard, size_class) : nullptr;
+    if (ABSL_PREDICT_FALSE(list == nullptr)) {
+      PutElsewhere(size_class, objects[i], nullptr);
+    } else {
+      list->PutWholeSpan(heap_, objects[i], span);
+    }
+  }
+}
+
 void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_t count) {
+  if (IsWholeSpan(size_class)) return PutWholeSpans(size_class, objects, count);
   ObjectRun runs[kMaxBatch];
   const size_t found = FindRuns(objects, count, runs);
   const bool bitmap_apart = Span::LongBitmapBytes(size_class) != 0;

@@ -163,6 +163,7 @@ class PerCpuCentral {
   size_t FindRuns(void* const* objects, size_t count, ObjectRun* runs) const;
   void PutElsewhere(SizeClass size_class, void* object, Span* span);
   void ReportFreed(SizeClass size_class, void* const* objects, const ObjectRun& run);
+  void PutWholeSpans(SizeClass size_class, void* const* objects, size_t count);
   void PutInSpans(SizeClass size_class, void* const* objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);
   void ReleaseOwnFree(SpanSearch* search);

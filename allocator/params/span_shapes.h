@@ -93,6 +93,10 @@ extern __attribute__((visibility("hidden"))) Table table;
 // How spans of class `c` are cut.
 inline const SpanShape& ShapeOf(size_t c) { return span_shapes_internal::table[c]; }
 
+// Whether each object of class `c` has a span of its own. Cached, it is pages that no other class
+// can have.
+inline bool IsWholeSpan(size_t c) { return ShapeOf(c).objects == 1; }
+
 // Whether `text` says how long spans are: `lowest-highest:pages`, several of these joined by `|`,
 // or `default`.
 bool IsSpanLengths(std::string_view text);

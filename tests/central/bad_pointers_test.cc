@@ -71,13 +71,12 @@ TEST_F(BadPointersTest, BothCopiesInOneBatchAreOneDoubleFree) {
 // The first copy empties the span, which goes back to the page heap at once.
 TEST_F(BadPointersTest, BothCopiesInOneBatchOfASpanThatIsFreed) {
   const auto objects = Take(kSizeClasses, 2);
-  const size_t size = kSizeClassTable[kSizeClasses].size;
   const auto faults = Put(kSizeClasses, {objects[0], objects[1], objects[0], objects[0]});
   ASSERT_EQ(faults.size(), 2u);
   for (const BadPointer& bad : faults) {
     EXPECT_EQ(bad.fault, Fault::kDoubleFree);
     EXPECT_EQ(bad.pointer, objects[0]);
-    EXPECT_EQ(bad.block_size, size);
+    EXPECT_EQ(bad.block_size, 0u) << "nothing is known of it any more";
   }
   EXPECT_EQ(central_.Stats(kSizeClasses).spans, 0u);
 }
@@ -132,6 +131,21 @@ TEST_F(BadPointersTest, InteriorPointersNameTheirBlock) {
     EXPECT_EQ(faults[0].block_start, objects[1]);
     EXPECT_EQ(faults[0].block_size, kSize);
   }
+}
+
+TEST_F(BadPointersTest, InteriorPointersOfABlockWithASpanOfItsOwnNameIt) {
+  const auto objects = Take(kSizeClasses, 2);
+  for (size_t into :
+       {kMinAlignment, kPageSize, kSizeClassTable[kSizeClasses].size - kMinAlignment}) {
+    const auto faults = Put(kSizeClasses, {objects[1] + into});
+    ASSERT_EQ(faults.size(), 1u);
+    EXPECT_EQ(faults[0].fault, Fault::kInterior);
+    EXPECT_EQ(faults[0].pointer, objects[1] + into);
+    EXPECT_EQ(faults[0].block_start, objects[1]);
+    EXPECT_EQ(faults[0].block_size, kSizeClassTable[kSizeClasses].size);
+  }
+  EXPECT_TRUE(Put(kSizeClasses, {objects[0], objects[1]}).empty());
+  EXPECT_EQ(central_.Stats(kSizeClasses).spans, 0u);
 }
 
 TEST_F(BadPointersTest, PointersOffTheAlignmentAreMisaligned) {

@@ -129,6 +129,18 @@ TEST_P(CentralFreeListTest, FreshObjectsAreZeroed) {
   EXPECT_FALSE(zeroed) << "an object that was used";
 }
 
+TEST_P(CentralFreeListTest, SpansOfOneObjectAreMadeAsManyAsAreWanted) {
+  void* out[4];
+  bool zeroed;
+  const size_t got = list_.RemoveOrCarve(on_.heap, out, 4, &zeroed);
+  EXPECT_EQ(got, shape_.objects == 1 || shape_.objects > 4 ? 4 : shape_.objects);
+  ExpectLive(got);
+  PutInSpans(std::vector<void*>(out, out + got));
+  const size_t again = list_.RemoveOrCarve(on_.heap, out, 4, &zeroed);
+  EXPECT_FALSE(zeroed);
+  ExpectLive(again);
+}
+
 TEST_P(CentralFreeListTest, TheArrayTakesUpToItsLimitAndGivesTheLastFirst) {
   const std::vector<void*> objects = Take(kSizeClassTable[class_].central_limit + 10);
   EXPECT_EQ(Insert(objects), kSizeClassTable[class_].central_limit);
