@@ -102,7 +102,6 @@ void PageHeap::NoteReleased(HugePage* huge_page, size_t first, size_t count) {
 }
 
 void PageHeap::NoteReuse(HugePage* huge_page, size_t first, size_t count) {
-  if (huge_page->released_ms == 0) return;
   const size_t released = huge_page->released.CountRange(first, count);
   if (released == 0) return;
   huge_page->released.ClearRange(first, count);

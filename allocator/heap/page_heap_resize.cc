@@ -72,7 +72,7 @@ bool PageHeap::GrowInHugePage(Span* span, size_t pages, const void* grower) {
   if (first + pages > room) return false;
   if (wish < first + held) wish = first + held;
   const size_t end = wish < room ? wish : room;
-  NoteReuse(huge_page, first + held, end - (first + held));
+  if (huge_page->released_ms != 0) NoteReuse(huge_page, first + held, end - (first + held));
   UsePages(huge_page, first + held, end - (first + held), 0);
   // What is written to is dirty from here on; the rest as it was.
   huge_page->dirty.SetRange(first, pages);
