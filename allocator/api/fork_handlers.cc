@@ -66,6 +66,7 @@ void ResetAll() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   runtime.registry.ResetAfterFork(thread_locals.state, thread_locals.shares);
   runtime.counts.ResetAfterFork(thread_locals.counts);
   runtime.background.ResetAfterFork();
+  runtime.maintenance.ResetAfterFork();
   runtime.limits.lock().ResetAfterFork();
   os::ResetLockWaitsAfterFork();
   control().ResetAfterFork();

@@ -268,23 +268,39 @@ void Runtime::MaintainFirst(uint64_t slow_paths) {
   CountEvent(CountedEvent::kMaintenanceWrite);
   const bool grown = page_heap.HasGrown();
   if (slow_paths + 1 < kUntimed && !grown) {
-    next_maintenance_ms.store(slow_paths + 1, std::memory_order_relaxed);
+    maintenance.SetNext(slow_paths + 1);
     return;
   }
   const uint64_t now = clock.NowMs();
-  next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
+  maintenance.SetNext(now + kMaintenanceMs);
   if (grown) MaintainNow(now);
 }
 
 void Runtime::MaintainNow(uint64_t now) {
-  const bool much = page_heap.HasGrown() && PayForGrowth(now);
-  if (!much && !limits.Due(now) && now < next_maintenance_ms.load(std::memory_order_relaxed)) {
-    return;
+  const bool limits_due = limits.Due(now);
+  bool due = false;
+  // Where there are many CPUs, or few for many threads, it may take longer than it is to the next.
+  if (maintenance.Begin()) {
+    const bool much = page_heap.HasGrown() && PayForGrowth(now);
+    due = much || limits_due || maintenance.IsDue(now);
+    if (due) GiveBackInPassing(now, much);
+    maintenance.End();
   }
+  if (limits_due) FollowLimits(now);
+  if (!due) return;
+  cpu_limit.Follow(now, registry.threads(), limits.lock());
+  background.NoteActivity();
+  if (ABSL_PREDICT_FALSE(options.stats_interval >= 0) && StatsIntervalIsOver()) {
+    OutsideSlowPath outside;
+    DumpStatsOfInterval();
+  }
+}
+
+void Runtime::GiveBackInPassing(uint64_t now, bool much) {
   CountEvent(CountedEvent::kMaintenanceWrite);
-  next_maintenance_ms.store(now + kMaintenanceMs, std::memory_order_relaxed);
-  if (much || now >= next_idle_ms.load(std::memory_order_relaxed)) {
-    next_idle_ms.store(now + kIdleMs, std::memory_order_relaxed);
+  maintenance.SetNext(now + kMaintenanceMs);
+  const bool idle = much || now >= next_idle_ms.load(std::memory_order_relaxed);
+  if (idle) {
     page_heap.NoteIdleReturned();
     if (ThreadState* own = thread_locals.state) {
       EndGrowth(own);
@@ -295,13 +311,9 @@ void Runtime::MaintainNow(uint64_t now) {
   }
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
-  if (limits.Due(now)) FollowLimits(now);
-  cpu_limit.Follow(now, registry.threads(), limits.lock());
-  background.NoteActivity();
-  if (ABSL_PREDICT_FALSE(options.stats_interval >= 0) && StatsIntervalIsOver()) {
-    OutsideSlowPath outside;
-    DumpStatsOfInterval();
-  }
+  const uint64_t end = clock.NowMs();
+  if (idle) next_idle_ms.store(end + kIdleMs, std::memory_order_relaxed);
+  maintenance.SetNext(end + kMaintenanceMs);
 }
 
 // Where the heap grew beyond all that it ever held, what no class wanted of late goes back for it.

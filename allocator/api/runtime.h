@@ -14,6 +14,7 @@
 #include "allocator/cache/cpu_limit.h"
 #include "allocator/cache/explicit_caches.h"
 #include "allocator/cache/memory_limits.h"
+#include "allocator/cache/passing_work.h"
 #include "allocator/cache/thread_counts.h"
 #include "allocator/cache/thread_registry.h"
 #include "allocator/central/arena_set.h"
@@ -125,7 +126,7 @@ struct Runtime {
   // What slow paths do in passing, some times a second: gives idle memory back. Cheap when it isn't
   // time yet.
   void Maintain() {
-    const uint64_t next = next_maintenance_ms.load(std::memory_order_relaxed);
+    const uint64_t next = maintenance.next_ms();
     if (ABSL_PREDICT_FALSE(next < kUntimed)) return MaintainFirst(next);
     const uint64_t now = clock.NowMs();
     if (ABSL_PREDICT_FALSE(now >= next || page_heap.HasGrown())) MaintainNow(now);
@@ -169,8 +170,8 @@ struct Runtime {
   os::ThreadExitHook thread_exit;
   os::KernelNodeFacts node_facts;
 
-  // Below kUntimed: how many slow paths there were.
-  alignas(kCacheLine) std::atomic<uint64_t> next_maintenance_ms{0};
+  // Its time, below kUntimed: how many slow paths there were.
+  alignas(kCacheLine) PassingWork maintenance;
   std::atomic<uint64_t> next_idle_ms{0};
   std::atomic<uint64_t> next_span_release_ms{0};
   std::atomic<bool> in_span_pass{false};
@@ -214,6 +215,7 @@ struct Runtime {
   bool PlaceHeap();
   ALLOC_SLOW_PATH void MaintainFirst(uint64_t slow_paths);
   void MaintainNow(uint64_t now);
+  void GiveBackInPassing(uint64_t now, bool much);
   bool PayForGrowth(uint64_t now);
   void FollowLimits(uint64_t now);
   void EndSpanPeriod(uint64_t now);
