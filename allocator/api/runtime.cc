@@ -19,8 +19,8 @@
 namespace spanmalloc {
 
 constinit ThreadCache empty_cache;
-constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false,
-                                                     false,        true,    0, nullptr};
+constinit thread_local ThreadLocals thread_locals = {&empty_cache, nullptr, 0, false,  false,
+                                                     true,         {},      0, nullptr};
 constinit RuntimeTables runtime_tables;
 constinit Runtime runtime{&ReportBadPointer, runtime_tables};
 
@@ -124,14 +124,19 @@ ThreadState* Runtime::ThreadStateOrNull() {
   if (ABSL_PREDICT_TRUE(own != nullptr)) {
     registry.AdoptOrphans();
     own->UseCache();
-    return own;
+    return ABSL_PREDICT_FALSE(registry.TakesTurns()) && GivesUpCache() ? nullptr : own;
   }
   return thread_locals.ended || !options.tcache || FillsBlocks() ? nullptr : MakeThreadState();
 }
 
 // Whether the calling thread, which has no cache, is to use its CPU's.
 bool Runtime::DecideSharing() {
-  const bool wanted = registry.Crowded() && !HidesCache() && thread_exit.created();
+  bool stays = false;
+  if (thread_locals.shares) {
+    thread_locals.turns.NoteSlowPath(registry.cpu_caches().ComesAgain(&thread_locals));
+    stays = registry.TakesTurns() && !thread_locals.turns.IsLong();
+  }
+  const bool wanted = (stays || registry.Crowded()) && !HidesCache() && thread_exit.created();
   if (wanted == thread_locals.shares) return wanted;
   if (!wanted) {
     EndSharing();
@@ -140,6 +145,23 @@ bool Runtime::DecideSharing() {
     thread_locals.shares = true;
   }
   return thread_locals.shares;
+}
+
+// In a process of many threads: the calling thread, if it comes in short turns, returns its cache
+// and shares its CPU's from now on. Returns whether it does.
+bool Runtime::GivesUpCache() {
+  ThreadState* own = thread_locals.state;
+  if (HidesCache() || own->of_arena != nullptr || !thread_exit.created() ||
+      !registry.cpu_caches().Prepare()) {
+    return false;
+  }
+  thread_locals.turns.NoteSlowPath(registry.cpu_caches().ComesAgain(&thread_locals));
+  if (!thread_locals.turns.AreShort() || !registry.BeginSharing()) return false;
+  thread_locals.shares = true;
+  thread_locals.state = nullptr;
+  EndGrowth(own);
+  registry.Destroy(own);
+  return true;
 }
 
 void Runtime::EndSharing() {

@@ -206,6 +206,7 @@ struct Runtime {
   bool AdvanceTo(int goal);
   ALLOC_SLOW_PATH ThreadState* MakeThreadState();
   ALLOC_SLOW_PATH bool DecideSharing();
+  ALLOC_SLOW_PATH bool GivesUpCache();
   void EndSharing();
   ALLOC_SLOW_PATH ThreadState* MakeArenaState(unsigned arena);
   bool NoteNamed(unsigned arena);

@@ -84,6 +84,15 @@ void CpuCaches::Free(size_t c, void* object) {
   context_.central.Insert(static_cast<SizeClass>(c), &object, 1);
 }
 
+bool CpuCaches::ComesAgain(const void* thread) {
+  const size_t cpu = os::CpuNumber();
+  // Acquire: pairs with the release in Make.
+  ThreadState* state = cpu < kCpus ? table()->states[cpu].load(std::memory_order_acquire) : nullptr;
+  if (state == nullptr || state->last_thread.load(std::memory_order_relaxed) == thread) return true;
+  state->last_thread.store(thread, std::memory_order_relaxed);
+  return false;
+}
+
 // Tears down the caches for which wanted(ThreadState*) holds.
 template <typename Wanted>
 void CpuCaches::Return(Wanted wanted) {

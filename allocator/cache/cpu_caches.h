@@ -39,6 +39,10 @@ class CpuCaches {
   void* Allocate(size_t c, bool* zeroed);
   void Free(size_t c, void* object);
 
+  // `thread` comes to a slow path. Whether it came to the last one on its CPU, too, among those
+  // that this is called for; true if nobody has shared there yet.
+  bool ComesAgain(const void* thread);
+
   // A look, by one thread from time to time: returns what is in the caches that nobody touched
   // since the last one. Returns whether any was touched.
   bool ReturnIdle() ABSL_LOCKS_EXCLUDED(lock_);

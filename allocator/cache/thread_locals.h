@@ -13,6 +13,7 @@
 #include "allocator/cache/thread_cache.h"
 #include "allocator/cache/thread_counts.h"
 #include "allocator/cache/thread_state.h"
+#include "allocator/cache/turns.h"
 #include "allocator/util/relaxed.h"
 
 namespace spanmalloc {
@@ -34,6 +35,8 @@ struct ThreadLocals {
   // The thread counts its calls in `counts`; or that is nullptr, and the thread hasn't found out
   // yet whether it is to (Runtime::CountsOrNull).
   bool counting = false;
+  // How the thread comes and goes, where threads are many.
+  Turns turns = {};
   // The explicit arena that the thread allocates from; 0: none. Its cache is hidden then.
   uint16_t arena = 0;
   ThreadCounts* counts = nullptr;

@@ -32,6 +32,10 @@ class ThreadRegistry {
     return threads() - sharing() >= own_states_.load(std::memory_order_relaxed);
   }
 
+  // Whether there are more threads than may have states. Then those share, too, that come in short
+  // turns (turns.h).
+  bool TakesTurns() const { return threads() > own_states_.load(std::memory_order_relaxed); }
+
   // The calling thread, which has no state, shares the CPUs' caches from now on. False if it can't.
   bool BeginSharing() ABSL_LOCKS_EXCLUDED(lock_);
   void EndSharing() ABSL_LOCKS_EXCLUDED(lock_);

@@ -180,6 +180,9 @@ class ThreadState {
   uint64_t fingerprint_at_look = 0;
   bool idle_at_look = false;
 
+  // In a CPU's state: the thread that came to a slow path there last.
+  std::atomic<const void*> last_thread{nullptr};
+
   // Links of the registry's list, under the registry's lock.
   ThreadState* previous = nullptr;
   ThreadState* next = nullptr;

@@ -179,6 +179,36 @@ TEST_F(CpuCachesTest, ThreadsBeyondTheStatesShare) {
   EXPECT_TRUE(registry.CheckInvariants());
 }
 
+TEST_F(CpuCachesTest, ThreadsThatAreMoreThanTheStatesTakeTurns) {
+  ThreadRegistry& registry = on_.registry;
+  registry.SetOwnStates(1);
+  ThreadState* own = registry.Create();
+  EXPECT_FALSE(registry.TakesTurns());
+  ASSERT_TRUE(registry.BeginSharing());
+  EXPECT_TRUE(registry.TakesTurns());
+  registry.EndSharing();
+  EXPECT_FALSE(registry.TakesTurns());
+  registry.Destroy(own);
+}
+
+TEST_F(CpuCachesTest, TellsWhoComesAgain) {
+  const int first = 0;
+  const int second = 0;
+  EXPECT_TRUE(caches_.ComesAgain(&first)) << "nobody has shared";
+  EXPECT_TRUE(caches_.ComesAgain(&second));
+  Fill();
+  EXPECT_FALSE(caches_.ComesAgain(&first));
+  EXPECT_TRUE(caches_.ComesAgain(&first));
+  EXPECT_FALSE(caches_.ComesAgain(&second));
+  EXPECT_FALSE(caches_.ComesAgain(&first));
+  if (cpus_.size() < 2) return;
+  StayOn(cpus_[1]);
+  Fill();
+  EXPECT_FALSE(caches_.ComesAgain(&first));
+  StayOn(cpus_[0]);
+  EXPECT_TRUE(caches_.ComesAgain(&first));
+}
+
 TEST_F(CpuCachesTest, TheRegistryCountsWhatTheyHold) {
   Fill();
   size_t counts[kSizeClassEnd] = {};
