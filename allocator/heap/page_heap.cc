@@ -60,7 +60,7 @@ HugePage* PageHeap::CutHugePage(SpanKind kind) {
 
 // Notes that all of a span was written to, perhaps. Returns how many pages of its extent are dirty.
 size_t PageHeap::NoteWritten(HugePage* huge_page, const Span* span) {
-  if (ABSL_PREDICT_TRUE(span->grower == nullptr)) return span->pages;
+  if (ABSL_PREDICT_TRUE(span->grower == nullptr && span->reserve == 0)) return span->pages;
   const size_t first = FirstPage(span);
   huge_page->dirty.SetRange(first, span->pages);
   return huge_page->dirty.CountRange(first, FreedSpans::Extent(span));

@@ -208,6 +208,17 @@ TEST_F(PageHeapGrowingTest, GrowsOnWithAnotherReserve) {
   EXPECT_EQ(page_heap_.Stats().large_pages, 0u);
 }
 
+TEST_F(PageHeapGrowingTest, TheDirtyPagesOfAReserveThatNobodyGrowsIntoAreCounted) {
+  Span* whole = Large(kPagesPerHugePage - 1);
+  EXPECT_EQ(Free(whole), LargeFault::kNone);
+  Span* span = Growing(1);
+  ASSERT_TRUE(page_heap_.GrowLarge(span, 3, nullptr));
+  ASSERT_GT(span->reserve, 0u);
+  EXPECT_EQ(Free(span), LargeFault::kNone);
+  EXPECT_TRUE(page_heap_.CheckInvariants());
+  EXPECT_EQ(page_heap_.Stats().dirty_pages, size_t{kPagesPerHugePage} - 1);
+}
+
 TEST_F(PageHeapGrowingTest, ShrinkingReturnsTheReserveToo) {
   Span* span = Growing(8);
   page_heap_.ShrinkLarge(span, 3);
