@@ -266,24 +266,33 @@ void PerCpuCentral::PutElsewhere(SizeClass size_class, void* object, Span* span)
        .block_start = nullptr});
 }
 
-// Deals with objects whose span was given back meanwhile, and serves others: they were free
-// already.
-ABSL_ATTRIBUTE_NOINLINE void PerCpuCentral::ReportFreed(SizeClass size_class, void* const* objects,
-                                                        const ObjectRun& run) {
-  for (size_t k = run.begin; k < run.end; ++k) PutElsewhere(size_class, objects[k], nullptr);
+// The same of several; `span`: nullptr if theirs was given back meanwhile, and serves others.
+ABSL_ATTRIBUTE_NOINLINE void PerCpuCentral::PutRunElsewhere(SizeClass size_class,
+                                                            void* const* objects,
+                                                            const ObjectRun& run, Span* span) {
+  for (size_t k = run.begin; k < run.end; ++k) PutElsewhere(size_class, objects[k], span);
+}
+
+// Whether a span's objects belong in these lists, as those of `size_class`.
+bool PerCpuCentral::IsOfLists(const Span* span, SizeClass size_class) const {
+  return span->size_class == size_class && !(ArenaSet::Owns(span) && heap_.arenas != nullptr);
+}
+
+// The list that a span belongs to; nullptr if it was given back meanwhile, and serves others.
+CentralFreeList* PerCpuCentral::ListOf(const Span* span, SizeClass size_class) const {
+  const uint16_t shard = span->shard.load(std::memory_order_relaxed);
+  return shard < kMaxShards ? ListAt(shard, size_class) : nullptr;
 }
 
 // As PutInSpans for objects that have a span each.
 void PerCpuCentral::PutWholeSpans(SizeClass size_class, void* const* objects, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     Span* span = heap_.page_map.SpanOf(objects[i]);
-    if (ABSL_PREDICT_FALSE(span == nullptr || span->size_class != size_class ||
-                           (ArenaSet::Owns(span) && heap_.arenas != nullptr))) {
+    if (ABSL_PREDICT_FALSE(span == nullptr || !IsOfLists(span, size_class))) {
       PutElsewhere(size_class, objects[i], span);
       continue;
     }
-    const uint16_t shard = span->shard.load(std::memory_order_relaxed);
-    CentralFreeList* list = shard < kMaxShards ? ListAt(shard, size_class) : nullptr;
+    CentralFreeList* list = ListOf(span, size_class);
     if (ABSL_PREDICT_FALSE(list == nullptr)) {
       PutElsewhere(size_class, objects[i], nullptr);
     } else {
@@ -302,11 +311,8 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_
     const ObjectRun run = runs[i];
     const bool contained =
         run.span != nullptr && run.span->Contains(reinterpret_cast<uintptr_t>(objects[run.begin]));
-    if (ABSL_PREDICT_FALSE(!contained || run.span->size_class != size_class ||
-                           (ArenaSet::Owns(run.span) && heap_.arenas != nullptr))) {
-      for (size_t k = run.begin; k < run.end; ++k) {
-        PutElsewhere(size_class, objects[k], contained ? run.span : nullptr);
-      }
+    if (ABSL_PREDICT_FALSE(!contained || !IsOfLists(run.span, size_class))) {
+      PutRunElsewhere(size_class, objects, run, contained ? run.span : nullptr);
     } else if (kept != 0 && runs[kept - 1].span == run.span && runs[kept - 1].end == run.begin) {
       runs[kept - 1].end = run.end;
     } else {
@@ -316,10 +322,9 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_
   }
   for (size_t i = 0; i < kept; ++i) {
     if (runs[i].span == nullptr) continue;
-    const uint16_t shard = runs[i].span->shard.load(std::memory_order_relaxed);
-    CentralFreeList* list = shard < kMaxShards ? ListAt(shard, size_class) : nullptr;
+    CentralFreeList* list = ListOf(runs[i].span, size_class);
     if (ABSL_PREDICT_FALSE(list == nullptr)) {
-      ReportFreed(size_class, objects, runs[i]);
+      PutRunElsewhere(size_class, objects, runs[i], nullptr);
       continue;
     }
     list->PutOwned(heap_, objects, runs + i, kept - i);

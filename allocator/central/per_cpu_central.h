@@ -162,7 +162,10 @@ class PerCpuCentral {
   void InsertByNode(SizeClass size_class, void* const* objects, size_t count);
   size_t FindRuns(void* const* objects, size_t count, ObjectRun* runs) const;
   void PutElsewhere(SizeClass size_class, void* object, Span* span);
-  void ReportFreed(SizeClass size_class, void* const* objects, const ObjectRun& run);
+  void PutRunElsewhere(SizeClass size_class, void* const* objects, const ObjectRun& run,
+                       Span* span);
+  bool IsOfLists(const Span* span, SizeClass size_class) const;
+  CentralFreeList* ListOf(const Span* span, SizeClass size_class) const;
   void PutWholeSpans(SizeClass size_class, void* const* objects, size_t count);
   void PutInSpans(SizeClass size_class, void* const* objects, size_t count);
   void DrainList(CentralFreeList& list, size_t count);

@@ -426,18 +426,23 @@ TEST_F(PageHeapReleaseTest, OneGrowthReleasesABoundedNumberOfShortRuns) {
   EXPECT_LT(DirtyPages(), dirty / 2) << "many growths release much all the same";
 }
 
+// So many blocks of a page, of which every second is freed once all are there.
+void FreeEverySecondOf(size_t blocks, PageHeap& heap) {
+  std::vector<Span*> freed;
+  for (size_t i = 0; i < blocks; ++i) {
+    Span* span = heap.AllocateLarge(1, kPageSize);
+    if (i % 2 != 0) freed.push_back(span);
+  }
+  for (Span* span : freed) heap.FreeLarge(reinterpret_cast<void*>(span->start));
+}
+
 // By many growths in no time, short runs go back in a large heap if its peak rises by them.
 TEST_F(PageHeapReleaseTest, ALargeHeapWhosePeakRisesReleasesShortRunsAtOnce) {
   for (const size_t others : {size_t{0}, size_t{80} * kPagesPerHugePage}) {
     HeapOnFakes on;
     PageHeap& heap = on.page_heap;
     if (others != 0) heap.AllocateLarge(others, kPageSize);
-    std::vector<Span*> freed;
-    for (size_t i = 0; i < 8 * kPagesPerHugePage; ++i) {
-      Span* span = heap.AllocateLarge(1, kPageSize);
-      if (i % 2 != 0) freed.push_back(span);
-    }
-    for (Span* span : freed) heap.FreeLarge(reinterpret_cast<void*>(span->start));
+    FreeEverySecondOf(8 * kPagesPerHugePage, heap);
     on.clock.Advance(100);
     std::vector<Span*> grown;
     const auto grow = [&](size_t count) {
@@ -463,12 +468,7 @@ TEST_F(PageHeapReleaseTest, ASmallHeapBearsFewerShortRuns) {
     HeapOnFakes on;
     PageHeap& heap = on.page_heap;
     if (others != 0) heap.AllocateLarge(others, kPageSize);
-    std::vector<Span*> freed;
-    for (size_t i = 0; i < 2 * kPagesPerHugePage; ++i) {
-      Span* span = heap.AllocateLarge(1, kPageSize);
-      if (i % 2 != 0) freed.push_back(span);
-    }
-    for (Span* span : freed) heap.FreeLarge(reinterpret_cast<void*>(span->start));
+    FreeEverySecondOf(2 * kPagesPerHugePage, heap);
     const size_t dirty = heap.Stats().dirty_pages;
     on.clock.Advance(100);
     heap.AllocateLarge(kPagesPerHugePage - 1, kPageSize);
