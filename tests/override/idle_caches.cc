@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "tests/override/check.h"
+#include "tests/override/limits.h"
 
 namespace {
 
@@ -14,17 +15,9 @@ constexpr int kThreads = 6;
 constexpr int kBlocks = 3000;
 constexpr int kKept = 100;
 
-int (*mallctl)(const char*, void*, size_t*, void*, size_t);
 pthread_barrier_t barrier;
 
-uint64_t Taken() {
-  uint64_t epoch = 1;
-  mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));
-  uint64_t taken = 0;
-  size_t size = sizeof(taken);
-  CHECK(mallctl("spanmalloc.idle_caches.taken", &taken, &size, nullptr, 0) == 0, "mallctl failed");
-  return taken;
-}
+uint64_t Taken() { return check::Statistic("spanmalloc.idle_caches.taken"); }
 
 size_t SizeOf(int i) { return 200 + static_cast<size_t>(i % 7) * 150; }
 
@@ -61,8 +54,7 @@ void* Work(void* argument) {
 
 int main() {
   alarm(120);
-  mallctl = reinterpret_cast<decltype(mallctl)>(dlsym(RTLD_DEFAULT, "mallctl"));
-  CHECK(mallctl != nullptr, "no mallctl");
+  CHECK(dlsym(RTLD_DEFAULT, "mallctl") != nullptr, "no mallctl");
   pthread_barrier_init(&barrier, nullptr, kThreads + 1);
   free(malloc(size_t{16} << 20));
   pthread_t threads[kThreads];

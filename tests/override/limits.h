@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The library's memory limits, for programs that set them: by mallctl, found at run time, so that a
-// program is skipped under an allocator that has none.
+// The library's memory limits and statistics, for programs that need them: by mallctl, found at run
+// time, so that a program is skipped under an allocator that has none.
 #ifndef SPANMALLOC_TESTS_OVERRIDE_LIMITS_H_
 #define SPANMALLOC_TESTS_OVERRIDE_LIMITS_H_
 

@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "tests/override/check.h"
+#include "tests/override/limits.h"
 
 namespace {
 
@@ -23,19 +24,11 @@ pthread_cond_t passed = PTHREAD_COND_INITIALIZER;
 int whose = 0;
 unsigned char* handed[kThreads][kBlocks];
 
-int (*mallctl)(const char*, void*, size_t*, void*, size_t);
 size_t sharing_at_first = 0;
 size_t sharing_in_turns = 0;
 size_t sharing_at_last = 0;
 
-size_t Sharing() {
-  uint64_t epoch = 1;
-  mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));
-  size_t sharing = 0;
-  size_t size = sizeof(sharing);
-  CHECK(mallctl("spanmalloc.sharing_threads", &sharing, &size, nullptr, 0) == 0, "mallctl failed");
-  return sharing;
-}
+size_t Sharing() { return check::Statistic("spanmalloc.sharing_threads"); }
 
 void Await(int thread) {
   pthread_mutex_lock(&mutex);
@@ -103,8 +96,7 @@ int main(int, char** argv) {
   CPU_SET(sched_getcpu(), &one);
   if (sched_setaffinity(0, sizeof(one), &one) != 0) SKIP("no affinity");
   check::RunAgainWith(argv, "SPANMALLOC_CONF", "thread_caches_per_cpu:2");
-  mallctl = reinterpret_cast<decltype(mallctl)>(dlsym(RTLD_DEFAULT, "mallctl"));
-  CHECK(mallctl != nullptr, "no mallctl");
+  CHECK(dlsym(RTLD_DEFAULT, "mallctl") != nullptr, "no mallctl");
   pthread_t threads[kThreads];
   for (intptr_t i = 0; i < kThreads; ++i) {
     CHECK(pthread_create(&threads[i], nullptr, &Run, reinterpret_cast<void*>(i)) == 0,
