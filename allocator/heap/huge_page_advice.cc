@@ -27,9 +27,20 @@ constexpr ptrdiff_t kMaxSetback = 4096;
 // The first huge pages that are cut, and what small programs have: neither asked for nor probes.
 constexpr size_t kMinCut = 24;
 
-// Of those of a kind that follow, one of so many is a probe. It is judged when the next one comes:
-// until then, what was cut from it has been handed out.
-constexpr size_t kPeriod = 8;
+// Of those of a kind that follow, one of an eighth of those cut is a probe: so many are asked for
+// after a program has changed its ways.
+constexpr size_t kMinPeriod = 8;
+constexpr size_t kMaxPeriod = 64;
+constexpr size_t kPeriodShare = 8;
+
+// A probe is judged when the last of so many comes, itself among them: what was cut from it has
+// been handed out by then. The kernel is tried as often.
+constexpr size_t kJudged = 7;
+
+constexpr size_t ProbePeriod(size_t cut) {
+  const size_t period = cut / kPeriodShare;
+  return period < kMinPeriod ? kMinPeriod : period > kMaxPeriod ? kMaxPeriod : period;
+}
 
 // A huge page takes about 100 us.
 constexpr uint64_t kSlowNs = 2'000'000;
@@ -142,23 +153,26 @@ void HugePageAdvice::OnCut(size_t index, SpanKind kind, size_t cut) {
     if (MayAsk()) pool_.Advise(index, 1);
     return;
   }
-  if (cut >= kMinCut) ContinueSeries(index, kind);
+  if (cut >= kMinCut) ContinueSeries(index, kind, cut);
 }
 
-void HugePageAdvice::ContinueSeries(size_t index, SpanKind kind) {
+void HugePageAdvice::ContinueSeries(size_t index, SpanKind kind, size_t cut) {
   Series& series = series_[static_cast<size_t>(kind)];
-  if (series.probe == 0 || ++series.age == kPeriod) {
-    series.dense =
-        series.probe != 0 && page_map_.HugePageAt(series.probe) != nullptr &&
-        IsDense(reinterpret_cast<uintptr_t>(pool_.AddressOf(series.probe)), kHugePageSize);
+  if (series.probe == 0 || ++series.age >= ProbePeriod(cut)) {
     series.probe = index;
     series.age = 0;
-  } else if (series.dense && MayAsk()) {
-    if (series.age == 1) {
-      AskAndTry(index, 1);
-    } else {
-      pool_.Advise(index, 1);
-    }
+    return;
+  }
+  if (series.age == kJudged) {
+    series.dense =
+        page_map_.HugePageAt(series.probe) != nullptr &&
+        IsDense(reinterpret_cast<uintptr_t>(pool_.AddressOf(series.probe)), kHugePageSize);
+  }
+  if (!series.dense || !MayAsk()) return;
+  if (pause_ms_ != 0 || series.age % kMinPeriod == kJudged) {
+    AskAndTry(index, 1);
+  } else {
+    pool_.Advise(index, 1);
   }
 }
 

@@ -66,7 +66,7 @@ class HugePageAdvice {
   struct Series {
     size_t probe;  // the latest, by index; 0: none
     size_t age;    // how many were cut since
-    bool dense;    // whether the one before was filled
+    bool dense;    // whether the latest that was judged was filled
   };
 
   static constexpr size_t kProbes = 8;
@@ -77,7 +77,7 @@ class HugePageAdvice {
   void AddProbe(const Span* span, size_t unasked_pages);
   bool HasOpenProbes();
   ALLOC_SLOW_PATH bool MayAsk();
-  ALLOC_SLOW_PATH void ContinueSeries(size_t index, SpanKind kind);
+  ALLOC_SLOW_PATH void ContinueSeries(size_t index, SpanKind kind, size_t cut);
   void AskAndTry(size_t index, size_t count);
 
   os::VirtualMemory& memory_;

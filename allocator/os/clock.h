@@ -29,6 +29,9 @@ uint64_t MonotonicNs();
 // The same by a system call; 0 if it is refused. Slower, but touches no page of libc's.
 uint64_t MonotonicNsOfKernel();
 
+// Nanoseconds of CPU time that the calling thread has used, by a system call; 0 if it is refused.
+uint64_t ThreadCpuNs();
+
 }  // namespace spanmalloc::os
 
 #endif  // SPANMALLOC_ALLOCATOR_OS_CLOCK_H_

@@ -13,6 +13,12 @@ uint64_t Nanoseconds(const timespec& time) {
   return static_cast<uint64_t>(time.tv_sec) * 1000000000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
+uint64_t NanosecondsOfKernel(clockid_t clock) {
+  timespec now = {};
+  const long result = SystemCall(SYS_clock_gettime, clock, AsArgument(&now));
+  return IsError(result) ? 0 : Nanoseconds(now);
+}
+
 }  // namespace
 
 uint64_t MonotonicClock::NowMs() {
@@ -27,10 +33,8 @@ uint64_t MonotonicNs() {
   return Nanoseconds(now);
 }
 
-uint64_t MonotonicNsOfKernel() {
-  timespec now = {};
-  const long result = SystemCall(SYS_clock_gettime, CLOCK_MONOTONIC, AsArgument(&now));
-  return IsError(result) ? 0 : Nanoseconds(now);
-}
+uint64_t MonotonicNsOfKernel() { return NanosecondsOfKernel(CLOCK_MONOTONIC); }
+
+uint64_t ThreadCpuNs() { return NanosecondsOfKernel(CLOCK_THREAD_CPUTIME_ID); }
 
 }  // namespace spanmalloc::os

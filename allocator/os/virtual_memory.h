@@ -51,7 +51,8 @@ class VirtualMemory {
   // How many bytes of a mapped range are resident; 0 if the kernel doesn't tell.
   virtual size_t Resident(const void* address, size_t size) = 0;
 
-  // Writes a zero to a mapped range that reads as zeros. How many nanoseconds that took the kernel.
+  // Writes a zero to a mapped range that reads as zeros. How many nanoseconds that took the kernel,
+  // of the calling thread's CPU time: while others have the CPU the kernel isn't slow.
   virtual uint64_t TouchNs(void* address) = 0;
 
   // Whether the kernel gives huge pages of the heap's size where they are asked for. Reads a file,

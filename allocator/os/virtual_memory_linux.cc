@@ -119,9 +119,9 @@ size_t KernelMemory::Resident(const void* address, size_t size) {
 }
 
 uint64_t KernelMemory::TouchNs(void* address) {
-  const uint64_t start = MonotonicNs();
+  const uint64_t start = ThreadCpuNs();
   *static_cast<volatile char*>(address) = 0;
-  return MonotonicNs() - start;
+  return ThreadCpuNs() - start;
 }
 
 KernelMemory::Gives KernelMemory::HugePageSetting() {

@@ -167,6 +167,21 @@ TEST_F(HugePageAdviceTest, DenseHugePagesOfShortSpansAreAskedFor) {
   EXPECT_LE(AskedInAll(), 21u) << "small heaps and probes";
 }
 
+TEST_F(HugePageAdviceTest, TheMoreAreCutTheRarerAreProbes) {
+  FillCut(96);
+  const size_t asked = AskedInAll();
+  FillCut(96);
+  EXPECT_GE(AskedInAll() - asked, 96u - 8);
+}
+
+// Filled by half from here on.
+TEST_F(HugePageAdviceTest, AfterAChangeAnEighthOfWhatIsCutIsAskedFor) {
+  FillCut(160);
+  const size_t asked = AskedInAll();
+  for (size_t i = 0; i < 64 * kPagesPerHugePage / kSlot; ++i) Fill(Allocate(kSlot), 0, kSlot / 2);
+  EXPECT_LE(AskedInAll() - asked, (160u + 64) / 8);
+}
+
 TEST_F(HugePageAdviceTest, HugePagesOfShortSpansThatArentFilledAreNotAskedFor) {
   for (size_t i = 0; i < 48 * kPagesPerHugePage / kSlot; ++i) Fill(Allocate(kSlot), 0, kSlot / 2);
   EXPECT_EQ(Requests(), 0u);
@@ -251,6 +266,21 @@ TEST_F(HugePageAdviceTest, ASlowKernelIsLeftInPeaceForLongerAndLonger) {
   memory_.SetTouchNs(100'000);
   EXPECT_EQ(Asked(Dense(kBlock)), 4u);
   EXPECT_EQ(Asked(Dense(kBlock)), 4u);
+}
+
+TEST_F(HugePageAdviceTest, ASlowKernelIsAskedForOneHugePageOfShortSpansAfterEachPause) {
+  FillCut(64);
+  memory_.SetTouchNs(5'000'000);
+  FillCut(8);  // Of eight one is tried.
+  for (const uint64_t pause : {16u, 32u, 64u}) {
+    heap_.clock.Advance(pause - 1);
+    const size_t requests = Requests();
+    FillCut(2);
+    EXPECT_EQ(Requests(), requests);
+    heap_.clock.Advance(1);
+    FillCut(2);
+    EXPECT_LE(Requests(), requests + 2) << "taken back";
+  }
 }
 
 TEST_F(HugePageAdviceTest, ARefusalIsNoHarm) {

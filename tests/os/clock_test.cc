@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The monotonic clock against the C library's.
+// The clocks against the C library's.
 #include "allocator/os/clock.h"
 
 #include <time.h>
@@ -42,6 +42,13 @@ TEST(ClockTest, TheKernelTellsTheSameTime) {
   const uint64_t now = MonotonicNsOfKernel();
   EXPECT_GE(now, before);
   EXPECT_LE(now, MonotonicNs());
+}
+
+TEST(ClockTest, AThreadsCpuTimeLiesBetweenTwoReadingsOfIt) {
+  const uint64_t before = LibraryNs(CLOCK_THREAD_CPUTIME_ID);
+  const uint64_t now = ThreadCpuNs();
+  EXPECT_GE(now, before);
+  EXPECT_LE(now, LibraryNs(CLOCK_THREAD_CPUTIME_ID));
 }
 
 }  // namespace

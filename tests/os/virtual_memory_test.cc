@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -211,6 +213,33 @@ TEST_F(VirtualMemoryTest, AdviceKeepsTheContents) {
   memory_.AdviseHugePages(memory, size_, false);
   EXPECT_TRUE(Holds(memory, size_, 1));
   EXPECT_TRUE(memory_.Unmap(memory, size_));
+}
+
+char* write_protected;
+size_t write_protected_size;
+constexpr uint64_t kSleepNs = 300'000'000;
+
+void SleepAndAllowWrites(int) {
+  const timespec sleep = {.tv_sec = 0, .tv_nsec = static_cast<long>(kSleepNs)};
+  nanosleep(&sleep, nullptr);
+  mprotect(write_protected, write_protected_size, PROT_READ | PROT_WRITE);
+}
+
+// A busy machine must not look like a slow kernel.
+TEST_F(VirtualMemoryTest, ATouchTakesAsLongAsTheThreadHasTheCpu) {
+  write_protected = Filled(page_, 1);
+  write_protected_size = page_;
+  ASSERT_EQ(mprotect(write_protected, page_, PROT_READ), 0);
+  struct sigaction handler = {};
+  struct sigaction before = {};
+  handler.sa_handler = SleepAndAllowWrites;
+  ASSERT_EQ(sigaction(SIGSEGV, &handler, &before), 0);
+  const uint64_t took = memory_.TouchNs(write_protected);
+  ASSERT_EQ(sigaction(SIGSEGV, &before, nullptr), 0);
+  EXPECT_GT(took, 0u);
+  EXPECT_LT(took, kSleepNs);
+  EXPECT_EQ(*write_protected, 0);
+  EXPECT_TRUE(memory_.Unmap(write_protected, page_));
 }
 
 TEST_F(VirtualMemoryTest, MoveReplacesTheTargetAndUnmapsTheSource) {
