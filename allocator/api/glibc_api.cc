@@ -10,7 +10,7 @@
 #include "allocator/api/exported.h"
 #include "allocator/api/glibc_statistics.h"
 #include "allocator/api/glibc_tuning.h"
-#include "allocator/api/slow_path.h"
+#include "allocator/api/purge.h"
 
 extern "C" {
 

@@ -9,6 +9,7 @@
 #include "allocator/api/exported.h"
 #include "allocator/api/gperftools_properties.h"
 #include "allocator/api/gperftools_summary.h"
+#include "allocator/api/purge.h"
 #include "allocator/api/runtime.h"
 #include "allocator/api/slow_path.h"
 #include "allocator/api/slow_path_scope.h"

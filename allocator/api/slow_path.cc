@@ -497,37 +497,4 @@ size_t UsableSize(const void* block) {
   return bytes;
 }
 
-void FlushThreadCache() {
-  SlowPathScope scope;
-  if (!scope.nested() && thread_locals.state != nullptr) thread_locals.state->FlushAll();
-}
-
-size_t PurgeAll() {
-  SlowPathScope scope;
-  if (scope.nested() || !runtime.EnsureInitialized()) return 0;
-  if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
-  runtime.registry.ReturnKept();
-  runtime.registry.cpu_caches().ReturnAll();
-  runtime.central.Drain();
-  size_t resident = 0;
-  runtime.central.ReleaseAll(&resident);
-  runtime.page_heap.Release(~size_t{0}, &resident);
-  for (unsigned i = 1; i < runtime.arenas.end(); ++i) runtime.arenas.ReturnHooked(i, Wait::kYes);
-  return resident;
-}
-
-void PurgeArena(unsigned arena) {
-  SlowPathScope scope;
-  if (scope.nested() || !runtime.EnsureInitialized()) return;
-  if (arena != 0) {
-    if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
-    return runtime.arenas.Purge(arena);
-  }
-  if (thread_locals.state != nullptr) thread_locals.state->FlushAll();
-  runtime.registry.cpu_caches().ReturnAll();
-  runtime.central.Drain();
-  runtime.central.ReleaseOwn();
-  runtime.page_heap.ReleaseNodes(~size_t{0});
-}
-
 }  // namespace spanmalloc

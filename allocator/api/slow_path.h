@@ -99,16 +99,6 @@ void* ReallocateAt(const NamedPlace& place, void* block, size_t alignment, size_
 // it can: only a large block can. Returns its usable bytes afterwards.
 size_t TryResizeInPlace(void* block, size_t size);
 
-// Gives the calling thread's cached objects back.
-void FlushThreadCache();
-
-// Gives back all that is free: this thread's cache, the CPUs' arrays, the page heap's free pages.
-// Returns the number of bytes returned to the kernel.
-size_t PurgeAll();
-
-// The same for one arena: the heap that all threads share (0), or an explicit one.
-void PurgeArena(unsigned arena);
-
 }  // namespace spanmalloc
 
 #endif  // SPANMALLOC_ALLOCATOR_API_SLOW_PATH_H_

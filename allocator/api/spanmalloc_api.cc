@@ -4,7 +4,7 @@
 #include <spanmalloc/spanmalloc.h>
 
 #include "allocator/api/exported.h"
-#include "allocator/api/slow_path.h"
+#include "allocator/api/purge.h"
 
 extern "C" {
 
