@@ -42,20 +42,6 @@ void ThreadCountsPool::ResetAfterFork(ThreadCounts* own) {
   });
 }
 
-size_t ThreadCountsPool::places() const {
-  size_t count = 0;
-  ForEach([&count](const ThreadCounts&) { ++count; });
-  return count;
-}
-
-size_t ThreadCountsPool::in_use() const {
-  size_t count = 0;
-  ForEach([&count](const ThreadCounts& counts) {
-    count += counts.in_use_.load(std::memory_order_relaxed);
-  });
-  return count;
-}
-
 bool ThreadCountsPool::CheckInvariants() const {
   bool good = true;
   ForEach([&good](const ThreadCounts& counts) { good = good && counts.CheckInvariants(); });

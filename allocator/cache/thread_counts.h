@@ -97,9 +97,6 @@ class ThreadCountsPool {
   // In a forked child: of the threads that counted, only the one with `own` (nullptr: none) exists.
   void ResetAfterFork(ThreadCounts* own);
 
-  // How many places there are, and how many of them are in use.
-  size_t places() const;
-  size_t in_use() const;
   bool CheckInvariants() const;
 
  private:
