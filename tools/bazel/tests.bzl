@@ -5,6 +5,8 @@ component_test  parts of the allocator, in a program that uses the system's mall
 preload_test    a whole program (or a script) under LD_PRELOAD=libspanmalloc.so
 link_test       a program that links //:spanmalloc
 static_test     the same, with no shared library at all
+python_test     a script of unittest's
+library_test    the same, whose first argument is libspanmalloc.so
 
 C++ sources are GoogleTest with its main unless gtest = False.
 """
@@ -196,5 +198,25 @@ def python_test(name, main, data = [], args = [], size = "small", **kwargs):
         srcs = ["//tools/bazel:run_python_test.sh"],
         args = ["$(rootpath //tools/bazel:run_python_test.py)", "$(rootpath %s)" % main] + args,
         data = data + [main, "//tools/bazel:run_python_test.py"],
+        **kwargs
+    )
+
+def library_test(name, main, data = [], args = [], tags = [], **kwargs):
+    """A python_test that looks at the library, whose path is its first argument.
+
+    Args:
+      name: name of the target.
+      main: the Python file.
+      data: files it imports or reads beside the library.
+      args: its arguments after the library.
+      tags: tags; no_sanitizer is added.
+      **kwargs: anything of python_test.
+    """
+    python_test(
+        name = name,
+        main = main,
+        data = data + [_LIBRARY],
+        args = ["$(rootpath %s)" % _LIBRARY] + args,
+        tags = tags + ["no_sanitizer"],
         **kwargs
     )
