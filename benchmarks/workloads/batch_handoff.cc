@@ -27,28 +27,16 @@ constexpr size_t kMaxSize = 640;
 using Batch = std::array<void*, kBatch>;
 using Inbox = Channel<Batch, kInbox>;
 
-uint64_t FreeOne(void* block) {
-  const uint64_t tag = TagOf(block);
-  free(block);
-  return tag;
-}
-
-uint64_t FreeFirstToLast(const Batch& batch) {
-  uint64_t checksum = 0;
-  for (void* block : batch) checksum += FreeOne(block);
-  return checksum;
-}
-
 uint64_t FreeLastToFirst(const Batch& batch) {
   uint64_t checksum = 0;
-  for (size_t i = kBatch; i > 0; --i) checksum += FreeOne(batch[i - 1]);
+  for (size_t i = kBatch; i > 0; --i) checksum += FreeTagged(batch[i - 1]);
   return checksum;
 }
 
 uint64_t FreeInbox(Inbox& inbox) {
   uint64_t checksum = 0;
   Batch batch;
-  while (inbox.TryPop(&batch)) checksum += FreeFirstToLast(batch);
+  while (inbox.TryPop(&batch)) checksum += FreeAll(batch);
   return checksum;
 }
 
@@ -64,7 +52,7 @@ uint64_t RunThread(Inbox& own, Inbox& next, size_t batches, size_t handoff) {
     // A full inbox means that its thread does not run now: free the batch here.
     const bool pass = handoff != 0 && i % handoff == 0;
     if (!pass || !next.TryPush(batch)) {
-      checksum += i % 2 == 0 ? FreeFirstToLast(batch) : FreeLastToFirst(batch);
+      checksum += i % 2 == 0 ? FreeAll(batch) : FreeLastToFirst(batch);
     }
     if (handoff != 0) checksum += FreeInbox(own);
   }

@@ -37,15 +37,6 @@ std::vector<void*> Burst(Random& random, size_t bytes) {
   return blocks;
 }
 
-uint64_t FreeAll(const std::vector<void*>& blocks) {
-  uint64_t checksum = 0;
-  for (void* block : blocks) {
-    checksum += TagOf(block);
-    free(block);
-  }
-  return checksum;
-}
-
 // Frees all but one of kKeepOneOf blocks, in random order.
 uint64_t Drop(Random& random, std::vector<void*>& blocks) {
   for (size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[random.Below(i)]);
@@ -61,8 +52,7 @@ uint64_t LightLoad(Random& random) {
     const size_t size = random.LogUniform(16, 4096);
     void* block = malloc(size);
     Touch(block, size, i);
-    checksum += TagOf(block);
-    free(block);
+    checksum += FreeTagged(block);
   }
   return checksum;
 }

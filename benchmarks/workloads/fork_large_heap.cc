@@ -55,10 +55,5 @@ int main(int argc, char** argv) {
   std::sort(times.begin(), times.end());
   ReportMetric("fork_median_ms", times[times.size() / 2]);
   ReportMetric("fork_min_ms", times.front());
-  uint64_t checksum = 0;
-  for (void* block : blocks) {
-    checksum += TagOf(block);
-    free(block);
-  }
-  return Finish("fork_large_heap", checksum);
+  return Finish("fork_large_heap", FreeAll(blocks));
 }

@@ -33,12 +33,6 @@ struct Result {
   uint64_t checksum;
 };
 
-uint64_t Free(void* block) {
-  const uint64_t tag = TagOf(block);
-  free(block);
-  return tag;
-}
-
 // Allocates `blocks` and frees every second; waits; frees the others.
 uint64_t RunThread(size_t blocks, uint64_t seed, std::latch& idle, std::latch& end) {
   Random random(seed);
@@ -50,10 +44,10 @@ uint64_t RunThread(size_t blocks, uint64_t seed, std::latch& idle, std::latch& e
     live[i] = malloc(size);
     Touch(live[i], size, random.Next(), 64);
   }
-  for (size_t i = 0; i < blocks; i += 2) checksum += Free(live[i]);
+  for (size_t i = 0; i < blocks; i += 2) checksum += FreeTagged(live[i]);
   idle.count_down();
   end.wait();
-  for (size_t i = 1; i < blocks; i += 2) checksum += Free(live[i]);
+  for (size_t i = 1; i < blocks; i += 2) checksum += FreeTagged(live[i]);
   return checksum;
 }
 

@@ -22,20 +22,12 @@ uint64_t Replace(size_t replacements) {
   uint64_t checksum = 0;
   for (size_t i = 0; i < replacements; ++i) {
     void*& place = live[random.Below(kLiveBlocks)];
-    if (place != nullptr) {
-      checksum += TagOf(place);
-      free(place);
-    }
+    checksum += FreeTagged(place);
     const size_t size = random.Between(kMinSize, kMaxSize);
     place = malloc(size);
     Touch(place, size, random.Next(), kPage);
   }
-  for (void* block : live) {
-    if (block == nullptr) continue;
-    checksum += TagOf(block);
-    free(block);
-  }
-  return checksum;
+  return checksum + FreeAll(live);
 }
 
 }  // namespace

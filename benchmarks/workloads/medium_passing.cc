@@ -33,26 +33,18 @@ void* NewBlock(Random& random) {
   return block;
 }
 
-uint64_t FreeBlock(void* block) {
-  if (block == nullptr) return 0;
-  const uint64_t tag = TagOf(block);
-  free(block);
-  return tag;
-}
-
 uint64_t RunThread(Slots& shared, size_t blocks, uint64_t seed) {
   Random random(seed);
   std::vector<void*> own(kPrivateSlots);
   uint64_t checksum = 0;
   for (size_t i = 0; i < blocks; ++i) {
     void*& place = own[random.Below(kPrivateSlots)];
-    checksum += FreeBlock(place);
+    checksum += FreeTagged(place);
     place = NewBlock(random);
     // Half of the time the new block changes places with one of another thread.
     if (random.Below(2) == 0) place = shared[random.Below(kSharedSlots)].exchange(place);
   }
-  for (void* block : own) checksum += FreeBlock(block);
-  return checksum;
+  return checksum + FreeAll(own);
 }
 
 }  // namespace
@@ -69,6 +61,6 @@ int main(int argc, char** argv) {
     checksum += RunThreads(
         threads, [&](int i) { return RunThread(shared, blocks, round * threads + i + 1); });
   }
-  for (auto& slot : shared) checksum += FreeBlock(slot.load());
+  for (auto& slot : shared) checksum += FreeTagged(slot.load());
   return Finish("medium_passing", checksum);
 }

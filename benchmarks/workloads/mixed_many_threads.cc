@@ -33,19 +33,10 @@ constexpr size_t kMaxSize = 16 << 10;
 using Batch = std::array<void*, kBatch>;
 using Inbox = Channel<Batch, kInbox>;
 
-uint64_t FreeBatch(const Batch& batch) {
-  uint64_t checksum = 0;
-  for (void* block : batch) {
-    checksum += TagOf(block);
-    free(block);
-  }
-  return checksum;
-}
-
 uint64_t FreeInbox(Inbox& inbox) {
   uint64_t checksum = 0;
   Batch batch;
-  while (inbox.TryPop(&batch)) checksum += FreeBatch(batch);
+  while (inbox.TryPop(&batch)) checksum += FreeAll(batch);
   return checksum;
 }
 
@@ -54,10 +45,7 @@ uint64_t ReplaceRandom(const Batch& batch, std::vector<void*>& live, Random& ran
   uint64_t checksum = 0;
   for (void* block : batch) {
     void*& place = live[random.Below(live.size())];
-    if (place != nullptr) {
-      checksum += TagOf(place);
-      free(place);
-    }
+    checksum += FreeTagged(place);
     place = block;
   }
   return checksum;
@@ -79,19 +67,14 @@ uint64_t RunThread(Inbox& own, Inbox& next, size_t batches, uint64_t seed, std::
     }
     if (i % kPassEvery == 0) {
       // A full inbox means that its thread does not run now: free the batch here.
-      if (!next.TryPush(batch, inbox)) checksum += FreeBatch(batch);
+      if (!next.TryPush(batch, inbox)) checksum += FreeAll(batch);
     } else {
       checksum += ReplaceRandom(batch, live, random);
     }
     checksum += FreeInbox(own);
     if (take_turns) std::this_thread::yield();
   }
-  for (void* block : live) {
-    if (block == nullptr) continue;
-    checksum += TagOf(block);
-    free(block);
-  }
-  return checksum;
+  return checksum + FreeAll(live);
 }
 
 }  // namespace

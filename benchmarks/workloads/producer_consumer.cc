@@ -42,10 +42,7 @@ uint64_t Consume(Pipe& pipe, size_t batches) {
   Batch batch;
   for (size_t i = 0; i < batches; ++i) {
     pipe.Pop(&batch);
-    for (void* block : batch) {
-      checksum += TagOf(block);
-      free(block);
-    }
+    checksum += FreeAll(batch);
   }
   return checksum;
 }

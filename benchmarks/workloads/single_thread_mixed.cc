@@ -32,19 +32,12 @@ uint64_t ListOfOneSize(size_t size, uint64_t tag) {
     block = malloc(size);
     Touch(block, size, tag);
   }
-  for (size_t i = 0; i < kListLength; i += 2) {
-    checksum += TagOf(blocks[i]);
-    free(blocks[i]);
-  }
+  for (size_t i = 0; i < kListLength; i += 2) checksum += FreeTagged(blocks[i]);
   for (size_t i = 0; i < kListLength; i += 2) {
     blocks[i] = malloc(size);
     Touch(blocks[i], size, tag + i);
   }
-  for (void* block : blocks) {
-    checksum += TagOf(block);
-    free(block);
-  }
-  return checksum;
+  return checksum + FreeAll(blocks);
 }
 
 // A balanced tree whose values are strings too long to be stored inside the string object.

@@ -59,6 +59,22 @@ inline void Touch(void* block, size_t size, uint64_t tag, size_t stride = 256) {
 // The tag of a touched block.
 inline uint64_t TagOf(const void* block) { return *static_cast<const uint64_t*>(block); }
 
+// Frees a touched block and returns its tag; 0 for NULL.
+inline uint64_t FreeTagged(void* block) {
+  if (block == nullptr) return 0;
+  const uint64_t tag = TagOf(block);
+  free(block);
+  return tag;
+}
+
+// Does so with each of them and returns the sum.
+template <typename Blocks>
+uint64_t FreeAll(const Blocks& blocks) {
+  uint64_t sum = 0;
+  for (void* block : blocks) sum += FreeTagged(block);
+  return sum;
+}
+
 // The interfaces a workload can be run with. Each is the plain library call: a direct call of
 // operator new, unlike a new-expression, may not be elided.
 struct MallocFree {
