@@ -102,34 +102,40 @@ def progress_bar():
                     TimeRemainingColumn(), console=Console(stderr=True), transient=True)
 
 
-def measure(options, rows, libraries, refused, scratch, folder):
-    """Runs everything with a progress bar; returns the samples and what went wrong.
+def measure(options, rows, libraries, refused, runner, keep):
+    """Runs everything with a progress bar; calls keep(sample); returns what went wrong.
 
     A library that fails in a row costs that row's figures under it and nothing else; one that
     hangs in a row isn't tried in it again.
     """
-    runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
-    samples, failures, hung = [], list(dict.fromkeys(refused.values())), set()
-    with contextlib.closing(samples_module.Writer(os.path.join(folder, "samples.csv"))) as writer, \
-            progress_bar() as progress:
-        task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
-        for round_number in range(options.rounds):
-            for row in rows:
-                for library in in_order_of(libraries, round_number, row.name):
-                    progress.update(task, description=f"{row.name} {library.name}", advance=1)
-                    cell = row.name, library.name
-                    if cell in hung or (library.name, row.executable) in refused:
-                        continue
-                    try:
-                        sample = runner.run(row, library, round_number)
-                        writer.append(sample)
-                        samples.append(sample)
-                    except RunError as error:
-                        failures.append(str(error))
-                        progress.console.print(Text(str(error), style="red"))
-                        if isinstance(error, HangError):
-                            hung.add(cell)
-    return samples, failures
+    failures, hung = list(dict.fromkeys(refused.values())), set()
+    cells = [(round_number, row, library) for round_number in range(options.rounds) for row in rows
+             for library in in_order_of(libraries, round_number, row.name)]
+    with progress_bar() as progress:
+        task = progress.add_task("", total=len(cells))
+        for round_number, row, library in cells:
+            progress.update(task, description=f"{row.name} {library.name}", advance=1)
+            cell = row.name, library.name
+            if cell in hung or (library.name, row.executable) in refused:
+                continue
+            try:
+                keep(runner.run(row, library, round_number))
+            except RunError as error:
+                failures.append(str(error))
+                progress.console.print(Text(str(error), style="red"))
+                if isinstance(error, HangError):
+                    hung.add(cell)
+    return failures
+
+
+def measure_rows(options, rows, libraries, refused, runner, folder):
+    """Measures, and keeps each sample in samples.csv as it comes; the samples, what went wrong."""
+    samples = []
+    with contextlib.closing(samples_module.Writer(os.path.join(folder, "samples.csv"))) as writer:
+        def keep(sample):
+            writer.append(sample)
+            samples.append(sample)
+        return samples, measure(options, rows, libraries, refused, runner, keep)
 
 
 def finish(failures, folder, console):
@@ -207,22 +213,10 @@ def run_memory(options, console):
         refused = libraries_module.check_all(libraries, [rows[0].executable])
         folder = output_folder(options.output)
         runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
-        runs, failures = [], list(dict.fromkeys(refused.values()))
-        with progress_bar() as progress:
-            task = progress.add_task("", total=options.rounds * len(rows) * len(libraries))
-            for round_number in range(options.rounds):
-                for row in rows:
-                    for library in in_order_of(libraries, round_number, row.name):
-                        progress.update(task, advance=1,
-                                        description=f"{row.name} {library.name}")
-                        if (library.name, row.executable) in refused:
-                            continue
-                        try:
-                            sample = runner.run(row, library, round_number)
-                            runs.append(timelines.Run(row.name, library.name, round_number,
-                                                      sample.metrics, runner.timeline))
-                        except RunError as error:
-                            failures.append(str(error))
+        runs = []
+        failures = measure(
+            options, rows, libraries, refused, runner, lambda sample: runs.append(timelines.Run(
+                sample.row, sample.library, sample.round, sample.metrics, runner.timeline)))
     write_machine(libraries, folder)
     timelines.write_csv(os.path.join(folder, "memory.csv"), runs)
     with open(os.path.join(folder, "memory.txt"), "w", encoding="utf-8") as file:
@@ -279,7 +273,8 @@ def run(options, console):
             raise libraries_module.LibraryError(next(iter(refused.values())))
         folder = output_folder(options.output)
         write_machine(libraries, folder)
-        samples, failures = measure(options, rows, libraries, refused, scratch, folder)
+        runner = Runner(os.path.join(_BINARIES, "harness", "measure"), scratch, options.timeout)
+        samples, failures = measure_rows(options, rows, libraries, refused, runner, folder)
     names = [library.name for library in libraries]
     samples.sort(key=lambda sample: names.index(sample.library))
     if samples:

@@ -312,9 +312,8 @@ class DriverTest(unittest.TestCase):
 
     def _measure(self, options, rows, folder, refused=None):
         libraries = [_GLIBC, Library("other", _libm())]
-        self.addCleanup(setattr, benchmark, "Runner", benchmark.Runner)
-        benchmark.Runner = lambda _, scratch, timeout_s: Runner(_MEASURE, scratch, timeout_s)
-        return benchmark.measure(options, rows, libraries, refused or {}, folder, folder)
+        runner = Runner(_MEASURE, folder, options.timeout)
+        return benchmark.measure_rows(options, rows, libraries, refused or {}, runner, folder)
 
 
 class SamplesTest(unittest.TestCase):
