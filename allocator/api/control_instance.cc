@@ -56,8 +56,6 @@ bool EnableThreadCache(bool enabled) {
   return true;
 }
 
-bool IsThreadCounting() { return MayCount() && thread_locals.counts != nullptr; }
-
 void AddThreadCacheDepth(size_t* objects, size_t* limits) {
   ThreadState* own = thread_locals.state;
   if (own == nullptr) return;
@@ -66,7 +64,7 @@ void AddThreadCacheDepth(size_t* objects, size_t* limits) {
 }
 
 ThreadCounts* CountThread() {
-  return IsThreadCounting() || runtime.SetCounting(true) ? thread_locals.counts : nullptr;
+  return Runtime::Counts() || runtime.SetCounting(true) ? thread_locals.counts : nullptr;
 }
 
 bool SetThreadCounting(bool counting) { return runtime.SetCounting(counting); }
@@ -140,7 +138,7 @@ constinit Control instance(
         .thread_cache_enabled = &ThreadCacheEnabled,
         .enable_thread_cache = &EnableThreadCache,
         .thread_counts = &CountThread,
-        .thread_counting = &IsThreadCounting,
+        .thread_counting = &Runtime::Counts,
         .set_thread_counting = &SetThreadCounting,
         .thread_cache_depth = &AddThreadCacheDepth,
         .purge = &PurgeAll,
