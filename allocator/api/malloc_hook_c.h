@@ -5,9 +5,8 @@
  * aren't offered: their functions do nothing and return 0.
  *
  * Up to seven hooks of a kind can be added. A hook may allocate; it is then called for that, too,
- * and has to see to it that this ends. From the first hook on every thread's calls take longer
- * (about 10 ns for a malloc and its free, and what the hooks take), also when all are removed
- * again.
+ * and has to see to it that this ends. From the first hook on every thread's calls take longer,
+ * also when all are removed again; docs/gperftools.md says how much.
  *
  * Every function is thread-safe. A hook may be called a last time while it is being removed.
  */

@@ -6,7 +6,7 @@
  *   C23          free_sized, free_aligned_sized
  *   jemalloc's   mallocx, rallocx, xallocx, sallocx, dallocx, sdallocx, nallocx
  *                mallctl, mallctlnametomib, mallctlbymib, malloc_stats_print,
- *                malloc_message, malloc_conf
+ *                malloc_message, malloc_conf, malloc_conf_2_conf_harder
  *   spanmalloc's spanmalloc_version, spanmalloc_release_free_memory, spanmalloc_flush_thread_cache;
  *                regions: spanmalloc_region_*
  *
@@ -247,10 +247,10 @@ typedef bool(extent_decommit_t)(extent_hooks_t* hooks, void* addr, size_t size, 
 /* Takes their memory, lazily or at once; in the latter case they read as zeros. */
 typedef bool(extent_purge_t)(extent_hooks_t* hooks, void* addr, size_t size, size_t offset,
                              size_t length, unsigned arena);
-/* Makes two extents of one. */
+/* Makes two extents of one: of its first `size_a` bytes, and of the rest. */
 typedef bool(extent_split_t)(extent_hooks_t* hooks, void* addr, size_t size, size_t size_a,
                              size_t size_b, bool committed, unsigned arena);
-/* Makes one extent of two. Never called: extents stay as they were given, or split. */
+/* Makes one extent of two neighbours, the second behind the first. */
 typedef bool(extent_merge_t)(extent_hooks_t* hooks, void* addr_a, size_t size_a, void* addr_b,
                              size_t size_b, bool committed, unsigned arena);
 
