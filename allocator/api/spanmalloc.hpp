@@ -9,8 +9,10 @@
 //
 // In a program whose operator new is spanmalloc's, std::allocator is as good. These are for
 // programs that want this heap whatever operator new is, and for the size: every block is freed
-// with its size, whether or not the compiler was told to use sized delete.
+// with its size, whether or not the compiler was told to use sized delete. Both are stateless and
+// thread-safe.
 //
+// A region, whose blocks are freed all at once, and a memory resource over it:
 //
 //   spanmalloc::region scratch(std::size_t{1} << 30);
 //   spanmalloc::region_resource in_scratch(scratch);
@@ -19,15 +21,14 @@
 //     std::pmr::vector<int> x(&in_scratch);
 //   }
 //
-// The first two are stateless and thread-safe. All throw std::bad_alloc when memory can't be had
-// (compiled without exceptions: std::abort). Over-aligned types are served.
-//
-// And an explicit arena, a heap apart whose blocks can be freed all at once, with a memory resource
-// over it:
+// And an explicit arena, a heap apart whose blocks can be freed all at once, or one by one:
 //
 //   spanmalloc::arena arena;
 //   spanmalloc::arena_resource resource(arena);
 //   std::pmr::vector<int> x(&resource);
+//
+// All throw std::bad_alloc when memory can't be had (compiled without exceptions: std::abort).
+// Over-aligned types are served.
 #ifndef SPANMALLOC_SPANMALLOC_HPP_
 #define SPANMALLOC_SPANMALLOC_HPP_
 
@@ -172,8 +173,10 @@ class region {
     if (region_ == nullptr) detail::fail();
   }
   region(region&& other) noexcept : region_(other.region_) { other.region_ = nullptr; }
+  // Destroys the region that it had.
   region& operator=(region&& other) noexcept {
-    std::swap(region_, other.region_);
+    region moved(std::move(other));
+    std::swap(region_, moved.region_);
     return *this;
   }
   ~region() {
@@ -188,6 +191,7 @@ class region {
     return block;
   }
 
+  // As the C functions of these names.
   using mark = ::spanmalloc_region_mark;
   mark get_mark() noexcept { return ::spanmalloc_region_get_mark(region_); }
   void rewind(const mark& to) noexcept { ::spanmalloc_region_rewind(region_, to); }
@@ -258,11 +262,10 @@ class arena {
     if (::mallctl("arenas.create", &index_, &size, nullptr, 0) != 0) detail::fail();
   }
   arena(arena&& other) noexcept : index_(other.index_) { other.index_ = kNone; }
+  // Destroys the arena that it had.
   arena& operator=(arena&& other) noexcept {
-    arena moved(static_cast<arena&&>(other));
-    const unsigned index = index_;
-    index_ = moved.index_;
-    moved.index_ = index;
+    arena moved(std::move(other));
+    std::swap(index_, moved.index_);
     return *this;
   }
   arena(const arena&) = delete;

@@ -116,6 +116,14 @@ TEST(Region, HandlesMove) {
   EXPECT_EQ(third.allocate(100), block);
 }
 
+TEST(Region, IsDestroyedWhenItsHandleGetsAnother) {
+  spanmalloc::region first(kMiB);
+  spanmalloc::region second(kMiB);
+  const size_t count = FreshNumber("spanmalloc.regions.count");
+  first = std::move(second);
+  EXPECT_EQ(FreshNumber("spanmalloc.regions.count"), count - 1);
+}
+
 TEST(Region, ServesPolymorphicContainers) {
   spanmalloc::region region(size_t{1} << 30);
   spanmalloc::region_resource resource(region);
