@@ -15,6 +15,7 @@
 #include "allocator/api/slow_path_scope.h"
 #include "allocator/api/statistics.h"
 #include "allocator/params/size_class_map.h"
+#include "allocator/util/text_buffer.h"
 
 namespace spanmalloc {
 namespace {

@@ -72,8 +72,8 @@ inline bool PutCached(MallocxFlags flags, void* block) {
 }
 
 // What `flags` name. If they name no arena it is that of the calling thread; one that doesn't exist
-// is the heap of all threads. A cache that doesn't
-// exist is the thread's own: the first time, a line on standard error says so.
+// is the heap of all threads. A cache that doesn't exist is the thread's own: the first time, a
+// line on standard error says so.
 NamedPlace PlaceOf(MallocxFlags flags);
 
 // A block of `size` bytes from there; nullptr and errno = ENOMEM if it can't be had. `zero`: its

@@ -125,8 +125,7 @@ class CentralFreeList {
   size_t RemoveAway(Heap& heap, void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
 
   // As Remove with a new span carved if the list holds nothing, or several if they hold a single
-  // object. 0 if out of memory. `*zeroed` is
-  // set to whether the objects read as zeros.
+  // object. 0 if out of memory. `*zeroed` is set to whether the objects read as zeros.
   size_t RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed)
       ABSL_LOCKS_EXCLUDED(lock_);
 

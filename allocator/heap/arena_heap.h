@@ -2,8 +2,8 @@
 //
 // The page heap of an explicit arena, over whole huge pages that the nodes' heaps lend it, so that
 // no huge page holds blocks of two arenas; or over the memory that the program's extent hooks give.
-// Made when the arena first needs pages, and kept for the
-// next arena of its number once that is destroyed.
+// Made when the arena first needs pages, and kept for the next arena of its number once that is
+// destroyed.
 //
 // Owned by NodeHeaps. Its lock is taken ahead of the lending heap's.
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_ARENA_HEAP_H_

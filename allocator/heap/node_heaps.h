@@ -130,10 +130,7 @@ class NodeHeaps {
   // The most bytes that the nodes' heaps ever held. Reads one variable of each.
   size_t PeakBytes() {
     size_t pages = 0;
-    AnyNode([&pages](PageHeap& heap) {
-      pages += heap.PeakPages();
-      return false;
-    });
+    ForEachNode([&pages](PageHeap& heap) { pages += heap.PeakPages(); });
     return pages * kPageSize;
   }
   // These two and LimitNoticed read the nodes' heaps, which tell of the arenas', too.
