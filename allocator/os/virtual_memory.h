@@ -60,7 +60,8 @@ class VirtualMemory {
   virtual bool GivesHugePages() = 0;
 
   // Moves the pages of the mapped `from` onto the mapped `to` of the same size, replacing what was
-  // there; `from` becomes unmapped. False, and nothing changed, if refused.
+  // there; `from` becomes unmapped, or what the kernel refuses to unmap of it is nobody's. False,
+  // and `from` unchanged and what was in `to` lost, if refused.
   virtual bool Move(void* from, void* to, size_t size) = 0;
 
   // The system's page size in bytes, a power of two.

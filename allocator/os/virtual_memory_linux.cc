@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernel's side of virtual_memory.h.
+#include <errno.h>
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,9 +43,10 @@ bool ReadSetting(const char* folder, const char* name, char (&text)[kSize]) {
   return length != 0;
 }
 
-bool IsMapped(const void* page) {
+// Where the kernel doesn't tell, a page counts as mapped.
+bool IsUnmapped(const void* page) {
   unsigned char resident;
-  return !IsError(SystemCall(SYS_mincore, AsArgument(page), 1, AsArgument(&resident)));
+  return SystemCall(SYS_mincore, AsArgument(page), 1, AsArgument(&resident)) == -ENOMEM;
 }
 
 }  // namespace
@@ -156,7 +158,8 @@ size_t KernelMemory::PageSize() { return SystemPageSize(); }
 
 // A move that fails may have unmapped the target already, and since Linux 6.17, where the source
 // lies in several mappings, may have moved the first of them. What moved stays moved, the rest is
-// copied after it; if nothing moved, the target is mapped afresh.
+// copied after it; if nothing moved, the target is mapped afresh. A sandbox may refuse any of this;
+// it has unmapped nothing then.
 bool KernelMemory::Move(void* from, void* to, size_t size) {
   const long result =
       SystemCall(SYS_mremap, AsArgument(from), static_cast<long>(size), static_cast<long>(size),
@@ -164,14 +167,17 @@ bool KernelMemory::Move(void* from, void* to, size_t size) {
   if (!IsError(result)) return true;
   const size_t page = SystemPageSize();
   size_t moved = 0;
-  while (moved < size && !IsMapped(static_cast<char*>(from) + moved)) moved += page;
-  char* rest = static_cast<char*>(to) + moved;
+  while (moved < size && IsUnmapped(static_cast<char*>(from) + moved)) moved += page;
+  char* const source = static_cast<char*>(from) + moved;
+  char* const rest = static_cast<char*>(to) + moved;
   if (!MapOver(rest, size - moved)) {
+    if (moved == 0 && !IsUnmapped(to)) return false;
     DieWith("spanmalloc: the kernel moved part of a block and refuses to map the rest\n");
   }
   if (moved == 0) return false;
-  memcpy(rest, static_cast<char*>(from) + moved, size - moved);
-  return Unmap(static_cast<char*>(from) + moved, size - moved);
+  memcpy(rest, source, size - moved);
+  if (!Unmap(source, size - moved)) Release(source, size - moved);
+  return true;
 }
 
 }  // namespace spanmalloc::os

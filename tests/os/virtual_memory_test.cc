@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,6 +25,7 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "allocator/os/process.h"
 #include "gtest/gtest.h"
@@ -102,6 +106,29 @@ class VirtualMemoryTest : public testing::Test {
     EXPECT_TRUE(IsWritable(to));
     EXPECT_TRUE(IsWritable(to + size_ - 1));
     EXPECT_TRUE(memory_.Unmap(to, size_));
+  }
+
+  // Has a userfaultfd watch a range.
+  static bool Watch(int watcher, void* address, size_t size) {
+    uffdio_api api = {};
+    api.api = UFFD_API;
+    uffdio_register range = {};
+    range.range = {reinterpret_cast<uintptr_t>(address), size};
+    range.mode = UFFDIO_REGISTER_MODE_MISSING;
+    return ioctl(watcher, UFFDIO_API, &api) == 0 && ioctl(watcher, UFFDIO_REGISTER, &range) == 0;
+  }
+
+  // Has the kernel refuse a call to this process from now on. False if it doesn't do that.
+  static bool Deny(int call) {
+    sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    sock_fprog filter = {sizeof(program) / sizeof(program[0]), program};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
   }
 
   // Whether a core dump would hold the mapping at `address`.
@@ -279,17 +306,42 @@ TEST_F(VirtualMemoryTest, MoveThatFailsHalfwayKeepsTheContents) {
   const int watcher = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
   if (watcher < 0) GTEST_SKIP() << "userfaultfd: " << strerror(errno);
   char* const from = Filled(size_, 1);
-  uffdio_api api = {};
-  api.api = UFFD_API;
-  uffdio_register half = {};
-  half.range = {reinterpret_cast<uintptr_t>(from + size_ / 2), size_ / 2};
-  half.mode = UFFDIO_REGISTER_MODE_MISSING;
-  if (ioctl(watcher, UFFDIO_API, &api) != 0 || ioctl(watcher, UFFDIO_REGISTER, &half) != 0) {
+  if (!Watch(watcher, from + size_ / 2, size_ / 2)) {
     GTEST_SKIP() << "userfaultfd: " << strerror(errno);
   }
   char* const to = Filled(size_, 2);
   ExpectMovedAsAWholeOrNot(from, to);
   close(watcher);
+}
+
+// As above, and the kernel refuses to unmap what was copied: the block is where it was to go.
+TEST_F(VirtualMemoryTest, MoveThatFailsHalfwayKeepsTheContentsWhereNothingIsUnmapped) {
+  // (A child's memory isn't watched by a userfaultfd of its parent's.)
+  const auto moves = [this] {
+    const int watcher = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
+    char* const from = Filled(size_, 1);
+    char* const to = Filled(size_, 2);
+    if (!Watch(watcher, from + size_ / 2, size_ / 2) || !Deny(SYS_munmap)) return true;
+    return Holds(memory_.Move(from, to, size_) ? to : from, size_, 1);
+  };
+  EXPECT_EXIT(_exit(moves() ? 0 : 1), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(VirtualMemoryTest, SandboxedMoveLeavesTheSourceAndAMappedTarget) {
+  char* const from = Filled(size_, 1);
+  char* const to = Filled(size_, 2);
+  for (const auto& calls : {std::vector<int>{SYS_mremap},
+                            {SYS_mremap, SYS_mincore},
+                            {SYS_mremap, SYS_mmap},
+                            {SYS_mremap, SYS_mmap, SYS_mincore, SYS_madvise}}) {
+    const auto stays = [&] {
+      for (int call : calls) {
+        if (!Deny(call)) return true;
+      }
+      return !memory_.Move(from, to, size_) && Holds(from, size_, 1) && IsWritable(to);
+    };
+    EXPECT_EXIT(_exit(stays() ? 0 : 1), testing::ExitedWithCode(0), "") << calls.size();
+  }
 }
 
 TEST_F(VirtualMemoryTest, HugePagesThatComeUnaskedAreDeclined) {
