@@ -2,6 +2,7 @@
 //
 // Reads of glibc's rseq area, whose registration stays glibc's. (Only cpu_stacks_linux.cc writes to
 // it.)
+#include <errno.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/auxv.h>
@@ -61,6 +62,14 @@ uint32_t ReadRseqField(ptrdiff_t field) {
   return *reinterpret_cast<const volatile uint32_t*>(area + field);
 }
 
+// Negative if it isn't known. Who asks for memory or returns it shall find errno as it was.
+uint32_t AskLibrary() {
+  const int saved = errno;
+  const int cpu = sched_getcpu();
+  errno = saved;
+  return static_cast<uint32_t>(cpu);
+}
+
 }  // namespace
 
 void DetectCpuNumberSource() {
@@ -87,7 +96,7 @@ uint32_t CurrentCpu() {
       number = ReadRseqField(kCpuIdOffset);
       break;
     case CpuNumberSource::kGetCpu:
-      number = static_cast<uint32_t>(sched_getcpu());
+      number = AskLibrary();
       break;
   }
   // A thread that isn't registered reads a negative number.
@@ -99,9 +108,8 @@ uint32_t CpuNumber() {
 #ifdef SPANMALLOC_COUNTING
   return CountedThread();
 #endif
-  const uint32_t number = cpu_number_source() == CpuNumberSource::kGetCpu
-                              ? static_cast<uint32_t>(sched_getcpu())
-                              : ReadRseqField(kCpuIdOffset);
+  const uint32_t number =
+      cpu_number_source() == CpuNumberSource::kGetCpu ? AskLibrary() : ReadRseqField(kCpuIdOffset);
   return static_cast<int32_t>(number) < 0 ? ~0u : number;
 }
 
