@@ -289,6 +289,13 @@ void CentralFreeList::ReportFreed(Heap& heap, void* object) const {
                .block_start = nullptr});
 }
 
+// Of a run whose span was given back.
+ABSL_ATTRIBUTE_NOINLINE void CentralFreeList::ReportRun(Heap& heap, void* const* objects,
+                                                        ObjectRun* run) const {
+  for (size_t k = run->begin; k < run->end; ++k) ReportFreed(heap, objects[k]);
+  run->span = nullptr;
+}
+
 void CentralFreeList::ReportObject(Heap& heap, void* object, Span* span) const {
   const auto address = reinterpret_cast<uintptr_t>(object);
   if (span->size_class != size_class_ || !span->Contains(address)) {
@@ -346,9 +353,7 @@ void CentralFreeList::PutRun(Heap& heap, void* const* objects, ObjectRun* runs, 
   Span* span = runs[0].span;
   if (!PutInSpan(heap, objects + runs[0].begin, runs[0].end - runs[0].begin, span)) return;
   for (size_t j = 1; j < count; ++j) {
-    if (runs[j].span != span) continue;
-    runs[j].span = nullptr;
-    for (size_t k = runs[j].begin; k < runs[j].end; ++k) ReportFreed(heap, objects[k]);
+    if (runs[j].span == span) ReportRun(heap, objects, &runs[j]);
   }
 }
 
@@ -370,6 +375,8 @@ void CentralFreeList::PutOwned(Heap& heap, void* const* objects, ObjectRun* runs
   }
   totals_.span_objects += put;
   UpdateHint();
+  // Nobody else would look at it again.
+  if (ABSL_PREDICT_FALSE(count != 0 && runs->span != nullptr)) ReportRun(heap, objects, runs);
 }
 
 void CentralFreeList::PutWholeSpan(Heap& heap, void* object, Span* span) {

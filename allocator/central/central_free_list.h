@@ -155,7 +155,8 @@ class CentralFreeList {
   void TickSpans() ABSL_LOCKS_EXCLUDED(lock_);
 
   // Puts those of runs[0, count), which are parts of the batch `objects`, whose span this list owns
-  // back into it, and marks them as done. Faulty objects are reported and dropped.
+  // back into it, and marks them as done. Faulty objects are reported and dropped; so are those of
+  // the first run, which was this list's when the caller looked, if it no longer is.
   void PutOwned(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)
       ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -186,6 +187,7 @@ class CentralFreeList {
 
   // Reports an object of this class that is free already, so that nothing else is known of it.
   void ReportFreed(Heap& heap, void* object) const;
+  void ReportRun(Heap& heap, void* const* objects, ObjectRun* run) const;
 
   // The nodes' numbers are the lowest bits of those of shards.
   static uint32_t NodeOfShard(const NodeHeaps& page_heap, size_t shard) {

@@ -92,6 +92,27 @@ TEST_P(CentralFreeListTest, AnObjectOfASpanThatWasFreedMeanwhileIsADoubleFree) {
   ExpectLive(1);
 }
 
+// As above, and the descriptor is another list's by then: nobody else would look at the run again.
+TEST_P(CentralFreeListTest, ARunWhoseSpanIsAnotherListsMeanwhileIsADoubleFree) {
+  const std::vector<void*> objects = Take(2);
+  Span* span = on_.page_map.SpanOf(objects[0]);
+  for (uint32_t end : {1u, 2u}) {
+    if (end == 2 && on_.page_map.SpanOf(objects[1]) != span) break;
+    ObjectRun run = {span, 0, end};
+    span->shard.store(kShard + 1, std::memory_order_relaxed);
+    list_.PutOwned(on_.heap, objects.data(), &run, 1);
+    span->shard.store(kShard, std::memory_order_relaxed);
+    EXPECT_EQ(run.span, nullptr);
+    const auto faults = FaultLog::Take();
+    ASSERT_EQ(faults.size(), end);
+    for (uint32_t i = 0; i < end; ++i) {
+      EXPECT_EQ(faults[i].fault, Fault::kDoubleFree);
+      EXPECT_EQ(faults[i].pointer, objects[i]);
+    }
+  }
+  ExpectLive(2);
+}
+
 TEST_P(CentralFreeListTest, EmptyListGivesNothingWithoutASpan) {
   void* out[8];
   EXPECT_EQ(list_.Remove(on_.heap, out, 8, 0), 0u);
