@@ -43,10 +43,11 @@ class ReleasePolicy {
   // Whether nothing is ever to be returned unasked.
   bool keeps_all() const { return decay_ms_ < 0; }
 
-  // Notes that `used_pages` are in use at `now_ms`.
+  // Notes that `used_pages` are in use at `now_ms`. (Who has waited for the lock since he looked at
+  // the clock may come behind others that looked later.)
   void Note(size_t used_pages, uint64_t now_ms) {
     const uint64_t window = now_ms / WindowMs();
-    if (window != current_window_) Advance(window, used_pages);
+    if (window > current_window_) Advance(window, used_pages);
     size_t& peak = peaks_[current_window_ % kWindows];
     size_t& low = lows_[current_window_ % kWindows];
     if (used_pages < low) low = used_pages;

@@ -53,6 +53,16 @@ TEST(ReleasePolicyTest, KeepsHalfOfWhatUseFellByBesides) {
   EXPECT_EQ(policy.Excess(40000, 5001), 1u);
 }
 
+TEST(ReleasePolicyTest, ALateNoteOfAnEarlierTimeForgetsNothing) {
+  ReleasePolicy policy;
+  policy.Note(80000, 10001);
+  policy.Note(70000, 9999);
+  policy.Note(60000, 10002);
+  EXPECT_EQ(policy.RecentPeak(), 80000u);
+  EXPECT_EQ(policy.RecentLow(), 60000u);
+  EXPECT_EQ(policy.Excess(60000, 30000), 0u);
+}
+
 TEST(ReleasePolicyTest, ForgetsAPeakAfterItsTime) {
   ReleasePolicy policy;
   policy.Note(80000, 10000);
