@@ -81,25 +81,17 @@ void* MoveTo(void* target, void* block, size_t old_size, size_t size) {
   return MoveByCopy(block, old_size, target, size);
 }
 
-// Moves a block to a large span of its own; if it is `filled`, one with room to grow.
-void* MoveToLarge(void* block, size_t old_size, size_t size, bool filled) {
-  void* target = filled ? AllocateGrowingBlock(size) : AllocateLargeBlock(size);
-  return MoveTo(target, block, old_size, size);
-}
-
-// Moves a block that has to grow.
+// Moves a block that has to grow; to a large span of its own where it isn't small, and to one with
+// room to grow if it is being filled. Any slow path on the way may take the thread's cache from it.
 void* MoveToGrow(void* block, size_t old_size, size_t size) {
-  ThreadState* state = thread_locals.state;
-  const bool filled = NoteGrowth(state, block, old_size, size);
-  void* target;
-  if (size > (filled ? kMinFilledSize : kMinGrowableSize)) {
-    target = MoveToLarge(block, old_size, size, filled);
-  } else {
-    target = Allocate<&AllocateSlow>(size);
-    if (target != nullptr) MoveByCopy(block, old_size, target, size);
-  }
-  if (state != nullptr && target != nullptr) state->growing.block = target;
-  return target;
+  const bool filled = NoteGrowth(thread_locals.state, block, old_size, size);
+  const bool large = size > (filled ? kMinFilledSize : kMinGrowableSize);
+  void* target = !large   ? Allocate<&AllocateSlow>(size)
+                 : filled ? AllocateGrowingBlock(size)
+                          : AllocateLargeBlock(size);
+  if (target == nullptr) return nullptr;
+  if (ThreadState* state = thread_locals.state) state->growing.block = target;
+  return large ? MoveTo(target, block, old_size, size) : MoveByCopy(block, old_size, target, size);
 }
 
 // A block that isn't a large span, to one of `size` bytes.
