@@ -71,7 +71,7 @@ XmlNumbers TakeXmlNumbers() {
     numbers.free = CountFree(stats);
     numbers.cached_bytes = CachedBytes(stats);
     numbers.arena_bytes = ArenaBytes(stats);
-    numbers.rest = numbers.arena_bytes - stats.small_live - numbers.cached_bytes;
+    numbers.rest = stats.rest_of_spans() + stats.dirty();
     numbers.most = stats.heap.mapped_pages * kPageSize;
     numbers.large_spans = stats.heap.large_spans;
     numbers.large_bytes = stats.large_live();
@@ -116,7 +116,8 @@ struct mallinfo2 HeapInfo() {
     info.hblks = stats.heap.large_spans;
     info.hblkhd = stats.large_live();
     info.fsmblks = CachedBytes(stats);
-    info.uordblks = stats.small_live;
+    // Of blocks that were counted before their spans, some may be gone.
+    info.uordblks = stats.small_live < info.arena ? stats.small_live : info.arena;
     info.fordblks = info.arena - info.uordblks;
     info.keepcost = stats.dirty();
   });

@@ -44,7 +44,7 @@ int64_t Statistic(const StatsSnapshot& stats, std::string_view name) {
   if (name == "generic.heap_size") return signed_bytes(HeapBytes(stats));
   if (name == "generic.total_physical_bytes") return signed_bytes(stats.resident());
   if (name == "tcmalloc.slack_bytes") return signed_bytes(stats.dirty() + stats.retained());
-  if (name == "tcmalloc.central_cache_free_bytes") return signed_bytes(CentralFreeBytes(stats));
+  if (name == "tcmalloc.central_cache_free_bytes") return signed_bytes(stats.rest_of_spans());
   if (name == "tcmalloc.transfer_cache_free_bytes") return signed_bytes(stats.central_cached);
   if (name == "tcmalloc.thread_cache_free_bytes" ||
       name == "tcmalloc.current_total_thread_cache_bytes") {
@@ -73,11 +73,6 @@ int64_t ReadStatistic(std::string_view name) {
 }  // namespace
 
 size_t HeapBytes(const StatsSnapshot& stats) { return stats.heap.mapped_pages * kPageSize; }
-
-size_t CentralFreeBytes(const StatsSnapshot& stats) {
-  const size_t elsewhere = stats.allocated() + stats.thread_cached + stats.central_cached;
-  return stats.active() > elsewhere ? stats.active() - elsewhere : 0;
-}
 
 bool ReadProperty(std::string_view name, size_t* value) {
   if (name == "tcmalloc.max_total_thread_cache_bytes") {

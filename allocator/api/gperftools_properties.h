@@ -17,9 +17,6 @@
 
 namespace spanmalloc {
 
-// Free bytes in spans that are partly used, and the ends of spans.
-size_t CentralFreeBytes(const StatsSnapshot& stats);
-
 // Bytes that the heap has from the kernel, released ones included.
 size_t HeapBytes(const StatsSnapshot& stats);
 

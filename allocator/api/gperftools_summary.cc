@@ -48,7 +48,7 @@ void WriteSummary(const StatsSnapshot& stats, TextBuffer* text) {
   *text << kRuler;
   Bytes(text, ' ', stats.allocated(), "Bytes in use by application");
   Bytes(text, '+', stats.dirty(), "Bytes in page heap freelist");
-  Bytes(text, '+', CentralFreeBytes(stats), "Bytes in central cache freelist");
+  Bytes(text, '+', stats.rest_of_spans(), "Bytes in central cache freelist");
   Bytes(text, '+', stats.central_cached, "Bytes in transfer cache freelist");
   Bytes(text, '+', stats.thread_cached, "Bytes in thread cache freelists");
   Bytes(text, '+', stats.metadata(), "Bytes in malloc metadata");

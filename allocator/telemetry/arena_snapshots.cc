@@ -24,7 +24,9 @@ void Subtract(const StatsSnapshot& part, StatsSnapshot* all) {
     ClassStats& stats = all->classes[c];
     stats.allocations -= less.allocations;
     stats.deallocations -= less.deallocations;
-    stats.live = stats.allocations - stats.deallocations;
+    // Borrowed objects that sized frees brought count as freed, but not as allocated.
+    const bool more = stats.allocations > stats.deallocations;
+    stats.live = more ? stats.allocations - stats.deallocations : 0;
     stats.requests -= less.requests < stats.requests ? less.requests : stats.requests;
     stats.SubtractLists(less);
     stats.thread_cached -= less.thread_cached;

@@ -55,7 +55,7 @@ void StatsSnapshot::SumUp() {
     span_released += stats.released_parts * kReleaseUnit;
   }
   // Spans may have gone since they were counted.
-  const size_t in_spans = heap.span_pages * kPageSize;
+  const size_t in_spans = heap.span_pages * kPageSize - large_live();
   if (span_released > in_spans) span_released = in_spans;
   released_pages = span_released / kPageSize;
 }

@@ -113,6 +113,12 @@ struct StatsSnapshot {
   size_t active() const { return active_pages() * kPageSize; }
   size_t dirty() const { return heap.dirty_pages * kPageSize; }
   size_t metadata() const { return metadata_used; }
+  // Of that, what is neither allocated nor cached: free in spans, and what spans have left over.
+  // (Blocks that were counted before their spans may be in spans that are gone.)
+  size_t rest_of_spans() const {
+    const size_t elsewhere = allocated() + thread_cached + central_cached;
+    return active() > elsewhere ? active() - elsewhere : 0;
+  }
   // At most this much of the heap is resident: what was never touched can't be told apart.
   size_t resident() const { return active() + dirty() + metadata(); }
   size_t mapped() const { return heap.mapped_pages * kPageSize + metadata_mapped; }

@@ -171,6 +171,44 @@ TEST(StatsSnapshotTest, LargeBlocksCountInPages) {
   EXPECT_EQ(s.heap.large_freed, 1u);
 }
 
+// Blocks and parts of spans that were counted, and are gone with their spans when pages are
+// counted.
+TEST(StatsSnapshotTest, WhatWasCountedAtDifferentMomentsGivesNoNegativeNumbers) {
+  const auto s = std::make_unique<StatsSnapshot>();
+  constexpr size_t kClass = 30;
+  s->classes[kClass].live = 1'000'000;
+  s->classes[kClass].thread_cached = 1000;
+  s->classes[kClass].released_parts = 5000;
+  s->heap.mapped_pages = 2000;
+  s->heap.span_pages = 1100;
+  s->heap.large_pages = 1000;
+  s->SumUp();
+  EXPECT_GE(s->active(), s->large_live());
+  EXPECT_EQ(s->rest_of_spans(), 0u);
+  EXPECT_EQ(s->active() + s->dirty() + s->retained(), s->heap.mapped_pages * kPageSize);
+}
+
+// A sized free brought a borrowed object as one of a class of which only an arena has blocks.
+TEST(StatsSnapshotTest, AMisnamedFreeTakesNothingFromArenas) {
+  const auto heap = std::make_unique<TestHeap>();
+  constexpr SizeClass kClass = 8;
+  unsigned index = 0;
+  ASSERT_TRUE(heap->arenas.Create(ArenaSettings{}, &index));
+  bool zeroed;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_NE(heap->arenas.Allocate(index, kClass, 1, kMinAlignment, &zeroed), nullptr);
+  }
+  void* borrowed[3];
+  ASSERT_EQ(heap->central.Remove(kClass + 1, borrowed, 3), 3u);
+  heap->central.Insert(kClass, borrowed, 3);
+  StatsCollector collector;
+  ArenaSnapshots parts;
+  StatsSnapshot all;
+  collector.Collect(heap->sources(), &all, {.arenas = &parts});
+  EXPECT_EQ(parts.Of(0)->classes[kClass].live, 0u);
+  EXPECT_EQ(parts.Of(index)->classes[kClass].live, 10u);
+}
+
 void ExpectLargeAddUp(const StatsSnapshot& s) {
   uint64_t made = 0;
   uint64_t freed = 0;
