@@ -27,8 +27,8 @@ void LoadFrom(const char* text, const char* source, Options* options) {
 // The number that a text starts with.
 ALLOC_SLOW_PATH int64_t SignedNumber(const char* text) {
   const bool negative = *text == '-';
-  const auto value = static_cast<int64_t>(LeadingNumber(negative ? text + 1 : text));
-  return negative ? -value : value;
+  const size_t value = LeadingNumber(negative ? text + 1 : text);
+  return static_cast<int64_t>(negative ? -value : value);
 }
 
 // That of a variable of glibc's; false if it is absent or empty.
