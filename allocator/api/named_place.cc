@@ -58,7 +58,7 @@ void* AllocateObject(const NamedPlace& place, size_t c, size_t alignment, size_t
   }
   if (ABSL_PREDICT_FALSE(object == nullptr)) {
     if (place.cache != nullptr) place.cache->Flush();
-    if (runtime.ReclaimForRetry(pages)) object = TakeObject(place, c, zeroed);
+    if (runtime.ReclaimForRetry(pages, 1)) object = TakeObject(place, c, zeroed);
     if (object == nullptr) runtime.NoteFailure(size, pages);
   }
   runtime.Maintain();

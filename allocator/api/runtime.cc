@@ -375,7 +375,8 @@ void Runtime::StartBackground() {
   if (background.Claim() && !os::StartThread(&RunBackgroundThread)) background.NoteRefused();
 }
 
-bool Runtime::ReclaimForRetry(size_t pages) {
+bool Runtime::ReclaimForRetry(size_t pages, size_t alignment) {
+  if (!page_heap.HasAddressesFor(pages, alignment)) return false;
   ThreadState* own = thread_locals.state;
   if (own != nullptr) EndGrowth(own);
   registry.ReturnKept();

@@ -139,8 +139,8 @@ struct Runtime {
   }
 
   // Gives back what is free, so that a failed allocation of `pages` pages may be tried again.
-  // Returns whether that is worth while.
-  bool ReclaimForRetry(size_t pages);
+  // Returns whether that is worth while; if it never can be, nothing is given back.
+  bool ReclaimForRetry(size_t pages, size_t alignment);
 
   // An allocation failed, tried again or not. Ends the process if it was for the hard limit and the
   // options want that.

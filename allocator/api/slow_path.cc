@@ -138,7 +138,7 @@ ALLOC_SLOW_PATH void* TakeInArena(unsigned arena, size_t c, size_t size, size_t 
       if (!runtime.arenas.Provide(arena, pages, span_alignment)) break;
       block = TakeFromArena(arena, c, size, alignment, zeroed, caching);
     }
-    if (block != nullptr || !again || !runtime.ReclaimForRetry(pages)) break;
+    if (block != nullptr || !again || !runtime.ReclaimForRetry(pages, span_alignment)) break;
   }
   if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, pages);
   ServeArenaHooks(arena);
@@ -159,7 +159,8 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void* TakeInCommonHeap(size_t c, size_t size
   for (bool again : {true, false}) {
     block = c != kNoSizeClass ? TakeObject(c, zeroed)
                               : TakeLarge(size == 0 ? 1 : size, alignment, zeroed);
-    if (block != nullptr || !again || !runtime.ReclaimForRetry(PagesOfSpan(c, size))) break;
+    if (block != nullptr || !again) break;
+    if (!runtime.ReclaimForRetry(PagesOfSpan(c, size), alignment)) break;
   }
   if (ABSL_PREDICT_FALSE(block == nullptr)) runtime.NoteFailure(size, PagesOfSpan(c, size));
   runtime.Maintain();

@@ -75,6 +75,7 @@ bool MemoryLimits::MakeRoom(size_t pages, ThreadState* own) {
   os::LockHolder hold(lock_);
   if (use_ == GroupLimits::kRefuse) ReadGroups(clock_.NowMs());
   Watch();
+  if (pages > InPages(RefuseBytes())) return false;
   // Again as long as that helps: what goes back with a huge page wasn't all held.
   for (size_t held = ~size_t{0}; Refuses(pages) && HeldBytes() < held;) {
     held = HeldBytes();

@@ -94,7 +94,7 @@ class MemoryLimits {
   // Whether the page heap refuses spans of so many pages because of the hard limit.
   bool Refuses(size_t pages) { return pages <= kWindowPages && page_heap_.RefusesForLimit(pages); }
 
-  // Tries all stages for that many pages. Returns whether they fit now.
+  // Tries all stages for that many pages, unless that can't help. Returns whether they fit now.
   bool MakeRoom(size_t pages, ThreadState* own) ABSL_LOCKS_EXCLUDED(lock_);
 
   // A request failed for the hard limit.

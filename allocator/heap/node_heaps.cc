@@ -161,6 +161,17 @@ bool NodeHeaps::ReclaimForRetry() {
   return any;
 }
 
+bool NodeHeaps::HasAddressesFor(size_t pages, size_t alignment) const {
+  const size_t count = HugePagesFor(pages);
+  const size_t multiple = alignment > kHugePageSize ? alignment : kHugePageSize;
+  for (uint32_t part = 0; part < parts_; ++part) {
+    const uintptr_t base = first_.base() + part * (part_huge_pages_ << kHugePageShift);
+    const size_t before = (RoundUp(base, multiple) - base) >> kHugePageShift;
+    if (before < part_huge_pages_ && count <= part_huge_pages_ - before) return true;
+  }
+  return false;
+}
+
 PageHeapStats NodeHeaps::Stats() {
   PageHeapStats sum = {};
   ForEach([&sum](PageHeap& heap) { sum.Add(heap.Stats()); });

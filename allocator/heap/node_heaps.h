@@ -157,6 +157,8 @@ class NodeHeaps {
   }
   bool RefusesForLimit(size_t pages) ABSL_LOCKS_EXCLUDED(making_);
   bool ReclaimForRetry();
+  // Whether a span of so many pages fits into a part of the window at all.
+  bool HasAddressesFor(size_t pages, size_t alignment) const;
 
   Fault MissingFault(const void* pointer) {
     return IsForeign(pointer) ? Fault::kDoubleFree : NodeHeapOf(pointer).MissingFault(pointer);

@@ -315,10 +315,14 @@ bool PageHeap::HoldLimits(size_t pages) {
     NoteGrown();
   }
   if (held <= refuse_pages_) return true;
+  const auto fits = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return used_pages_ + pages <= Raised(refuse_pages_);
+  };
+  if (!fits()) return false;
   // Nothing is kept for those that fit in it.
   DropSpares();
   ReleaseLocked(held - refuse_pages_);
-  return used_pages_ + pages <= Raised(refuse_pages_);
+  return fits();
 }
 
 void PageHeap::ReleaseExcess(uint64_t now_ms) {

@@ -249,6 +249,17 @@ TEST_F(MemoryLimitsTest, TheHardLimitRefusesWhatDoesNotFit) {
   EXPECT_NE(TryLarge(90), nullptr);
 }
 
+TEST_F(MemoryLimitsTest, NothingGoesBackForWhatTheHardLimitWouldNeverAllow) {
+  limits_.Start(0, 100 * kMiB, GroupLimits::kIgnore);
+  MakeDirty(48);
+  for (size_t mib : {100u, 101u, 5000u}) {
+    EXPECT_TRUE(limits_.Refuses(mib * kPagesPerMiB));
+    EXPECT_FALSE(limits_.MakeRoom(mib * kPagesPerMiB, nullptr));
+  }
+  EXPECT_EQ(DirtyMiB(), 48u);
+  EXPECT_EQ(Stats().passes, 0u);
+}
+
 TEST_F(MemoryLimitsTest, TheHardLimitHoldsForSmallObjects) {
   limits_.Start(0, 50 * kMiB, GroupLimits::kIgnore);
   std::vector<void*> objects;

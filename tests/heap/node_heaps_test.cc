@@ -70,6 +70,24 @@ TEST_P(NodeHeapsTest, AHeapIsMadeWhenItsNodeFirstAsks) {
   EXPECT_EQ(on_->memory.mapped_in_arena(), mapped * nodes());
 }
 
+TEST_P(NodeHeapsTest, WhatCanNeverBeHadIsKnown) {
+  const size_t part = kArena / kHugePageSize / nodes() * kPagesPerHugePage;
+  EXPECT_TRUE(heaps_.HasAddressesFor(1, 1));
+  EXPECT_TRUE(heaps_.HasAddressesFor(part, 1));
+  EXPECT_FALSE(heaps_.HasAddressesFor(part + 1, 1));
+  EXPECT_FALSE(heaps_.HasAddressesFor(PagesFor(kMaxRequest), 1));
+  for (int bit = 0; bit < 64; ++bit) {
+    const size_t alignment = size_t{1} << bit;
+    bool any = false;
+    for (size_t node = 0; node < nodes(); ++node) {
+      const uintptr_t begin = PartBegin(node);
+      any |= RoundUp(begin, alignment) < begin + part * kPageSize;
+    }
+    EXPECT_EQ(heaps_.HasAddressesFor(1, alignment), any) << bit;
+    EXPECT_FALSE(heaps_.HasAddressesFor(PagesFor(kMaxRequest), alignment)) << bit;
+  }
+}
+
 TEST_P(NodeHeapsTest, WhatANodeAsksForLiesInItsPart) {
   std::set<size_t> huge_pages;
   for (uint32_t node = 0; node < nodes(); ++node) {

@@ -163,6 +163,18 @@ TEST_F(PageHeapReleaseTest, LimitsAreNoticedOnceAndRefuse) {
   Written(1000);
 }
 
+TEST_F(PageHeapReleaseTest, NothingGoesBackForWhatALimitRefusesAnyway) {
+  Span* freed = Written(400);
+  Span* stays = Written(100);
+  Free(freed);
+  page_heap_.SetLimits(PageHeap::kNoLimit, 700);
+  EXPECT_EQ(page_heap_.AllocateLarge(601, kPageSize), nullptr);
+  EXPECT_EQ(page_heap_.AllocateLarge(5000, kPageSize), nullptr);
+  EXPECT_FALSE(page_heap_.GrowLarge(stays, 701, nullptr));
+  EXPECT_EQ(heap_.memory.calls(FakeVirtualMemory::kRelease), 0u);
+  EXPECT_NE(page_heap_.AllocateLarge(600, kPageSize), nullptr);
+}
+
 // Another thread is refused nothing for pages that are on their way to the kernel.
 TEST_F(PageHeapReleaseTest, PagesThatAreBeingReleasedCountForNoLimit) {
   Span* freed = Written(100);
