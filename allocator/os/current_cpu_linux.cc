@@ -62,22 +62,29 @@ uint32_t ReadRseqField(ptrdiff_t field) {
   return *reinterpret_cast<const volatile uint32_t*>(area + field);
 }
 
-// Negative if it isn't known. Who asks for memory or returns it shall find errno as it was.
-uint32_t AskLibrary() {
+// What the C library says, which sets errno where it doesn't know. Who asks for memory or returns
+// it shall find that as it was.
+template <typename Ask>
+auto AskLibrary(Ask ask) {
   const int saved = errno;
-  const int cpu = sched_getcpu();
+  const auto answer = ask();
   errno = saved;
-  return static_cast<uint32_t>(cpu);
+  return answer;
+}
+
+// Negative if it isn't known.
+uint32_t LibraryCpu() {
+  return static_cast<uint32_t>(AskLibrary([] { return sched_getcpu(); }));
 }
 
 }  // namespace
 
 void DetectCpuNumberSource() {
   if (&__rseq_size == nullptr || &__rseq_offset == nullptr || __rseq_size == 0) return;
-  source.store(getauxval(AT_RSEQ_FEATURE_SIZE) >= kSizeWithConcurrencyId
-                   ? CpuNumberSource::kConcurrencyId
-                   : CpuNumberSource::kCpuId,
-               std::memory_order_relaxed);
+  const unsigned long size = AskLibrary([] { return getauxval(AT_RSEQ_FEATURE_SIZE); });
+  source.store(
+      size >= kSizeWithConcurrencyId ? CpuNumberSource::kConcurrencyId : CpuNumberSource::kCpuId,
+      std::memory_order_relaxed);
 }
 
 CpuNumberSource cpu_number_source() { return source.load(std::memory_order_relaxed); }
@@ -96,7 +103,7 @@ uint32_t CurrentCpu() {
       number = ReadRseqField(kCpuIdOffset);
       break;
     case CpuNumberSource::kGetCpu:
-      number = AskLibrary();
+      number = LibraryCpu();
       break;
   }
   // A thread that isn't registered reads a negative number.
@@ -109,7 +116,7 @@ uint32_t CpuNumber() {
   return CountedThread();
 #endif
   const uint32_t number =
-      cpu_number_source() == CpuNumberSource::kGetCpu ? AskLibrary() : ReadRseqField(kCpuIdOffset);
+      cpu_number_source() == CpuNumberSource::kGetCpu ? LibraryCpu() : ReadRseqField(kCpuIdOffset);
   return static_cast<int32_t>(number) < 0 ? ~0u : number;
 }
 
