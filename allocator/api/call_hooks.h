@@ -9,6 +9,8 @@
 #ifndef SPANMALLOC_ALLOCATOR_API_CALL_HOOKS_H_
 #define SPANMALLOC_ALLOCATOR_API_CALL_HOOKS_H_
 
+#include <errno.h>
+
 #include <atomic>
 #include <cstddef>
 
@@ -43,11 +45,14 @@ class HookList {
   // Sets the one hook that there is besides, nullptr for none; returns the one before.
   Hook Set(Hook hook) { return hooks_[0].exchange(hook, std::memory_order_seq_cst); }
 
+  // Whatever hooks do, the caller of malloc or free finds errno as it was.
   template <typename... Arguments>
   void Call(Arguments... arguments) const {
+    const int saved = errno;
     for (const std::atomic<Hook>& place : hooks_) {
       if (const Hook hook = place.load(std::memory_order_relaxed)) hook(arguments...);
     }
+    errno = saved;
   }
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/api/stats_dumps.h"
 
+#include <errno.h>
 #include <spanmalloc/spanmalloc.h>
 
 #include <atomic>
@@ -49,7 +50,9 @@ bool StatsIntervalIsOver() {
 }
 
 void DumpStatsOfInterval() {
+  const int saved = errno;  // the callback is the program's
   PrintStats(control(), DefaultStatsCallback(), nullptr, options.stats_interval_opts.text);
+  errno = saved;
 }
 
 }  // namespace spanmalloc

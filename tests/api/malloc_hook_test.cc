@@ -2,6 +2,7 @@
 //
 // gperftools' hooks: which calls of which threads they are told of, and with what.
 #include <dlfcn.h>
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <spanmalloc/malloc_hook_c.h>
@@ -38,11 +39,13 @@ void OnNew(const void* block, size_t size) {
   ++told.news;
   told.new_block = block;
   told.size = size;
+  errno = EIO;
 }
 
 void OnDelete(const void* block) {
   ++told.deletes;
   told.deleted_block = block;
+  errno = EIO;
 }
 
 class MallocHookTest : public testing::Test {
@@ -92,6 +95,15 @@ TEST_F(MallocHookTest, EveryWayToFreeIsTold) {
   EXPECT_EQ(told.deletes, 5);
   free(nullptr);
   EXPECT_EQ(told.deletes, 5);
+}
+
+TEST_F(MallocHookTest, WhatHooksDoToErrnoIsNotSeen) {
+  errno = ERANGE;
+  void* block = Hide(malloc(100));
+  EXPECT_EQ(errno, ERANGE);
+  free(block);
+  EXPECT_EQ(errno, ERANGE);
+  EXPECT_EQ(told.deletes, 1);
 }
 
 TEST_F(MallocHookTest, ReallocIsAFreeAndAnAllocation) {
