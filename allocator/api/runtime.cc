@@ -309,6 +309,7 @@ void Runtime::MaintainNow(uint64_t now) {
     maintenance.End();
   }
   if (limits_due) FollowLimits(now);
+  SummonIfAlone(now);
   if (!due) return;
   cpu_limit.Follow(now, registry.threads(), limits.lock());
   background.NoteActivity();
@@ -320,6 +321,7 @@ void Runtime::MaintainNow(uint64_t now) {
 
 void Runtime::GiveBackInPassing(uint64_t now, bool much) {
   CountEvent(CountedEvent::kMaintenanceWrite);
+  const uint64_t last = maintenance.next_ms() - kMaintenanceMs;
   maintenance.SetNext(now + kMaintenanceMs);
   const bool idle = much || now >= next_idle_ms.load(std::memory_order_relaxed);
   if (idle) {
@@ -333,9 +335,26 @@ void Runtime::GiveBackInPassing(uint64_t now, bool much) {
   }
   if (now >= next_span_release_ms.load(std::memory_order_relaxed)) EndSpanPeriod(now);
   page_heap.ReleaseExcess(now);
+  if (HasRested(now - last)) ReleaseUnused();
   const uint64_t end = clock.NowMs();
   if (idle) next_idle_ms.store(end + kIdleMs, std::memory_order_relaxed);
   maintenance.SetNext(end + kMaintenanceMs);
+}
+
+// Whether a thread that is to give back what it freed comes after having been idle for `ms`, for as
+// long as the background thread waits then.
+bool Runtime::HasRested(uint64_t ms) {
+  const ThreadState* own = thread_locals.state;
+  if (own == nullptr || !own->summoned()) return false;
+  const int64_t decay = page_heap.DecayMs();
+  return decay > 0 && ms >= static_cast<uint64_t>(decay) / 2;
+}
+
+void Runtime::ReleaseUnused() {
+  registry.ReturnKept();
+  central.Drain();
+  central.ReleaseAll();
+  page_heap.ReleaseUnused();
 }
 
 // Where the heap grew beyond all that it ever held, what no class wanted of late goes back for it.
@@ -367,6 +386,16 @@ void Runtime::EndSpanPeriod(uint64_t now) {
   in_span_pass.store(!done, std::memory_order_relaxed);
   const auto period = static_cast<uint64_t>(decay > 0 && done ? decay : 0);
   next_span_release_ms.store(now + period, std::memory_order_relaxed);
+}
+
+// Without a background thread the calling one must come by again for what is to go back.
+void Runtime::SummonIfAlone(uint64_t now) {
+  ThreadState* own = thread_locals.state;
+  if (own == nullptr || (background.running() && !own->summoned())) return;
+  const size_t pages = background.running() ? 0 : page_heap.DecayingPages();
+  const bool much = pages != 0 || in_span_pass.load(std::memory_order_relaxed);
+  const auto decay = static_cast<uint64_t>(much ? page_heap.DecayMs() : 0);
+  own->Summon(pages, now, much ? now + kSummonedPeriods * decay : 0);
 }
 
 void Runtime::StartBackground() {

@@ -195,6 +195,8 @@ struct Runtime {
   // are counted, and no clock is read.
   static constexpr uint64_t kUntimed = 64;
   static constexpr uint64_t kIdleMs = 250;
+  // For how many of the times for which free memory is kept a thread is summoned.
+  static constexpr uint64_t kSummonedPeriods = 2;
   // While the heap grows beyond its peak: time between ticks of the spans, and how many times the
   // growth is given back of what lay idle in them.
   static constexpr uint64_t kSpanTickMs = 50;
@@ -217,9 +219,12 @@ struct Runtime {
   ALLOC_SLOW_PATH void MaintainFirst(uint64_t slow_paths);
   void MaintainNow(uint64_t now);
   void GiveBackInPassing(uint64_t now, bool much);
+  bool HasRested(uint64_t ms);
+  void ReleaseUnused();
   bool PayForGrowth(uint64_t now);
   void FollowLimits(uint64_t now);
   void EndSpanPeriod(uint64_t now);
+  void SummonIfAlone(uint64_t now);
   void StartBackground();
 };
 

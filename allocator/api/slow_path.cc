@@ -50,7 +50,9 @@ void* TakeObject(size_t c, bool* zeroed) {
   *zeroed = false;
   if (ThreadState* state = runtime.ThreadStateOrNull()) {
     void* object = state->cache.Pop(c);
-    return object != nullptr ? object : state->Refill(c, zeroed);
+    if (ABSL_PREDICT_TRUE(object == nullptr)) return state->Refill(c, zeroed);
+    state->NoteSummoned();
+    return object;
   }
   if (thread_locals.shares) return runtime.registry.cpu_caches().Allocate(c, zeroed);
   return TakeWithoutCache(c, zeroed);
@@ -233,6 +235,8 @@ void PutObject(size_t c, void* object) {
     PutWithoutCache(c, object);
   } else if (!state->cache.Push(c, object)) {
     state->Overflow(c, object);
+  } else {
+    state->NoteSummoned();
   }
 }
 

@@ -61,6 +61,8 @@ class BackgroundThread {
     SetEnabled(enabled);
   }
   bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
+  // Whether it exists, or is being started.
+  bool running() const { return running_.load(std::memory_order_relaxed); }
 
   // A slow path has just given back what is idle.
   void NoteActivity();
@@ -107,8 +109,6 @@ class BackgroundThread {
   static constexpr uint64_t kMinSleepMs = 100;
   // What is released inside spans at one step while the program runs: 5 to 10 milliseconds' work.
   static constexpr int kPassesWhileActive = 32;
-
-  bool running() const { return running_.load(std::memory_order_relaxed); }
 
   uint64_t DoQuietStep(uint64_t now);
   uint64_t UntilNextCheck(uint64_t now, uint64_t rest) const;

@@ -53,6 +53,14 @@ struct alignas(kCacheLine) ThreadCache {
     return true;
   }
 
+  // Whether allocations of up to kMaxTableSize find their class, and sized frees: else they find
+  // one whose stack is empty and full. The owner, in a slow path.
+  void ShowSmallClasses(bool shown) {
+    for (size_t i = 0; i < kSmallTableSize; ++i) {
+      RelaxedStore(small_class[i], shown ? kSmallClassTable[i] : kNoSizeClass);
+    }
+  }
+
   void** top[kSizeClassEnd];
   void** limit[kSizeClassEnd];
   SmallClassTable small_class = kSmallClassTable;

@@ -139,6 +139,25 @@ void ThreadState::Overflow(size_t c, void* object) {
   cache.Push(c, object);
 }
 
+void ThreadState::Summon(size_t pages, uint64_t now_ms, uint64_t until_ms) {
+  const bool before = summoned();
+  if (pages > summoned_for_) summons_ += pages - summoned_for_;
+  summoned_for_ = pages;
+  if (until_ms != 0) summoned_until_ms_ = until_ms;
+  if (now_ms >= summoned_until_ms_) summons_ = 0;
+  if (summoned() != before) cache.ShowSmallClasses(before);
+}
+
+void ThreadState::CountSummons() {
+  if (--summons_ == 0) cache.ShowSmallClasses(true);
+}
+
+void ThreadState::EndSummons() {
+  if (summoned()) cache.ShowSmallClasses(true);
+  summons_ = 0;
+  summoned_for_ = 0;
+}
+
 void ThreadState::TickIfDue() {
   if (++slow_paths_ < kSlowPathsPerTick) return;
   slow_paths_ = 0;
@@ -195,6 +214,7 @@ void ThreadState::FlushOwn() {
 void ThreadState::TearDown() {
   os::LockHolder hold(lock);
   Enter();
+  EndSummons();
   FlushAllBins();
   for (size_t c = 1; c < kSizeClassEnd; ++c) {
     Bin& bin = bins_[c];
@@ -219,6 +239,7 @@ bool ThreadState::MayKeep(size_t bytes) {
   os::LockHolder hold(lock);
   Enter();
   owner_ = nullptr;
+  EndSummons();
   visible_at_rest_ = &cache;
   RelaxedStore(visible_, &cache);
   return share_.paid() <= static_cast<int64_t>(bytes);

@@ -132,6 +132,20 @@ class ThreadState {
   // And after a barrier: hides the cache from the owner. False if it is in a slow path.
   bool HideCounted() ABSL_LOCKS_EXCLUDED(lock);
 
+  // SUMMONS. A thread that only hits its cache comes to no slow path, which would give back what
+  // the program freed before. Where nobody else does that it is summoned: its allocations of up to
+  // kMaxTableSize come to slow paths, which serve them from `cache`, for some time and no more
+  // than some thousands of them. All of this is the owner's, in slow paths.
+
+  // `pages` free pages are to go back by and by. The thread is summoned once more for each that it
+  // wasn't told of before; until `until_ms`, or if that is 0 for as long as it was said before.
+  void Summon(size_t pages, uint64_t now_ms, uint64_t until_ms);
+  bool summoned() const { return summons_ != 0; }
+  // It came, and would have hit.
+  void NoteSummoned() {
+    if (summoned()) CountSummons();
+  }
+
   // REVOCATION: what the thread caches is taken back by another, and it pays for that with a slow
   // path when it next comes. idle_caches.h has the steps and why they are safe.
 
@@ -239,6 +253,8 @@ class ThreadState {
     if (ABSL_PREDICT_FALSE(epoch_.IsOver())) ForgetEpoch();
   }
   void ForgetEpoch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void CountSummons();
+  void EndSummons();
   void ReturnOwnIdle() ABSL_LOCKS_EXCLUDED(lock);
   void FlushOwn() ABSL_LOCKS_EXCLUDED(lock);
 
@@ -269,6 +285,9 @@ class ThreadState {
   // The owner's.
   unsigned named_arena_ = 0;
   unsigned times_named_ = 0;
+  size_t summons_ = 0;  // so many are left
+  size_t summoned_for_ = 0;
+  uint64_t summoned_until_ms_ = 0;
   BudgetShare share_ ABSL_GUARDED_BY(lock);
   uint32_t slow_paths_ ABSL_GUARDED_BY(lock) = 0;
   uint64_t next_tick_ms_ ABSL_GUARDED_BY(lock) = 0;

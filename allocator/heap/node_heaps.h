@@ -124,6 +124,11 @@ class NodeHeaps {
   bool Decays() {
     return Any([](PageHeap& heap) { return heap.Decays(); });
   }
+  size_t DecayingPages() {
+    size_t pages = 0;
+    ForEachOwn([&pages](PageHeap& heap) { pages += heap.DecayingPages(); });
+    return pages;
+  }
   void ReleaseUnused() {
     ForEachOwn([](PageHeap& heap) { heap.ReleaseUnused(); });
   }

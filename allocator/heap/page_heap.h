@@ -246,6 +246,10 @@ class PageHeap {
     return policy_.Decays(used_pages_, DirtyPages());
   }
 
+  // How many free pages the policy is going to ask for by and by, if nothing changes. HasGrown will
+  // tell when many more have become free.
+  size_t DecayingPages() ABSL_LOCKS_EXCLUDED(lock_);
+
   // Gives back all that is free, unless the policy keeps it for ever.
   void ReleaseUnused() ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -255,7 +259,8 @@ class PageHeap {
   // The most pages that it ever held. Reads one variable.
   size_t PeakPages() const { return peak_resident_.load(std::memory_order_relaxed); }
 
-  // Whether the heap has grown: TakeGrowth tells by how much. Reads one variable.
+  // Whether the heap has grown, which TakeGrowth tells, or has become as free as DecayingPages
+  // says. Reads one variable.
   bool HasGrown() const { return has_grown_.load(std::memory_order_relaxed); }
   HeapGrowth TakeGrowth() ABSL_LOCKS_EXCLUDED(lock_);
 

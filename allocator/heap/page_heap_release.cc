@@ -335,9 +335,20 @@ void PageHeap::ReleaseExcess(uint64_t now_ms) {
   ReleaseLocked(excess);
 }
 
+size_t PageHeap::DecayingPages() {
+  os::LockHolder hold(lock_);
+  const size_t dirty = DirtyPages();
+  if (!policy_.limited()) dirty_bound_ = dirty + kMaxBoundBatch;
+  return policy_.Decaying(used_pages_, dirty);
+}
+
 // Spans may be freed faster than anybody looks at the clock, and nobody may come by later.
 void PageHeap::ReleaseBeyondBound() {
   if (hooked()) return;
+  if (!policy_.limited()) {
+    dirty_bound_ = kNoLimit;
+    return NoteGrown();
+  }
   const size_t limit = policy_.Limit(used_pages_);
   const size_t batch = limit / 8 < kMaxBoundBatch ? limit / 8 : kMaxBoundBatch;
   if (DirtyPages() > limit + batch) {

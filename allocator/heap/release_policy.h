@@ -82,8 +82,13 @@ class ReleasePolicy {
 
   // Whether some of `dirty_pages` free pages are to be returned later, if nothing changes.
   bool Decays(size_t used_pages, size_t dirty_pages) const {
-    return decay_ms_ > 0 && Excess(used_pages, dirty_pages) == 0 &&
-           dirty_pages > Kept(used_pages, used_pages, used_pages);
+    return Excess(used_pages, dirty_pages) == 0 && Decaying(used_pages, dirty_pages) != 0;
+  }
+
+  // How many of them are to be returned by and by, if nothing changes.
+  size_t Decaying(size_t used_pages, size_t dirty_pages) const {
+    const size_t kept = Kept(used_pages, used_pages, used_pages);
+    return decay_ms_ > 0 && dirty_pages > kept ? dirty_pages - kept : 0;
   }
 
   size_t RecentPeak() const {

@@ -224,6 +224,40 @@ TEST_F(ThreadStateTest, SlowPathsReturnIdleBinsFromTimeToTime) {
   EXPECT_EQ(Held(kIdle), 0u);
 }
 
+TEST_F(ThreadStateTest, ASummonedThreadMissesAsOftenAsPagesDecay) {
+  const auto misses = [this] { return state_->cache.small_class[kClass] == kNoSizeClass; };
+  EXPECT_FALSE(misses());
+  state_->Summon(/*pages=*/3, /*now_ms=*/100, /*until_ms=*/200);
+  EXPECT_TRUE(misses());
+  state_->NoteSummoned();
+  state_->Summon(2, 110, 210);
+  state_->Summon(4, 120, 220);  // two more than before
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(misses()) << i;
+    state_->NoteSummoned();
+  }
+  EXPECT_FALSE(misses());
+  state_->Summon(4, 130, 230);
+  EXPECT_FALSE(misses()) << "no more than before";
+  EXPECT_EQ(state_->cache.small_class, kSmallClassTable);
+}
+
+TEST_F(ThreadStateTest, ASummonsEndsWithItsTimeAndWithTheThread) {
+  state_->Summon(3, 100, 200);
+  state_->Summon(0, 199, 0);
+  EXPECT_TRUE(state_->summoned()) << "what decayed is gone, other work may be left";
+  state_->Summon(0, 200, 0);
+  EXPECT_FALSE(state_->summoned());
+  EXPECT_EQ(state_->cache.small_class, kSmallClassTable);
+
+  state_->Summon(3, 300, 400);
+  state_->TearDown();
+  EXPECT_FALSE(state_->summoned());
+  EXPECT_EQ(state_->cache.small_class, kSmallClassTable);
+  state_->Summon(3, 300, 400);
+  EXPECT_TRUE(state_->summoned()) << "the next thread is told anew";
+}
+
 TEST_F(ThreadStateTest, OutOfMemoryIsNull) {
   on_.memory.RefuseAll(FakeVirtualMemory::kMapAt);
   size_t count = 0;

@@ -66,6 +66,25 @@ TEST_F(PageHeapReleaseTest, FreshPagesAreZeroedAndUsedOnesAreNot) {
   }
 }
 
+TEST_F(PageHeapReleaseTest, WhoAskedForWhatDecaysIsToldWhenMuchMoreDoes) {
+  constexpr size_t kPages = kPagesPerHugePage;
+  std::vector<Span*> spans;
+  for (size_t i = 0; i < 64; ++i) spans.push_back(Written(kPages));
+  page_heap_.TakeGrowth();
+  const auto free_half = [&] {
+    for (size_t left = spans.size() - 32; spans.size() > left; spans.pop_back()) Free(spans.back());
+  };
+  free_half();
+  EXPECT_FALSE(page_heap_.HasGrown()) << "nobody asked";
+  EXPECT_EQ(page_heap_.DecayingPages(), 32 * kPages - 32 * kPages / 8);
+  EXPECT_FALSE(page_heap_.HasGrown());
+  free_half();
+  EXPECT_TRUE(page_heap_.HasGrown());
+  EXPECT_EQ(page_heap_.TakeGrowth().pages, 0u);
+  EXPECT_EQ(page_heap_.DecayingPages(), 64 * kPages - ReleasePolicy::kFloorPages);
+  EXPECT_FALSE(page_heap_.HasGrown());
+}
+
 TEST_F(PageHeapReleaseTest, ReleaseGivesAllThatIsFree) {
   std::vector<Span*> spans;
   for (size_t pages : {3u, 100u, 5u, 250u, 700u, 9u, 2000u}) spans.push_back(Written(pages));

@@ -88,12 +88,21 @@ TEST(ReleasePolicyTest, DecaysUntilThePeakIsForgotten) {
   EXPECT_FALSE(policy.Decays(8000, 1000));
 }
 
+TEST(ReleasePolicyTest, AllThatIsntAlwaysKeptDecays) {
+  ReleasePolicy policy;
+  policy.Note(80000, 10000);
+  EXPECT_EQ(policy.Decaying(8000, 72000), 71000u) << "an eighth is kept";
+  EXPECT_EQ(policy.Decaying(8000, 1000), 0u);
+  EXPECT_EQ(policy.Decaying(0, kFloor + 1), 1u);
+}
+
 TEST(ReleasePolicyTest, NothingDecaysThatIsKeptForEverOrNotAtAll) {
   for (int64_t ms : {-1, 0}) {
     ReleasePolicy policy;
     policy.SetDecay(ms);
     policy.Note(80000, 10000);
     EXPECT_FALSE(policy.Decays(0, 80000)) << ms;
+    EXPECT_EQ(policy.Decaying(0, 80000), 0u) << ms;
   }
 }
 
