@@ -301,11 +301,19 @@ void PerCpuCentral::PutWholeSpans(SizeClass size_class, void* const* objects, si
   }
 }
 
+// Whether objects[1] follows objects[0] at a distance of `size`, upwards or downwards.
+inline bool AreNeighbours(void* const* objects, uint64_t size) {
+  const auto first = reinterpret_cast<uintptr_t>(objects[0]);
+  const auto second = reinterpret_cast<uintptr_t>(objects[1]);
+  return second - first == size || first - second == size;
+}
+
 void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_t count) {
   if (IsWholeSpan(size_class)) return PutWholeSpans(size_class, objects, count);
   ObjectRun runs[kMaxBatch];
   const size_t found = FindRuns(objects, count, runs);
   const bool bitmap_apart = Span::LongBitmapBytes(size_class) != 0;
+  const uint64_t size = kSizeClassTable[size_class].size;
   size_t kept = 0;
   for (size_t i = 0; i < found; ++i) {
     const ObjectRun run = runs[i];
@@ -313,7 +321,8 @@ void PerCpuCentral::PutInSpans(SizeClass size_class, void* const* objects, size_
         run.span != nullptr && run.span->Contains(reinterpret_cast<uintptr_t>(objects[run.begin]));
     if (ABSL_PREDICT_FALSE(!contained || !IsOfLists(run.span, size_class))) {
       PutRunElsewhere(size_class, objects, run, contained ? run.span : nullptr);
-    } else if (kept != 0 && runs[kept - 1].span == run.span && runs[kept - 1].end == run.begin) {
+    } else if (kept != 0 && runs[kept - 1].span == run.span && runs[kept - 1].end == run.begin &&
+               AreNeighbours(objects + run.begin - 1, size)) {
       runs[kept - 1].end = run.end;
     } else {
       if (bitmap_apart) __builtin_prefetch(run.span->long_bitmap, /*for writing*/ 1);
