@@ -3,8 +3,8 @@
 // How the spans of each size class are cut: how long they are, and how many objects they hold.
 //
 // A span is as short as holds 16 KiB of objects with little left over: a short span is sooner
-// empty, and can then serve another class. Up to 64 bytes, where its descriptor would weigh more,
-// it holds 24 KiB, and 512 objects at least.
+// empty, and can then serve another class. Of some small sizes it is up to 64 KiB long, so that
+// descriptors and ends weigh less where there are many, and it divides a huge page.
 //
 // The option slab_sizes makes spans of other lengths. They are set while the options are loaded,
 // before there is a span, and constant from then on. Read by whoever carves spans, puts objects
@@ -12,6 +12,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_PARAMS_SPAN_SHAPES_H_
 #define SPANMALLOC_ALLOCATOR_PARAMS_SPAN_SHAPES_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -43,14 +44,21 @@ struct SpanShape {
 
 namespace span_shapes_internal {
 
+// Enough bytes of objects for a span, and enough objects. Of these sizes, which programs are full
+// of, longer spans raise no peak where sizes are mixed; of their neighbours they do
+// (docs/decisions/0052-long-spans-of-small-blocks.md).
+constexpr size_t EnoughBytes(size_t size) {
+  if (size <= 64 || size == 112) return 64 * 1024;
+  if (size == 512) return 32 * 1024;
+  return 16 * 1024;
+}
+inline constexpr size_t kEnoughObjects = 2048;
+
 // The shortest span that holds enough objects and has little left over behind them: a 32nd at most,
 // or, if that takes too long a span, the least share.
 constexpr uint32_t PagesOfSpan(size_t size) {
   if (size > kMaxSharedSpanSize) return static_cast<uint32_t>(size / kPageSize);
-  const size_t enough = size <= 48      ? 24 * 1024 / size
-                        : size <= 64    ? 512
-                        : size <= 16384 ? 16384 / size
-                                        : 1;
+  const size_t enough = size > 16384 ? 1 : std::min(EnoughBytes(size) / size, kEnoughObjects);
   uint32_t best = 0;
   for (uint32_t pages = 1; pages <= kMaxSharedSpanPages; ++pages) {
     const size_t objects = pages * kPageSize / size;

@@ -4,6 +4,7 @@
 // makes; and what texts say about lengths.
 #include "allocator/params/span_shapes.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -39,11 +40,29 @@ TEST_F(SpanShapesTest, SpansHoldTheirObjects) {
       EXPECT_EQ(objects, 1u);
       EXPECT_EQ(used, bytes);
     } else if (size <= 64) {
-      EXPECT_GE(objects, 512u);
-      EXPECT_GE(used, 24u * 1024);
+      EXPECT_GE(objects, std::min<size_t>(64 * 1024 / size, 2048));
     } else {
       EXPECT_GE(objects, 16384 / size);
     }
+  }
+}
+
+// Spans of small objects have no rest in a huge page: whole pages of it that another class would
+// have to fill, and that are resident.
+TEST_F(SpanShapesTest, SpansOfSmallObjectsFillHugePages) {
+  for (size_t c = 1; c < kSizeClassEnd && ShapeOf(c).size <= 512; ++c) {
+    EXPECT_EQ(kPagesPerHugePage % ShapeOf(c).pages, 0u) << "size " << ShapeOf(c).size;
+  }
+}
+
+// Of the populations that overhead is measured by, descriptors and ends are at most a fifth of a
+// percent.
+TEST_F(SpanShapesTest, LargePopulationsHaveLongSpans) {
+  for (const size_t size : {16u, 24u, 40u, 64u, 100u, 500u}) {
+    const SpanShape& shape = ShapeOf(SizeClassOf(size));
+    const size_t used = shape.objects * size_t{shape.size};
+    const size_t beside = kCacheLine + shape.pages * kPageSize - used;
+    EXPECT_LE(beside * 500, used) << "size " << size;
   }
 }
 
