@@ -30,14 +30,21 @@ constexpr size_t kMinRemapSize = 128 * 1024;
 constexpr size_t kAlwaysRemapSize = 32 * 1024 * 1024;
 
 // A block that realloc has grown past this size becomes a span of its own, which can go on growing
-// into the pages behind it.
+// into the pages behind it, and which a smaller one of at most half its size leaves again.
 constexpr size_t kMinGrowableSize = 16 * 1024;
 
-// A buffer that is being filled, by one realloc after the other that adds at least a fifth, becomes
-// one at this size and after so many moves. (Arrays that add an eighth, as interpreters' do, are
-// left in their classes, which waste less.)
+// The same for one that grows by large steps. Up to this size, another block from the thread's
+// cache and a copy cost less than placing a span, and there are few such steps.
+constexpr size_t kMinGrowableByLargeSteps = 32 * 1024;
+
+// A buffer that is being filled, by one realloc after the other with large steps, becomes one at
+// this size and after so many moves. (Arrays that add an eighth, as interpreters' do, are left in
+// their classes, which waste less.)
 constexpr size_t kMinFilledSize = 4 * 1024;
 constexpr uint32_t kMovesOfFilled = 4;
+
+// At least a fifth is added.
+bool IsLargeStep(size_t old_size, size_t size) { return size - old_size >= old_size / 5; }
 
 void* MoveByCopy(void* block, size_t old_size, void* target, size_t size) {
   const size_t kept = old_size < size ? old_size : size;
@@ -63,11 +70,13 @@ bool NoteGrowth(ThreadState* state, const void* block, size_t old_size, size_t s
   if (state == nullptr) return false;
   GrowingBlock& growing = state->growing;
   if (growing.block != block) {
-    SlowPathScope scope;
-    if (!scope.nested()) runtime.EndGrowth(state);
+    if (growing.reserves) {
+      SlowPathScope scope;
+      if (!scope.nested()) runtime.EndGrowth(state);
+    }
     growing.moves = 0;
   }
-  growing.moves = size - old_size >= old_size / 5 ? growing.moves + 1 : 0;
+  growing.moves = IsLargeStep(old_size, size) ? growing.moves + 1 : 0;
   return growing.moves >= kMovesOfFilled;
 }
 
@@ -81,16 +90,25 @@ void* MoveTo(void* target, void* block, size_t old_size, size_t size) {
   return MoveByCopy(block, old_size, target, size);
 }
 
+// The size above which a block that grows becomes a span of its own.
+size_t MinLargeSize(size_t old_size, size_t size, bool filled) {
+  if (filled) return kMinFilledSize;
+  return IsLargeStep(old_size, size) ? kMinGrowableByLargeSteps : kMinGrowableSize;
+}
+
 // Moves a block that has to grow; to a large span of its own where it isn't small, and to one with
 // room to grow if it is being filled. Any slow path on the way may take the thread's cache from it.
 void* MoveToGrow(void* block, size_t old_size, size_t size) {
   const bool filled = NoteGrowth(thread_locals.state, block, old_size, size);
-  const bool large = size > (filled ? kMinFilledSize : kMinGrowableSize);
+  const bool large = size > MinLargeSize(old_size, size, filled);
   void* target = !large   ? Allocate<&AllocateSlow>(size)
                  : filled ? AllocateGrowingBlock(size)
                           : AllocateLargeBlock(size);
   if (target == nullptr) return nullptr;
-  if (ThreadState* state = thread_locals.state) state->growing.block = target;
+  if (ThreadState* state = thread_locals.state) {
+    state->growing.block = target;
+    state->growing.reserves = filled && large;
+  }
   return large ? MoveTo(target, block, old_size, size) : MoveByCopy(block, old_size, target, size);
 }
 
@@ -112,13 +130,14 @@ bool MayShrink(const Span* span) {
 // worth the work, and the block may grow again.
 bool ResizeSpan(Span* span, size_t size, size_t least_returned) {
   const size_t pages = PagesFor(size);
-  const ThreadState* state = thread_locals.state;
+  ThreadState* state = thread_locals.state;
   if (pages > span->pages) {
     if (span->GrowIntoReserve(pages, state)) return true;
     SlowPathScope scope;
     const bool filled =
         state != nullptr && reinterpret_cast<uintptr_t>(state->growing.block) == span->start;
     if (scope.nested()) return false;
+    if (filled) state->growing.reserves = true;
     const auto grow = [&] {
       return runtime.page_heap.GrowLarge(span, pages, filled ? state : nullptr);
     };
@@ -194,10 +213,10 @@ void* Reallocate(void* block, size_t size) {
     return Move(block, old_size, size);
   }
   if (size > kMaxRequest) return AllocateSlow(size);
-  Span* span = runtime.page_map.SpanOf(block);
-  const bool starts = span != nullptr && span->start == reinterpret_cast<uintptr_t>(block);
-  if (starts && !ArenaSet::Owns(span)) return ResizeLarge(block, span, size);
+  Span* span = runtime.page_map.SpanAt(block);
+  if (span != nullptr && !ArenaSet::Owns(span)) return ResizeLarge(block, span, size);
   const size_t old_size = UsableSize(block);  // reports a pointer that isn't a block
+  span = runtime.page_map.SpanOf(block);
   const bool in_arena = span != nullptr && ArenaSet::Owns(span);
   return in_arena ? ResizeInArena(block, span, old_size, size) : Move(block, old_size, size);
 }

@@ -281,8 +281,7 @@ void Runtime::EndCounting() {
 }
 
 void Runtime::EndGrowth(ThreadState* own) {
-  if (own->growing.block == nullptr) return;
-  page_heap.ReturnReserve(own->growing.block, own);
+  if (own->growing.reserves) page_heap.ReturnReserve(own->growing.block, own);
   own->growing = GrowingBlock();
 }
 

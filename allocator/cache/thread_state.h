@@ -44,6 +44,7 @@ struct CacheContext {
 struct GrowingBlock {
   const void* block = nullptr;
   uint32_t moves = 0;
+  bool reserves = false;  // whether pages behind it may be kept for it
 };
 
 struct ThreadLocals;
