@@ -53,7 +53,7 @@ class ReleasePolicy {
     if (used_pages < low) low = used_pages;
     if (used_pages < peak) return;
     peak = used_pages;
-    if (used_pages != RecentPeak()) return;
+    if (used_pages != LastPeak()) return;
     for (size_t& since_peak : lows_) since_peak = used_pages;
   }
 
@@ -62,7 +62,7 @@ class ReleasePolicy {
     size_t keep = Limit(used_pages);
     if (decay_ms_ == 0) keep = 0;
     if (decay_ms_ > 0) {
-      const size_t kept = Kept(RecentPeak(), RecentLow(), used_pages);
+      const size_t kept = Kept(used_pages);
       if (kept < keep) keep = kept;
     }
     return dirty_pages > keep ? dirty_pages - keep : 0;
@@ -87,7 +87,7 @@ class ReleasePolicy {
 
   // How many of them are to be returned by and by, if nothing changes.
   size_t Decaying(size_t used_pages, size_t dirty_pages) const {
-    const size_t kept = Kept(used_pages, used_pages, used_pages);
+    const size_t kept = Beyond(used_pages, used_pages + used_pages / 8);
     return decay_ms_ > 0 && dirty_pages > kept ? dirty_pages - kept : 0;
   }
 
@@ -99,22 +99,31 @@ class ReleasePolicy {
     return peak;
   }
 
-  // The least that was in use since then.
-  size_t RecentLow() const {
-    size_t low = ~size_t{0};
-    for (size_t l : lows_) {
-      if (l < low) low = l;
-    }
-    return low;
+  // The same of this window and the last, a quarter to half of the time, and the least since then.
+  size_t LastPeak() const { return Larger(PeakOf(current_window_), PeakOf(current_window_ - 1)); }
+  size_t LastLow() const {
+    const size_t low = lows_[current_window_ % kWindows];
+    const size_t before = lows_[(current_window_ - 1) % kWindows];
+    return low < before ? low : before;
   }
 
  private:
   static constexpr size_t kWindows = 4;
 
-  size_t Kept(size_t peak, size_t low, size_t used_pages) const {
-    // An eighth more than the peak, and half of what use went up and down by: blocks of changing
-    // sizes don't fit each other's places.
-    const size_t wanted = peak + peak / 8 + (peak - low) / 2;
+  static size_t Larger(size_t a, size_t b) { return a > b ? a : b; }
+  size_t PeakOf(uint64_t window) const { return peaks_[window % kWindows]; }
+
+  // An eighth more than the peak; and of late half of what use went up and down by besides: blocks
+  // of changing sizes don't fit each other's places. A program that fell from its peak for good, or
+  // comes back to it slowly, needs that no longer.
+  size_t Kept(size_t used_pages) const {
+    const size_t peak = RecentPeak();
+    const size_t last = LastPeak();
+    return Beyond(used_pages, Larger(peak + peak / 8, last + last / 8 + (last - LastLow()) / 2));
+  }
+
+  // What is kept if `wanted` pages are, the used ones included.
+  size_t Beyond(size_t used_pages, size_t wanted) const {
     const size_t keep = wanted > used_pages ? wanted - used_pages : 0;
     return keep < floor_pages_ ? floor_pages_ : keep;
   }
@@ -141,7 +150,7 @@ class ReleasePolicy {
   size_t limit_percent_ = 0;
   uint64_t current_window_ = 0;
   size_t peaks_[kWindows] = {};
-  size_t lows_[kWindows] = {};  // since RecentPeak
+  size_t lows_[kWindows] = {};  // since LastPeak
 };
 
 }  // namespace spanmalloc

@@ -39,15 +39,18 @@ TEST(ReleasePolicyTest, KeepsHalfOfWhatUseFellByBesides) {
   policy.Note(80000, 10000);
   policy.Note(60000, 10001);
   policy.Note(70000, 10002);
-  EXPECT_EQ(policy.RecentLow(), 60000u) << "before the peak doesn't count";
+  EXPECT_EQ(policy.LastLow(), 60000u) << "before the peak doesn't count";
   EXPECT_EQ(policy.Excess(70000, 30000), 0u);
   EXPECT_EQ(policy.Excess(70000, 30001), 1u);
   policy.Note(81000, 10003);
-  EXPECT_EQ(policy.RecentLow(), 81000u) << "a new peak";
-  // As long as the peak counts, and no longer.
-  policy.Note(40000, 10500);
+  EXPECT_EQ(policy.LastLow(), 81000u) << "a new peak";
+  // For a quarter of the time that the peak counts at least, and half of it at most.
+  policy.Note(40000, 10999);
   EXPECT_EQ(policy.Excess(40000, 71625), 0u);
   EXPECT_EQ(policy.Excess(40000, 71626), 1u);
+  policy.Note(40000, 11000);
+  EXPECT_EQ(policy.Excess(40000, 51125), 0u) << "the peak and an eighth";
+  EXPECT_EQ(policy.Excess(40000, 51126), 1u);
   policy.Note(40000, 10000 + kMemoryMs + 500);
   EXPECT_EQ(policy.Excess(40000, 5000), 0u);
   EXPECT_EQ(policy.Excess(40000, 5001), 1u);
@@ -59,8 +62,18 @@ TEST(ReleasePolicyTest, ALateNoteOfAnEarlierTimeForgetsNothing) {
   policy.Note(70000, 9999);
   policy.Note(60000, 10002);
   EXPECT_EQ(policy.RecentPeak(), 80000u);
-  EXPECT_EQ(policy.RecentLow(), 60000u);
+  EXPECT_EQ(policy.LastLow(), 60000u);
   EXPECT_EQ(policy.Excess(60000, 30000), 0u);
+}
+
+TEST(ReleasePolicyTest, UseThatGoesUpAndDownKeepsThatHalfAllTheTime) {
+  ReleasePolicy policy;
+  for (uint64_t now = 10000; now < 30000; now += 100) {
+    policy.Note(now % 500 == 0 ? 80000 : 60000, now);
+    if (now % 500 == 0) continue;
+    ASSERT_EQ(policy.Excess(60000, 40000), 0u) << now;
+    ASSERT_EQ(policy.Excess(60000, 40001), 1u) << now;
+  }
 }
 
 TEST(ReleasePolicyTest, ForgetsAPeakAfterItsTime) {
