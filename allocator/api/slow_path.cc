@@ -58,8 +58,19 @@ void* TakeObject(size_t c, bool* zeroed) {
   return TakeWithoutCache(c, zeroed);
 }
 
+// As AllocateLarge, after the thread has given back blocks whose pages may do.
+ALLOC_SLOW_PATH Span* ReturnAndAllocateLarge(ThreadState* own, size_t pages, size_t alignment) {
+  own->UseCache();
+  own->ReturnWholeSpans();
+  return runtime.page_heap.AllocateLarge(pages, alignment);
+}
+
 ALLOC_SLOW_PATH void* TakeLarge(size_t size, size_t alignment, bool* zeroed) {
-  Span* span = runtime.page_heap.AllocateLarge(PagesFor(size), alignment);
+  ThreadState* own = thread_locals.state;
+  const size_t pages = PagesFor(size);
+  Span* span = runtime.page_heap.AllocateLarge(pages, alignment,
+                                               own == nullptr ? AtPeak::kGrow : AtPeak::kAskFirst);
+  if (span == nullptr && own != nullptr) span = ReturnAndAllocateLarge(own, pages, alignment);
   if (span == nullptr) return nullptr;
   if (FillsBlocks()) FillLarge(span);
   *zeroed = span->zeroed;

@@ -6,10 +6,10 @@
 namespace spanmalloc {
 
 // Up to `want` objects from the central lists, or from an arena of the program's.
-size_t ThreadState::Take(size_t c, void** out, size_t want, bool* zeroed) {
+size_t ThreadState::Take(size_t c, void** out, size_t want, bool* zeroed, AtPeak at_peak) {
   const auto size_class = static_cast<SizeClass>(c);
   return ABSL_PREDICT_TRUE(arena_ == 0)
-             ? context_.central.Remove(size_class, out, want, zeroed)
+             ? context_.central.Remove(size_class, out, want, zeroed, at_peak)
              : context_.arenas->AllocateBatch(arena_, size_class, out, want, zeroed);
 }
 
@@ -92,7 +92,9 @@ void* ThreadState::Refill(size_t c, bool* zeroed) {
   }
   void* batch[PerCpuCentral::kMaxBatch];
   const size_t room = Limit(c) + 1;  // one goes to the caller
-  const size_t got = Take(c, batch, want < room ? want : room, zeroed);
+  const size_t wanted = want < room ? want : room;
+  size_t got = Take(c, batch, wanted, zeroed, AtPeak::kAskFirst);
+  if (ABSL_PREDICT_FALSE(got == 0)) got = ReturnAndTake(c, batch, wanted, zeroed);
   if (got == 0) return nullptr;
   // Lowest addresses on top, so that successive allocations ascend.
   void** top = Base(c);
@@ -108,6 +110,33 @@ void ThreadState::FlushOldest(size_t c, size_t count) {
   Return(c, base, count);
   memmove(base, base + count, (held - count) * sizeof(void*));
   SetTop(c, base + (held - count));
+}
+
+// The heap is about to be larger than ever, or out of memory. Pages of blocks that are cached, and
+// have a span each, may do.
+size_t ThreadState::ReturnAndTake(size_t c, void** out, size_t want, bool* zeroed) {
+  if (arena_ == 0) {
+    ReturnBinsOfWholeSpans();
+    context_.central.ReturnWholeSpans();
+  }
+  return Take(c, out, want, zeroed, AtPeak::kGrow);
+}
+
+void ThreadState::ReturnBinsOfWholeSpans() {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (!IsWholeSpan(c) || Held(c) == 0) continue;
+    ReturnToSpans(c, Base(c), Held(c));
+    SetTop(c, Base(c));
+  }
+}
+
+void ThreadState::ReturnWholeSpans() {
+  {
+    os::LockHolder hold(lock);
+    Enter();
+    ReturnBinsOfWholeSpans();
+  }
+  context_.central.ReturnWholeSpans();
 }
 
 void ThreadState::Overflow(size_t c, void* object) {

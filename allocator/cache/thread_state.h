@@ -94,6 +94,10 @@ class ThreadState {
   // from time to time; of the thread's other state too, as FlushAll.
   void ReturnIdle() ABSL_LOCKS_EXCLUDED(lock);
 
+  // Returns blocks that have a span each, which are for everybody then, and what the CPUs' lists
+  // hold of these.
+  void ReturnWholeSpans() ABSL_LOCKS_EXCLUDED(lock);
+
   // Returns all objects to the central free lists. The bins stay.
   void FlushAll() ABSL_LOCKS_EXCLUDED(lock);
 
@@ -246,7 +250,10 @@ class ThreadState {
                                                                                       : 0;
   }
 
-  size_t Take(size_t c, void** out, size_t want, bool* zeroed);
+  size_t Take(size_t c, void** out, size_t want, bool* zeroed, AtPeak at_peak);
+  ALLOC_SLOW_PATH size_t ReturnAndTake(size_t c, void** out, size_t want, bool* zeroed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
+  void ReturnBinsOfWholeSpans() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void Return(size_t c, void* const* objects, size_t count);
   void ReturnToSpans(size_t c, void* const* objects, size_t count);
   void Enter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {

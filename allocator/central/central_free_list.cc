@@ -78,12 +78,12 @@ size_t CentralFreeList::RemoveAway(Heap& heap, void** out, size_t want, size_t r
   return taken;
 }
 
-// nullptr if out of memory.
-Span* CentralFreeList::MakeSpan(Heap& heap) {
+// nullptr if out of memory, or caches are asked first.
+Span* CentralFreeList::MakeSpan(Heap& heap, AtPeak at_peak) {
   Span* span =
       ABSL_PREDICT_TRUE(shard_ < kFirstArenaShard)
           ? heap.page_heap.AllocateShared(size_class_, InPageMap::kYes,
-                                          NodeOfShard(heap.page_heap, shard_))
+                                          NodeOfShard(heap.page_heap, shard_), at_peak)
           : heap.page_heap.AllocateSharedIn(shard_ - unsigned{kFirstArenaShard}, size_class_);
   if (span == nullptr) return nullptr;
   span->shard.store(shard_, std::memory_order_relaxed);
@@ -93,11 +93,12 @@ Span* CentralFreeList::MakeSpan(Heap& heap) {
 }
 
 // As many new spans as are wanted, of one object each.
-size_t CentralFreeList::TakeWholeSpans(Heap& heap, void** out, size_t want, bool* zeroed) {
+size_t CentralFreeList::TakeWholeSpans(Heap& heap, void** out, size_t want, bool* zeroed,
+                                       AtPeak at_peak) {
   size_t taken = 0;
   *zeroed = true;
   while (taken < want) {
-    Span* span = MakeSpan(heap);
+    Span* span = MakeSpan(heap, at_peak);
     if (ABSL_PREDICT_FALSE(span == nullptr)) break;
     span->free_objects = 0;
     out[taken++] = reinterpret_cast<void*>(span->start);
@@ -107,13 +108,14 @@ size_t CentralFreeList::TakeWholeSpans(Heap& heap, void** out, size_t want, bool
   return taken;
 }
 
-size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed) {
+size_t CentralFreeList::RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed,
+                                      AtPeak at_peak) {
   os::LockHolder hold(lock_);
   *zeroed = false;
   const size_t held = Take(heap, out, want, 0);
   if (held != 0) return held;
-  if (IsWholeSpan(size_class_)) return TakeWholeSpans(heap, out, want, zeroed);
-  Span* span = MakeSpan(heap);
+  if (IsWholeSpan(size_class_)) return TakeWholeSpans(heap, out, want, zeroed, at_peak);
+  Span* span = MakeSpan(heap, at_peak);
   if (span == nullptr) return 0;
   *zeroed = span->zeroed;
   const size_t taken = span->TakeObjects(out, want);

@@ -125,9 +125,10 @@ class CentralFreeList {
   size_t RemoveAway(Heap& heap, void** out, size_t want, size_t reserve) ABSL_LOCKS_EXCLUDED(lock_);
 
   // As Remove with a new span carved if the list holds nothing, or several if they hold a single
-  // object. 0 if out of memory. `*zeroed` is set to whether the objects read as zeros.
-  size_t RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed)
-      ABSL_LOCKS_EXCLUDED(lock_);
+  // object. 0 if out of memory, or caches are asked first. `*zeroed` is set to whether the objects
+  // read as zeros.
+  size_t RemoveOrCarve(Heap& heap, void** out, size_t want, bool* zeroed,
+                       AtPeak at_peak = AtPeak::kGrow) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Takes back objects[0, count) into the array, as many as fit. Returns how many; the caller
   // returns the others to their spans.
@@ -238,8 +239,8 @@ class CentralFreeList {
   void NoteTaken(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReportObject(Heap& heap, void* object, Span* span) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* MakeSpan(Heap& heap) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  size_t TakeWholeSpans(Heap& heap, void** out, size_t want, bool* zeroed)
+  Span* MakeSpan(Heap& heap, AtPeak at_peak) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  size_t TakeWholeSpans(Heap& heap, void** out, size_t want, bool* zeroed, AtPeak at_peak)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool PutInPlace(SizeClass c, const SpanShape& cut, const void* object, Span* span);
   void PutRun(Heap& heap, void* const* objects, ObjectRun* runs, size_t count)

@@ -138,7 +138,8 @@ bool PerCpuCentral::Borrow(const CentralFreeList& home, void** out) {
   return false;
 }
 
-size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool* zeroed) {
+size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool* zeroed,
+                             AtPeak at_peak) {
   bool fresh = false;
   if (zeroed == nullptr) zeroed = &fresh;
   *zeroed = false;
@@ -154,7 +155,7 @@ size_t PerCpuCentral::Remove(SizeClass size_class, void** out, size_t want, bool
   // The classes beyond have whole spans, which are never idle in a list.
   const bool may_borrow = kSizeClassTable[size_class].size < kMaxSharedSpanSize;
   if (ABSL_PREDICT_FALSE(lenders_.Any()) && may_borrow && Borrow(*home, out)) return 1;
-  taken = home->RemoveOrCarve(heap_, out, want, zeroed);
+  taken = home->RemoveOrCarve(heap_, out, want, zeroed, at_peak);
   NoteSurplus(*home);
   return taken != 0 ? taken : RemoveFromOthers(*home, ~groups, out, want);
 }
@@ -355,6 +356,15 @@ void PerCpuCentral::Drain() {
   ForEachList([this](CentralFreeList& list) { DrainList(list, ~size_t{0}); });
   ForEachList([this](CentralFreeList& list) { list.FreeEmptySpans(heap_); });
   if (heap_.arenas != nullptr) heap_.arenas->FreeEmptySpans();
+}
+
+void PerCpuCentral::ReturnWholeSpans() {
+  for (size_t c = 1; c < kSizeClassEnd; ++c) {
+    if (!IsWholeSpan(c)) continue;
+    ForEachListOf(static_cast<SizeClass>(c), [this](CentralFreeList& list) {
+      if (list.held_hint() != 0) DrainList(list, ~size_t{0});
+    });
+  }
 }
 
 void PerCpuCentral::ReturnIdle() {

@@ -34,9 +34,10 @@ class PerCpuCentral {
   // Takes up to `want` (<= kMaxBatch) free objects of `size_class` into `out`: from this CPU's
   // list, else from what another CPU of its node has to spare, else, a single object, from what a
   // larger class has idle, if the heap would grow, else from a new span, else from what another
-  // node's CPU has to spare. 0 if out of memory.
+  // node's CPU has to spare. 0 if out of memory, or caches are asked first (AtPeak).
   // `*zeroed`, where asked for, tells whether the objects read as zeros.
-  size_t Remove(SizeClass size_class, void** out, size_t want, bool* zeroed = nullptr);
+  size_t Remove(SizeClass size_class, void** out, size_t want, bool* zeroed = nullptr,
+                AtPeak at_peak = AtPeak::kGrow);
 
   // Takes back objects[0, count), of any span of `size_class`. Faulty pointers are reported.
   void Insert(SizeClass size_class, void* const* objects, size_t count);
@@ -46,6 +47,9 @@ class PerCpuCentral {
 
   // Empties every shard's arrays into the spans, so that empty spans return to the page heap.
   void Drain();
+
+  // The same for the classes of whole spans: their pages are for everybody then.
+  void ReturnWholeSpans();
 
   // A tick: returns to the spans what lay in each array untouched since the last one.
   void ReturnIdle();

@@ -57,17 +57,21 @@ class NodeHeaps {
 
   PageHeap& first() { return first_; }
 
-  // For a thread of `node`; from another node if there is no memory there.
-  Span* AllocateShared(SizeClass size_class, InPageMap in_page_map, uint32_t node) {
-    if (ABSL_PREDICT_TRUE(!Several())) return first_.AllocateShared(size_class, in_page_map);
+  // For a thread of `node`; from another node if there is no memory there. Caches are asked first
+  // (AtPeak) where there is one heap only.
+  Span* AllocateShared(SizeClass size_class, InPageMap in_page_map, uint32_t node,
+                       AtPeak at_peak = AtPeak::kGrow) {
+    if (ABSL_PREDICT_TRUE(!Several())) {
+      return first_.AllocateShared(size_class, in_page_map, at_peak);
+    }
     return AllocateFrom(node, [size_class, in_page_map](PageHeap& heap) {
       return heap.AllocateShared(size_class, in_page_map);
     });
   }
 
   // For the calling thread.
-  Span* AllocateLarge(size_t pages, size_t alignment) {
-    if (ABSL_PREDICT_TRUE(!Several())) return first_.AllocateLarge(pages, alignment);
+  Span* AllocateLarge(size_t pages, size_t alignment, AtPeak at_peak = AtPeak::kGrow) {
+    if (ABSL_PREDICT_TRUE(!Several())) return first_.AllocateLarge(pages, alignment, at_peak);
     return AllocateFrom(CurrentNode(), [pages, alignment](PageHeap& heap) {
       return heap.AllocateLarge(pages, alignment);
     });

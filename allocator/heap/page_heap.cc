@@ -215,27 +215,48 @@ void PageHeap::NotePeak() {
   }
 }
 
+// Whether `pages` pages, clean ones, are to wait until caches have been asked for whole spans: the
+// heap would hold more than ever, and that has risen since they were asked before. So a program is
+// asked at most so many times, however long it runs.
+bool PageHeap::AsksFirst(size_t pages) {
+  const size_t peak = peak_resident_.load(std::memory_order_relaxed);
+  if (Held() + pages <= peak || policy_.keeps_all() || hooked()) return false;
+  const size_t share = peak / kAskShare;
+  if (peak <= ReleasePolicy::kFloorPages ||
+      peak < peak_at_ask_ + (share < kAskStep ? kAskStep : share)) {
+    return false;
+  }
+  peak_at_ask_ = peak;
+  return true;
+}
+
 // A huge page with room for `pages` pages: rather one of its kind, made of kept spans if need be,
-// then one of the other kind, then a new one; nullptr if out of memory.
-HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind) {
+// then one of the other kind, then a new one; nullptr if out of memory, or caches are asked first.
+HugePage* PageHeap::FindInHugePage(size_t pages, SpanKind kind, AtPeak at_peak) {
   if (pages > kPagesPerHugePage) return GrowFiller(kind);
   const HugePageFiller& filler = fillers_[static_cast<size_t>(kind)];
   HugePage* huge_page = filler.Find(pages);
   while (huge_page == nullptr && DropFreed(kDroppedAtOnce)) huge_page = filler.Find(pages);
   if (huge_page == nullptr) huge_page = fillers_[static_cast<size_t>(Other(kind))].Find(pages);
-  return huge_page != nullptr ? huge_page : GrowFiller(kind);
+  if (huge_page != nullptr) return huge_page;
+  return at_peak == AtPeak::kAskFirst && AsksFirst(pages) ? nullptr : GrowFiller(kind);
 }
 
-Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class) {
+Span* PageHeap::AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class,
+                                   AtPeak at_peak) {
   const SpanKind kind = KindOf(size_class);
   Span* span = kind == SpanKind::kSingle ? ReuseFreed(pages, pages, 0, alignment) : nullptr;
   if (span != nullptr) return span;
   if (!MayUse(pages)) return nullptr;
   const size_t alignment_pages = alignment > kPageSize ? alignment >> kPageShift : 1;
-  HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind);
+  HugePage* huge_page = FindInHugePage(pages + alignment_pages - 1, kind, at_peak);
   if (huge_page == nullptr) return nullptr;
+  const size_t first = huge_page->used.FindClearRun(pages, alignment_pages);
+  if (at_peak == AtPeak::kAskFirst && !huge_page->dirty.AllSet(first, pages) && AsksFirst(pages)) {
+    return nullptr;
+  }
   const size_t dirty = dirty_in_cut_;
-  span = PlaceSpan(huge_page, huge_page->used.FindClearRun(pages, alignment_pages), pages, 0, kind);
+  span = PlaceSpan(huge_page, first, pages, 0, kind);
   if (dirty - dirty_in_cut_ < pages) HoldPeak();
   return span;
 }
@@ -266,7 +287,7 @@ Span* PageHeap::AllocateHugeRun(size_t pages, size_t alignment) {
   return span;
 }
 
-Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
+Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map, AtPeak at_peak) {
   const size_t bitmap_bytes = Span::LongBitmapBytes(size_class);
   uint64_t* bitmap = nullptr;
   if (bitmap_bytes != 0) {
@@ -275,7 +296,7 @@ Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
     if (bitmap == nullptr) return nullptr;
   }
   os::LockHolder hold(lock_);
-  Span* span = AllocateInHugePage(ShapeOf(size_class).pages, 1, size_class);
+  Span* span = AllocateInHugePage(ShapeOf(size_class).pages, 1, size_class, at_peak);
   if (span == nullptr) {
     if (bitmap != nullptr) metadata_.Free(bitmap, bitmap_bytes);
     return nullptr;
@@ -288,12 +309,12 @@ Span* PageHeap::AllocateShared(SizeClass size_class, InPageMap in_page_map) {
   return span;
 }
 
-Span* PageHeap::AllocateLarge(size_t pages, size_t alignment) {
+Span* PageHeap::AllocateLarge(size_t pages, size_t alignment, AtPeak at_peak) {
   if (pages > kWindowPages || alignment > kWindowSize) return nullptr;
   os::LockHolder hold(lock_);
   const bool cut = pages < kPagesPerHugePage && alignment <= kHugePageSize;
-  Span* span =
-      cut ? AllocateInHugePage(pages, alignment, kNoSizeClass) : AllocateHugeRun(pages, alignment);
+  Span* span = cut ? AllocateInHugePage(pages, alignment, kNoSizeClass, at_peak)
+                   : AllocateHugeRun(pages, alignment);
   if (span != nullptr) NoteLarge(span);
   return span;
 }

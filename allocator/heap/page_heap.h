@@ -97,6 +97,11 @@ struct HeapGrowth {
 // goes to the slow path, which asks the span.
 enum class InPageMap : uint8_t { kNo, kYes };
 
+// What a span is to do that would make the heap hold more than it ever did: grow it; or, where that
+// has happened for a while, not come about, so that caches give back whole spans before it is asked
+// for again.
+enum class AtPeak : uint8_t { kGrow, kAskFirst };
+
 // What FreeLarge found at a pointer.
 enum class LargeFault : uint8_t {
   kNone,
@@ -139,12 +144,15 @@ class PageHeap {
   HugeRun LendAt(size_t index, size_t count) ABSL_LOCKS_EXCLUDED(lock_);
   void TakeBack(const HugeRun& run) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // A span cut into objects of `size_class`. nullptr if out of memory.
-  Span* AllocateShared(SizeClass size_class, InPageMap in_page_map) ABSL_LOCKS_EXCLUDED(lock_);
+  // A span cut into objects of `size_class`. nullptr if out of memory, or caches are asked first.
+  Span* AllocateShared(SizeClass size_class, InPageMap in_page_map, AtPeak at_peak = AtPeak::kGrow)
+      ABSL_LOCKS_EXCLUDED(lock_);
 
   // A large span of `pages` pages whose start is a multiple of `alignment` bytes (a power of two).
-  // span->zeroed tells whether it reads as zeros. nullptr if out of memory.
-  Span* AllocateLarge(size_t pages, size_t alignment) ABSL_LOCKS_EXCLUDED(lock_);
+  // span->zeroed tells whether it reads as zeros. nullptr if out of memory, or caches are asked
+  // first, which they aren't for whole huge pages.
+  Span* AllocateLarge(size_t pages, size_t alignment, AtPeak at_peak = AtPeak::kGrow)
+      ABSL_LOCKS_EXCLUDED(lock_);
 
   // A large span of `pages` pages that is expected to grow. If that is less than a huge page, more
   // pages are kept behind it, into which `grower`, a thread, may grow it without the lock
@@ -383,6 +391,11 @@ class PageHeap {
   // Growth beyond the peak is told in steps of at least this: 512 KiB.
   static constexpr size_t kGrowthStep = 64;
 
+  // From a peak of 4 MiB on, how much it rises by from one time to the next that caches are asked
+  // for whole spans: this much, 64 KiB, or a share of it.
+  static constexpr size_t kAskStep = 8;
+  static constexpr size_t kAskShare = 256;
+
   // Huge pages released under one madvise, at most: 64 MiB.
   static constexpr size_t kMaxReleaseBatch = 32;
 
@@ -392,8 +405,10 @@ class PageHeap {
   // A span that is expected to grow gets room for this many times its pages.
   static constexpr size_t kReserveFactor = 16;
 
-  HugePage* FindInHugePage(size_t pages, SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Span* AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class)
+  HugePage* FindInHugePage(size_t pages, SpanKind kind, AtPeak at_peak)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool AsksFirst(size_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Span* AllocateInHugePage(size_t pages, size_t alignment, SizeClass size_class, AtPeak at_peak)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Span* AllocateHugeRun(size_t pages, size_t alignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   HugePage* CutHugePage(SpanKind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -567,6 +582,7 @@ class PageHeap {
   size_t resident_at_return_ ABSL_GUARDED_BY(lock_) = 0;  // pages, at NoteIdleReturned
   size_t peak_at_growth_ ABSL_GUARDED_BY(lock_) = 0;      // pages, at TakeGrowth
   size_t peak_at_release_ ABSL_GUARDED_BY(lock_) = 0;     // pages, at the last ReleaseForGrowth
+  size_t peak_at_ask_ ABSL_GUARDED_BY(lock_) = 0;         // pages, when AsksFirst last held
   std::atomic<size_t> peak_resident_{0};  // pages held, the most that HoldPeak has allowed
   size_t notice_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;
   size_t refuse_pages_ ABSL_GUARDED_BY(lock_) = kNoLimit;

@@ -124,6 +124,7 @@ void PageHeap::BeginAnew() {
   peak_resident_.store(0, std::memory_order_relaxed);
   peak_at_growth_ = 0;
   peak_at_release_ = 0;
+  peak_at_ask_ = 0;
   resident_at_return_ = 0;
   hooked_.store(false, std::memory_order_relaxed);
   UpdateUnwatched();

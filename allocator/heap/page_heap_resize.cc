@@ -16,7 +16,7 @@ Span* PageHeap::AllocateWithReserve(size_t pages) {
   if (!MayUse(wish)) return nullptr;
   HugePage* huge_page = fillers_[static_cast<size_t>(SpanKind::kSingle)].Roomiest();
   if (huge_page == nullptr || huge_page->longest_free < wish) {
-    HugePage* roomier = FindInHugePage(wish, SpanKind::kSingle);
+    HugePage* roomier = FindInHugePage(wish, SpanKind::kSingle, AtPeak::kGrow);
     if (roomier != nullptr) huge_page = roomier;
   }
   if (huge_page == nullptr || huge_page->longest_free < pages) return nullptr;

@@ -10,6 +10,8 @@
 #include <set>
 #include <vector>
 
+#include "allocator/params/size_class_map.h"
+#include "allocator/params/span_shapes.h"
 #include "gtest/gtest.h"
 #include "tests/cache/caches_on_fakes.h"
 
@@ -306,6 +308,54 @@ TEST_F(ThreadStateTest, RandomUseKeepsAllInvariants) {
   for (const auto& [c, object] : live) ++live_of[c];
   for (size_t c = 1; c < kSizeClassEnd; ++c) ASSERT_EQ(Outside(c), live_of[c]);
   for (const auto& [c, object] : live) Free(c, object);
+}
+
+class WholeSpansTest : public ThreadStateTest {
+ protected:
+  // The class of blocks of 64 KiB, one in a span.
+  const size_t whole_ = SizeClassOf(size_t{64} << 10);
+
+  void GrowHeap(size_t bytes) {
+    while (on_.node_heaps.PeakBytes() < bytes) Allocate(kClass);
+  }
+};
+
+TEST_F(WholeSpansTest, GoBackBeforeTheHeapGrows) {
+  ASSERT_TRUE(IsWholeSpan(whole_));
+  FreeAll(whole_, AllocateMany(whole_, 12));
+  const std::vector<void*> small = AllocateMany(kClass, 100);
+  FreeAll(kClass, small);
+  ASSERT_GT(Held(whole_), 0u);
+  ASSERT_GT(on_.central.Stats(static_cast<SizeClass>(whole_)).array_objects, 0u);
+  GrowHeap(size_t{6} << 20);
+  EXPECT_EQ(Held(whole_), 0u);
+  EXPECT_EQ(on_.central.Stats(static_cast<SizeClass>(whole_)).array_objects, 0u);
+  EXPECT_EQ(on_.central.Stats(static_cast<SizeClass>(whole_)).spans, 0u);
+  Check();
+}
+
+TEST_F(WholeSpansTest, StayWhileTheHeapHasRoomBelowItsPeak) {
+  GrowHeap(size_t{6} << 20);
+  std::vector<void*> objects = AllocateMany(kClass, 20000);
+  FreeAll(kClass, objects);
+  state_->FlushAll();
+  on_.central.Drain();
+  FreeAll(whole_, AllocateMany(whole_, 2));
+  const size_t held = Held(whole_);
+  ASSERT_GT(held, 0u);
+  objects = AllocateMany(kClass, 10000);
+  EXPECT_EQ(Held(whole_), held);
+  FreeAll(kClass, objects);
+}
+
+TEST_F(WholeSpansTest, GoBackByThemselvesToo) {
+  FreeAll(whole_, AllocateMany(whole_, 12));
+  FreeAll(kClass, AllocateMany(kClass, 100));
+  const size_t held = Held(kClass);
+  state_->ReturnWholeSpans();
+  EXPECT_EQ(Held(whole_), 0u);
+  EXPECT_EQ(on_.central.Stats(static_cast<SizeClass>(whole_)).spans, 0u);
+  EXPECT_EQ(Held(kClass), held);
 }
 
 class NoBudgetTest : public ThreadStateTest {

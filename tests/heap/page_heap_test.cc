@@ -305,5 +305,67 @@ TEST_F(PageHeapTest, ThreadsKeepTheirSpansApart) {
   EXPECT_EQ(page_heap_.Stats().span_pages, 0u);
 }
 
+// A span of the kind that a central list asks for, whose caches are to be asked first.
+class PageHeapAskTest : public PageHeapTest {
+ protected:
+  static constexpr SizeClass kClass = 6;
+  static constexpr size_t kFloor = ReleasePolicy::kFloorPages;
+
+  Span* Ask() { return page_heap_.AllocateShared(kClass, InPageMap::kYes, AtPeak::kAskFirst); }
+  size_t Peak() { return page_heap_.PeakPages(); }
+  void GrowTo(size_t pages) {
+    while (Peak() < pages) Shared(kClass);
+  }
+};
+
+TEST_F(PageHeapAskTest, CachesAreAskedOnceForEachStepThatThePeakRisesBy) {
+  GrowTo(2 * kFloor);
+  size_t asked = 0;
+  const size_t before = Peak();
+  while (Peak() < before + 512) asked += Ask() == nullptr;
+  EXPECT_GE(asked, 512u / 10);
+  EXPECT_LE(asked, 512u / 8 + 1);
+  GrowTo(64 * kFloor);
+  const size_t later = Peak();
+  asked = 0;
+  while (Peak() < later + 2048) asked += Ask() == nullptr;
+  EXPECT_LE(asked, 2048u / (64 * kFloor / 256) + 1) << "of a large heap a share";
+  EXPECT_GE(asked, 8u);
+}
+
+TEST_F(PageHeapAskTest, TheFirstFourMebibytesAskNobody) {
+  while (Peak() < kFloor) ASSERT_NE(Ask(), nullptr);
+}
+
+TEST_F(PageHeapAskTest, WhoDoesNotSaySoIsNeverRefused) {
+  while (Peak() < 4 * kFloor) ASSERT_NE(Shared(kClass), nullptr);
+}
+
+TEST_F(PageHeapAskTest, DirtyPagesAndRoomBelowThePeakDoNotAsk) {
+  std::vector<Span*> spans;
+  while (Peak() < 4 * kFloor) spans.push_back(Shared(kClass));
+  for (size_t i = 0; i < spans.size(); i += 2) page_heap_.FreeShared(spans[i]);
+  for (size_t i = 0; i < spans.size(); i += 2) ASSERT_NE(Ask(), nullptr) << i;
+  while (Ask() != nullptr) {
+  }
+  EXPECT_NE(Ask(), nullptr) << "asked already";
+}
+
+TEST_F(PageHeapAskTest, NobodyIsAskedWhereAllIsKept) {
+  GrowTo(2 * kFloor);
+  page_heap_.SetDecay(-1);
+  for (size_t i = 0; i < kFloor; ++i) ASSERT_NE(Ask(), nullptr);
+}
+
+TEST_F(PageHeapAskTest, LargeSpansAskAsWell) {
+  GrowTo(2 * kFloor);
+  size_t asked = 0;
+  const size_t before = Peak();
+  while (Peak() < before + 1024) {
+    asked += page_heap_.AllocateLarge(40, kPageSize, AtPeak::kAskFirst) == nullptr;
+  }
+  EXPECT_GE(asked, 1024u / 50);
+}
+
 }  // namespace
 }  // namespace spanmalloc
