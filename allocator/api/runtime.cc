@@ -392,9 +392,13 @@ void Runtime::SummonIfAlone(uint64_t now) {
   ThreadState* own = thread_locals.state;
   if (own == nullptr || (background.running() && !own->summoned())) return;
   const size_t pages = background.running() ? 0 : page_heap.DecayingPages();
-  const bool much = pages != 0 || in_span_pass.load(std::memory_order_relaxed);
-  const auto decay = static_cast<uint64_t>(much ? page_heap.DecayMs() : 0);
-  own->Summon(pages, now, much ? now + kSummonedPeriods * decay : 0);
+  uint64_t until = 0;
+  if (pages != 0) {
+    until = now + kSummonedPeriods * static_cast<uint64_t>(page_heap.DecayMs());
+  } else if (in_span_pass.load(std::memory_order_relaxed)) {
+    until = now + kIdleMs;  // until its end; the next one begins later
+  }
+  own->Summon(pages, now, until);
 }
 
 void Runtime::StartBackground() {

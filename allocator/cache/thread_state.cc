@@ -172,7 +172,7 @@ void ThreadState::Summon(size_t pages, uint64_t now_ms, uint64_t until_ms) {
   const bool before = summoned();
   if (pages > summoned_for_) summons_ += pages - summoned_for_;
   summoned_for_ = pages;
-  if (until_ms != 0) summoned_until_ms_ = until_ms;
+  if (until_ms > summoned_until_ms_) summoned_until_ms_ = until_ms;
   if (now_ms >= summoned_until_ms_) summons_ = 0;
   if (summoned() != before) cache.ShowSmallClasses(before);
 }

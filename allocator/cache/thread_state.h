@@ -143,7 +143,7 @@ class ThreadState {
   // than some thousands of them. All of this is the owner's, in slow paths.
 
   // `pages` free pages are to go back by and by. The thread is summoned once more for each that it
-  // wasn't told of before; until `until_ms`, or if that is 0 for as long as it was said before.
+  // wasn't told of before; until `until_ms`, or for as long as was said before.
   void Summon(size_t pages, uint64_t now_ms, uint64_t until_ms);
   bool summoned() const { return summons_ != 0; }
   // It came, and would have hit.

@@ -246,6 +246,7 @@ TEST_F(ThreadStateTest, ASummonedThreadMissesAsOftenAsPagesDecay) {
 
 TEST_F(ThreadStateTest, ASummonsEndsWithItsTimeAndWithTheThread) {
   state_->Summon(3, 100, 200);
+  state_->Summon(0, 150, 160);
   state_->Summon(0, 199, 0);
   EXPECT_TRUE(state_->summoned()) << "what decayed is gone, other work may be left";
   state_->Summon(0, 200, 0);
