@@ -217,10 +217,13 @@ void PageHeap::NotePeak() {
 
 // Whether `pages` pages, clean ones, are to wait until caches have been asked for whole spans: the
 // heap would hold more than ever, and that has risen since they were asked before. So a program is
-// asked at most so many times, however long it runs.
+// asked at most so many times, however long it runs. Only if it has one thread: others would wait
+// for the lists, and want back what their caches lose.
 bool PageHeap::AsksFirst(size_t pages) {
   const size_t peak = peak_resident_.load(std::memory_order_relaxed);
-  if (Held() + pages <= peak || policy_.keeps_all() || hooked()) return false;
+  if (Held() + pages <= peak || policy_.keeps_all() || hooked() || !os::RankedLock::Alone()) {
+    return false;
+  }
   const size_t share = peak / kAskShare;
   if (peak <= ReleasePolicy::kFloorPages ||
       peak < peak_at_ask_ + (share < kAskStep ? kAskStep : share)) {

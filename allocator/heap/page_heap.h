@@ -97,9 +97,9 @@ struct HeapGrowth {
 // goes to the slow path, which asks the span.
 enum class InPageMap : uint8_t { kNo, kYes };
 
-// What a span is to do that would make the heap hold more than it ever did: grow it; or, where that
-// has happened for a while, not come about, so that caches give back whole spans before it is asked
-// for again.
+// What a span is to do that would make the heap hold more than it ever did: grow it; or, in a
+// process with one thread, every so often not come about, so that caches give back whole spans
+// before it is asked for again.
 enum class AtPeak : uint8_t { kGrow, kAskFirst };
 
 // What FreeLarge found at a pointer.

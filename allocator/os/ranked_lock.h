@@ -94,6 +94,9 @@ class ABSL_LOCKABLE RankedLock {
     word_.store(kFree, std::memory_order_relaxed);
   }
 
+  // Whether the process has no other thread. Threads that start later see what was stored before.
+  static bool Alone() { return __libc_single_threaded != 0; }
+
  private:
   static constexpr uint32_t kFree = 0;
   static constexpr uint32_t kHeld = 1;
@@ -107,9 +110,6 @@ class ABSL_LOCKABLE RankedLock {
     RelaxedStore(taken_, taken_ + 1);
 #endif
   }
-
-  // Whether the process has no other thread. Threads that start later see what was stored before.
-  static bool Alone() { return __libc_single_threaded != 0; }
 
   void LockSlow();
   void CountSpun() { RelaxedStore(spun_, spun_ + 1); }

@@ -316,6 +316,10 @@ class WholeSpansTest : public ThreadStateTest {
   // The class of blocks of 64 KiB, one in a span.
   const size_t whole_ = SizeClassOf(size_t{64} << 10);
 
+  // A sanitizer's runtime may have a thread of its own.
+  void SetUp() override {
+    if (!os::RankedLock::Alone()) GTEST_SKIP() << "the process has several threads";
+  }
   void GrowHeap(size_t bytes) {
     while (on_.node_heaps.PeakBytes() < bytes) Allocate(kClass);
   }
