@@ -390,8 +390,9 @@ void Runtime::EndSpanPeriod(uint64_t now) {
 // Without a background thread the calling one must come by again for what is to go back.
 void Runtime::SummonIfAlone(uint64_t now) {
   ThreadState* own = thread_locals.state;
-  if (own == nullptr || (background.running() && !own->summoned())) return;
-  const size_t pages = background.running() ? 0 : page_heap.DecayingPages();
+  if (own == nullptr) return;
+  if (background.running()) return own->EndSummons();
+  const size_t pages = page_heap.DecayingPages();
   uint64_t until = 0;
   if (pages != 0) {
     until = now + kSummonedPeriods * static_cast<uint64_t>(page_heap.DecayMs());

@@ -145,6 +145,7 @@ class ThreadState {
   // `pages` free pages are to go back by and by. The thread is summoned once more for each that it
   // wasn't told of before; until `until_ms`, or for as long as was said before.
   void Summon(size_t pages, uint64_t now_ms, uint64_t until_ms);
+  void EndSummons();
   bool summoned() const { return summons_ != 0; }
   // It came, and would have hit.
   void NoteSummoned() {
@@ -262,7 +263,6 @@ class ThreadState {
   }
   void ForgetEpoch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock);
   void CountSummons();
-  void EndSummons();
   void ReturnOwnIdle() ABSL_LOCKS_EXCLUDED(lock);
   void FlushOwn() ABSL_LOCKS_EXCLUDED(lock);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "allocator/heap/huge_page_advice.h"
 
+#include <algorithm>
+
 namespace spanmalloc {
 namespace {
 
@@ -33,14 +35,12 @@ constexpr size_t kMinPeriod = 8;
 constexpr size_t kMaxPeriod = 64;
 constexpr size_t kPeriodShare = 8;
 
-// A probe is judged when the last of so many comes, itself among them: what was cut from it has
-// been handed out by then. The kernel is tried as often.
-constexpr size_t kJudged = 7;
+// A probe is judged when so many others have followed: what was cut from it has been handed out by
+// then. Of those asked for the kernel is tried at one of kMinPeriod, and at the first after a
+// pause.
+constexpr size_t kJudged = kMinPeriod - 1;
 
-constexpr size_t ProbePeriod(size_t cut) {
-  const size_t period = cut / kPeriodShare;
-  return period < kMinPeriod ? kMinPeriod : period > kMaxPeriod ? kMaxPeriod : period;
-}
+size_t ProbePeriod(size_t cut) { return std::clamp(cut / kPeriodShare, kMinPeriod, kMaxPeriod); }
 
 // A huge page takes about 100 us.
 constexpr uint64_t kSlowNs = 2'000'000;

@@ -7,6 +7,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_HEAP_RELEASE_POLICY_H_
 #define SPANMALLOC_ALLOCATOR_HEAP_RELEASE_POLICY_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -100,17 +101,14 @@ class ReleasePolicy {
   }
 
   // The same of this window and the last, a quarter to half of the time, and the least since then.
-  size_t LastPeak() const { return Larger(PeakOf(current_window_), PeakOf(current_window_ - 1)); }
+  size_t LastPeak() const { return std::max(PeakOf(current_window_), PeakOf(current_window_ - 1)); }
   size_t LastLow() const {
-    const size_t low = lows_[current_window_ % kWindows];
-    const size_t before = lows_[(current_window_ - 1) % kWindows];
-    return low < before ? low : before;
+    return std::min(lows_[current_window_ % kWindows], lows_[(current_window_ - 1) % kWindows]);
   }
 
  private:
   static constexpr size_t kWindows = 4;
 
-  static size_t Larger(size_t a, size_t b) { return a > b ? a : b; }
   size_t PeakOf(uint64_t window) const { return peaks_[window % kWindows]; }
 
   // An eighth more than the peak; and of late half of what use went up and down by besides: blocks
@@ -119,7 +117,7 @@ class ReleasePolicy {
   size_t Kept(size_t used_pages) const {
     const size_t peak = RecentPeak();
     const size_t last = LastPeak();
-    return Beyond(used_pages, Larger(peak + peak / 8, last + last / 8 + (last - LastLow()) / 2));
+    return Beyond(used_pages, std::max(peak + peak / 8, last + last / 8 + (last - LastLow()) / 2));
   }
 
   // What is kept if `wanted` pages are, the used ones included.
